@@ -1,0 +1,306 @@
+/* lathe.h: the public interface of liblathe.
+ *
+ * One model file becomes a `lathe_model` (weights, tokenizer, chat template); an engine (`lathe_engine`) runs any number of
+ * requests over it, many at once, one pass over the weights a step. Everything that happens to a request comes back as
+ * an ordered stream of events.
+ *
+ *     lathe_model_open -> lathe_engine_new -> lathe_engine_submit ... -> { lathe_engine_step ; lathe_engine_poll ... }
+ *
+ * Conventions. Functions that can fail return 0 or a negative code of LATHE_ERRORS and fill `err` (which may be NULL) with one
+ * line that names the value at fault and the remedy. Handles are opaque; every `_free(NULL)` is legal. Text is UTF-8 with an
+ * explicit length and need not end in NUL unless the function says so. A model may be shared by threads; an engine belongs to one
+ * thread at a time, except lathe_engine_cancel. */
+#ifndef LATHE_H
+#define LATHE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#define LATHE_API __attribute__((visibility("default")))
+#define LATHE_VERSION "0.1.0"
+
+/* ---- errors ------------------------------------------------------------------------------------------------------- */
+
+/* name, code, HTTP status, exit code of the program, text */
+#define LATHE_ERRORS(E)                                                                                              \
+    E(OK, 0, 200, 0, "done")                                                                                         \
+    E(FAILED, -1, 500, 1, "failed")                                                                                  \
+    E(USAGE, -2, 400, 2, "wrong use")                                                                                \
+    E(FILE, -3, 503, 3, "bad model or input file")                                                                   \
+    E(UNSUPPORTED, -4, 501, 3, "not supported")                                                                      \
+    E(NOMEM, -5, 503, 1, "out of memory")                                                                            \
+    E(IO, -6, 500, 1, "input or output failed")                                                                      \
+    E(LIMIT, -7, 400, 1, "a limit was reached")                                                                      \
+    E(CONTEXT, -8, 400, 1, "context length exceeded")                                                                \
+    E(TEMPLATE, -9, 400, 3, "chat template failed")                                                                  \
+    E(NUMERIC, -10, 500, 1, "the model computed NaN")                                                                \
+    E(CANCELLED, -11, 499, 1, "cancelled")
+
+enum lathe_code {
+#define E(name, code, http, exit_code, text) LATHE_E_##name = code,
+    LATHE_ERRORS(E)
+#undef E
+};
+
+struct lathe_err {
+    int code;        /* one of lathe_code */
+    char text[504];  /* one line, NUL-terminated */
+};
+
+LATHE_API const char *lathe_version(void);
+/* The text, HTTP status and exit code that belong to a code; unknown codes read as FAILED. */
+LATHE_API const char *lathe_code_text(int code);
+LATHE_API int lathe_code_http(int code);
+LATHE_API int lathe_code_exit(int code);
+
+/* ---- files: what is in a model file, runnable or not ---------------------------------------------------------------- */
+
+typedef struct lathe_file lathe_file;
+
+struct lathe_file_tensor {
+    const char *name; /* owned by the file */
+    const char *type; /* "Q4_0", ...; a type that lathe does not know reads "type 42" */
+    bool runnable;    /* has kernels */
+    int n_dim;
+    uint64_t dim[4];  /* innermost first; unused ones are 1 */
+    uint64_t n_bytes;
+};
+
+/* Opens `path` (a GGUF file, the first part of a split one, or a llama2.c checkpoint) and validates all of its
+ * metadata. Fails with FILE (exit 3) on anything malformed. */
+LATHE_API int lathe_file_open(const char *path, lathe_file **out, struct lathe_err *err);
+LATHE_API void lathe_file_free(lathe_file *f);
+LATHE_API uint64_t lathe_file_n_meta(const lathe_file *f);
+/* Key and value of metadata entry i < n_meta, the value as text of at most `n` bytes with its NUL (arrays are shortened). */
+LATHE_API const char *lathe_file_meta(const lathe_file *f, uint64_t i, char *value, size_t n);
+LATHE_API uint64_t lathe_file_n_tensor(const lathe_file *f);
+LATHE_API int lathe_file_tensor_at(const lathe_file *f, uint64_t i, struct lathe_file_tensor *out);
+
+/* ---- vocabulary and text -------------------------------------------------------------------------------------------- */
+
+typedef struct lathe_vocab lathe_vocab;
+
+enum lathe_tokenize_flags {
+    LATHE_TOK_SPECIAL = 1, /* spell of a special token in the text becomes that token; otherwise it is plain text */
+    LATHE_TOK_BOS = 2      /* add the beginning-of-sequence token if the model asks for one */
+};
+
+/* Reads only the vocabulary of a model file (vocabulary-only files too). */
+LATHE_API int lathe_vocab_open(const char *path, lathe_vocab **out, struct lathe_err *err);
+LATHE_API void lathe_vocab_free(lathe_vocab *v);
+LATHE_API int lathe_vocab_size(const lathe_vocab *v);
+/* Ids of the beginning and end of sequence, or -1. */
+LATHE_API int lathe_vocab_bos(const lathe_vocab *v);
+LATHE_API int lathe_vocab_eos(const lathe_vocab *v);
+/* Whether the token ends an answer (end of sequence, end of turn, end of message). */
+LATHE_API bool lathe_vocab_is_eog(const lathe_vocab *v, int id);
+/* Text to ids. `*ids` is malloc-ed for the caller, who frees it. Any bytes are legal input, invalid UTF-8 included. */
+LATHE_API int lathe_tokenize(const lathe_vocab *v, const char *text, size_t n_bytes, int flags, int32_t **ids, size_t *n_ids,
+                             struct lathe_err *err);
+/* The bytes of one token (not NUL-terminated, may be a part of a UTF-8 character), owned by the vocabulary. With `special`
+ * control tokens read as their spelling, otherwise as nothing. */
+LATHE_API const char *lathe_token_text(const lathe_vocab *v, int32_t id, bool special, size_t *n_bytes);
+
+/* Renders a chat template (Jinja). `vars_json` is an object of the template's variables: messages, tools, add_generation_prompt,
+ * bos_token ... `date` (YYYY-MM-DD, or NULL for today) is what strftime_now sees. `*out` is malloc-ed for the caller.
+ * Bounded in steps, depth and output. */
+LATHE_API int lathe_template_render(const char *source, size_t n_source, const char *vars_json, size_t n_vars, const char *date,
+                                    char **out, size_t *n_out, struct lathe_err *err);
+
+/* ---- model ---------------------------------------------------------------------------------------------------------- */
+
+typedef struct lathe_model lathe_model;
+
+struct lathe_model_options {
+    const char *cache_dir; /* where laid-out weights are kept; NULL: $XDG_CACHE_HOME/lathe or ~/.cache/lathe */
+    bool no_cache;         /* lay out in memory, write nothing */
+    bool exact;            /* f32 activations: the reference that quantized activations are judged by; slow */
+    bool lock;             /* mlock the weights */
+    int n_thread;          /* threads that lay out weights; 0: one per core */
+    void (*progress)(void *user, const char *what, double share); /* may be NULL; share 0..1 */
+    void *user;
+};
+
+struct lathe_model_info {
+    const char *name, *architecture, *file_type; /* owned by the model */
+    const char *chat_template;                   /* NUL-terminated, or NULL */
+    uint64_t n_param;
+    uint64_t weight_bytes; /* what one decode step reads: all matrices once, of the embedding only the rows looked up */
+    uint64_t resident_bytes;
+    double ops_per_token;  /* multiply-adds x 2 of one token through all layers, without the output head */
+    double ops_head;       /* the same of the output head, per row */
+    int n_layer, n_embd, n_ff, n_head, n_head_kv, head_dim, n_vocab, n_ctx_train;
+    bool layout_cached;    /* this open found its layout on disk */
+    double load_ms;
+};
+
+/* Default options. */
+LATHE_API void lathe_model_options_init(struct lathe_model_options *o);
+/* Opens, validates and lays out a model. opts may be NULL. UNSUPPORTED names the first tensor, type or architecture that
+ * cannot run. */
+LATHE_API int lathe_model_open(const char *path, const struct lathe_model_options *opts, lathe_model **out, struct lathe_err *err);
+/* Engines over the model must be freed first. */
+LATHE_API void lathe_model_free(lathe_model *m);
+LATHE_API void lathe_model_get_info(const lathe_model *m, struct lathe_model_info *out);
+/* The model's vocabulary, owned by the model. */
+LATHE_API const lathe_vocab *lathe_model_vocab(const lathe_model *m);
+
+/* ---- engine: requests in, events out ---------------------------------------------------------------------------------- */
+
+typedef struct lathe_engine lathe_engine;
+
+struct lathe_engine_options {
+    int n_thread;   /* 0: one per core this process may use */
+    int n_ctx;      /* longest sequence in tokens; 0: the model's own */
+    int n_seq;      /* sequences that run at once, >= 1 */
+    int n_kv_token; /* tokens of KV cache over all sequences; 0: n_ctx * n_seq */
+    int n_chunk;    /* most prompt tokens that one pass takes; 0: 512 */
+    bool no_fusion; /* run fused operations apart (for measuring what fusion earns) */
+    bool profile;   /* time every operation; see lathe_engine_profile */
+};
+
+struct lathe_engine_plan {
+    uint64_t weight_bytes, kv_bytes, buffer_bytes, total_bytes;
+    int n_thread, n_ctx, n_seq, n_kv_token, n_page, page_tokens;
+};
+
+struct lathe_logit_bias {
+    int32_t token;
+    float bias; /* added to the logit; -INFINITY bans */
+};
+
+/* How to choose the next token. lathe_sampling_init sets greedy decoding without penalties. Applied in this order: bias,
+ * penalties, DRY, top-k, typical, top-p, min-p, temperature. */
+struct lathe_sampling {
+    float temperature;       /* 0: greedy */
+    int top_k;               /* 0: off */
+    float top_p;             /* 1: off */
+    float min_p;             /* 0: off */
+    float typical_p;         /* 1: off */
+    float repeat_penalty;    /* 1: off; over the last penalty_last_n tokens */
+    float frequency_penalty; /* 0: off */
+    float presence_penalty;  /* 0: off */
+    int penalty_last_n;      /* 64; -1: whole context */
+    float dry_multiplier;    /* 0: off */
+    float dry_base;          /* 1.75 */
+    int dry_allowed_length;  /* 2 */
+    int dry_penalty_last_n;  /* -1: whole context */
+    uint64_t seed;           /* randomness is keyed by (seed, candidate, position) */
+    const struct lathe_logit_bias *bias;
+    size_t n_bias;
+};
+
+struct lathe_request {
+    const int32_t *ids; /* the prompt; copied at submit */
+    size_t n_ids;
+    int n_predict;      /* most tokens to generate; -1: until the context is full; 0: only score the prompt */
+    struct lathe_sampling sampling;
+    const char *const *stop; /* strings that end the answer and are not part of it; copied at submit */
+    size_t n_stop;
+    int n_logprob;      /* 0..20: alternatives reported with each token; -1: no logprobs */
+    bool ignore_eos;
+    bool special;       /* control tokens are written as their spelling */
+    uint32_t candidate; /* index of this answer among those of one prompt; keys the randomness */
+    uint64_t reuse;     /* id of a finished request with `keep` whose common prefix is taken over, or 0 */
+    bool keep;          /* keep the KV pages after the end, until reused or released */
+    /* If set, called for every position whose logits exist, in order, with logits[n_vocab] valid during the call:
+     * the prompt's positions from `logits_from` on, and every generated one. */
+    void (*on_logits)(void *user, uint64_t id, int position, const float *logits, int n_vocab);
+    void *user;
+    int logits_from; /* first prompt position to score; n_ids - 1 scores only what sampling needs */
+};
+
+enum lathe_event_kind { LATHE_EVENT_TOKEN = 1, LATHE_EVENT_DONE = 2 };
+enum lathe_finish { LATHE_FINISH_STOP = 1, LATHE_FINISH_LENGTH = 2, LATHE_FINISH_ERROR = 3, LATHE_FINISH_CANCELLED = 4 };
+
+struct lathe_logprob {
+    int32_t token;
+    float logprob; /* natural, of the model's own distribution at temperature 1, before any change to the logits */
+};
+
+struct lathe_timings {
+    double queue_ms, prefill_ms, decode_ms;
+    int n_prompt, n_cached, n_generated;
+};
+
+struct lathe_event {
+    enum lathe_event_kind kind;
+    uint64_t id;      /* of the request */
+    int32_t token;    /* TOKEN: the id that was sampled */
+    const char *text; /* TOKEN: text that became certain (whole UTF-8 characters, no part of a stop string), may be empty; DONE: the rest
+                         that was held back. Valid until the next call of lathe_engine_step. */
+    size_t n_text;
+    float logprob;    /* TOKEN, with n_logprob >= 0 */
+    const struct lathe_logprob *top; /* TOKEN: n_top alternatives, best first */
+    int n_top;
+    enum lathe_finish finish;     /* DONE */
+    struct lathe_err err;         /* DONE with FINISH_ERROR */
+    struct lathe_timings timings; /* DONE */
+};
+
+LATHE_API void lathe_engine_options_init(struct lathe_engine_options *o);
+LATHE_API void lathe_sampling_init(struct lathe_sampling *s);
+LATHE_API void lathe_request_init(struct lathe_request *r);
+/* The engine keeps a pointer to the model. NOMEM names the bytes that do not fit. */
+LATHE_API int lathe_engine_new(const lathe_model *m, const struct lathe_engine_options *opts, lathe_engine **out,
+                               struct lathe_err *err);
+LATHE_API void lathe_engine_free(lathe_engine *e);
+LATHE_API void lathe_engine_get_plan(const lathe_engine *e, struct lathe_engine_plan *out);
+/* Queues a request; CONTEXT if prompt and answer can never fit, USAGE for values out of range. */
+LATHE_API int lathe_engine_submit(lathe_engine *e, const struct lathe_request *r, uint64_t *id, struct lathe_err *err);
+/* One pass over the weights for all running requests. Returns the number of requests that are not finished (0: nothing to do), or
+ * a negative code when the engine itself failed. */
+LATHE_API int lathe_engine_step(lathe_engine *e, struct lathe_err *err);
+/* Takes the next event; false when there is none. */
+LATHE_API bool lathe_engine_poll(lathe_engine *e, struct lathe_event *out);
+/* Ends a request at the next step. Safe from any thread and from a signal handler. */
+LATHE_API void lathe_engine_cancel(lathe_engine *e, uint64_t id);
+/* Releases the pages of a finished request with `keep`. */
+LATHE_API void lathe_engine_release(lathe_engine *e, uint64_t id);
+
+/* ---- what it costs ---------------------------------------------------------------------------------------------------- */
+
+struct lathe_op_stat {
+    const char *name;       /* "qkv", "attention", "ffn_up", ... */
+    uint64_t n_call;
+    double seconds;         /* wall time of the operation, summed over its calls */
+    double weight_bytes;    /* bytes of weights and KV that had to be read */
+    double ops;             /* integer or float operations (multiply and add count as two) */
+    bool is_int8;           /* ops are int8 (else f32) */
+};
+
+struct lathe_trace_event {
+    const char *name;
+    int thread, layer;      /* layer -1: outside of layers */
+    double start_us, duration_us;
+};
+
+/* Operation i of the profile since lathe_engine_profile_reset; false past the last. Needs options.profile. */
+LATHE_API bool lathe_engine_profile(const lathe_engine *e, int i, struct lathe_op_stat *out);
+LATHE_API void lathe_engine_profile_reset(lathe_engine *e);
+/* Event i of the trace of the newest step; false past the last. */
+LATHE_API bool lathe_engine_trace(const lathe_engine *e, int i, struct lathe_trace_event *out);
+
+struct lathe_kernel_info {
+    const char *op, *weight, *activation, *isa, *name, *numeric_class;
+    bool available; /* this CPU, as masked by LATHE_CPU, can run it */
+    bool chosen;
+    const char *why; /* one phrase */
+};
+
+/* Kernel row i of the table; false past the last. */
+LATHE_API bool lathe_kernel(int i, struct lathe_kernel_info *out);
+/* The instruction sets in use, such as "avx512vnni avx2 c". LATHE_CPU masks what the CPU has. */
+LATHE_API const char *lathe_isa(void);
+/* Cores this process may use. */
+LATHE_API int lathe_n_core(void);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

@@ -1,0 +1,57 @@
+/* Errors: codes from one list, words for the user. */
+#include "base/err.h"
+#include <stdarg.h>
+#include <stdio.h>
+
+int err_set(struct lathe_err *err, int code, const char *fmt, ...)
+{
+    if (!err)
+        return code;
+    err->code = code;
+    va_list args;
+    va_start(args, fmt);
+    vsnprintf(err->text, sizeof err->text, fmt, args);
+    va_end(args);
+    for (char *p = err->text; *p; p++)
+        if ((unsigned char)*p < 0x20 || *p == 0x7f)
+            *p = '?';
+    return code;
+}
+
+const char *lathe_version(void)
+{
+    return LATHE_VERSION;
+}
+
+struct code_row {
+    int code, http, exit_code;
+    const char *text;
+};
+
+static const struct code_row *code_find(int code)
+{
+    static const struct code_row rows[] = {
+#define E(name, code_, http_, exit_, text_) {code_, http_, exit_, text_},
+        LATHE_ERRORS(E)
+#undef E
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
+        if (rows[i].code == code)
+            return &rows[i];
+    return &rows[1];
+}
+
+const char *lathe_code_text(int code)
+{
+    return code_find(code)->text;
+}
+
+int lathe_code_http(int code)
+{
+    return code_find(code)->http;
+}
+
+int lathe_code_exit(int code)
+{
+    return code_find(code)->exit_code;
+}
