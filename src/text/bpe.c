@@ -7,8 +7,6 @@
 #include "text/utf8.h"
 #include "text/vocab_impl.h"
 #include <stdlib.h>
-#define XXH_INLINE_ALL
-#include <xxhash.h>
 
 /* Byte of a spelling character below U+0144, or -1. */
 static const int16_t *spelling(void)
@@ -37,6 +35,11 @@ int bpe_unspell(struct str s, char *out)
     for (size_t i = 0; i < s.n; n++) {
         unsigned char c = (unsigned char)s.p[i];
         uint32_t cp = c;
+        if (c > 32 && c < 127) {
+            out[n] = (char)c;
+            i++;
+            continue;
+        }
         if (c >= 0x80) {
             if (c < 0xc2 || c > 0xc5 || i + 1 >= s.n || ((unsigned char)s.p[i + 1] & 0xc0) != 0x80)
                 return -1;
@@ -62,10 +65,10 @@ static uint32_t pair_hash(int32_t left, int32_t right)
 static void pair_put(vocab *v, int32_t left, int32_t right, uint32_t rank, int32_t id)
 {
     uint32_t i = pair_hash(left, right) & v->pair_mask;
-    for (; v->pair[i].left >= 0; i = (i + 1) & v->pair_mask)
-        if (v->pair[i].left == left && v->pair[i].right == right)
+    for (; v->pair[i].left_1; i = (i + 1) & v->pair_mask)
+        if (v->pair[i].left_1 == left + 1 && v->pair[i].right == right)
             return; /* the first of two equal merges counts */
-    v->pair[i] = (struct pair_slot){left, right, rank, id};
+    v->pair[i] = (struct pair_slot){left + 1, right, rank, id};
 }
 
 static void bpe_rank(const vocab *v, const char *text, struct sym *a, const struct sym *b)
@@ -73,39 +76,80 @@ static void bpe_rank(const vocab *v, const char *text, struct sym *a, const stru
     a->rank = UINT32_MAX;
     if (a->id < 0 || b->id < 0)
         return;
-    for (uint32_t i = pair_hash(a->id, b->id) & v->pair_mask; v->pair[i].left >= 0;
-         i = (i + 1) & v->pair_mask)
-        if (v->pair[i].left == a->id && v->pair[i].right == b->id) {
+    for (uint32_t i = pair_hash(a->id, b->id) & v->pair_mask; v->pair[i].left_1; i = (i + 1) & v->pair_mask)
+        if (v->pair[i].left_1 == a->id + 1 && v->pair[i].right == b->id) {
             a->rank = v->pair[i].rank;
             a->merged = v->pair[i].id;
             return;
         }
 }
 
-/* One line "left right" of the merges. Merges whose parts or result are no tokens can never matter and are
- * left out. `scratch` has room for twice the longest token. `guess` is where the result may be: merges are
- * mostly in the order of the ids. */
-static void merge_line(vocab *v, struct str line, uint32_t rank, char *scratch, int32_t *guess)
+/* A line "left right" of the merges on its way into the table. Loading is bound by cache misses of random
+ * lookups (the share of a first token's time that it takes is large), so a group of lines goes through each
+ * step together, with the next step's memory prefetched. */
+struct line {
+    char *p; /* bytes of left and right; room for twice the longest token */
+    int n_left, n_right;
+    uint64_t hash_left, hash_right;
+    int32_t left, right, id;
+    uint32_t rank;
+};
+enum { GROUP = 32 };
+
+/* Lines whose parts can be no tokens can never matter: false. */
+static bool line_read(const vocab *v, struct str s, struct line *m)
 {
-    const char *space = line.n > 1 ? memchr(line.p + 1, ' ', line.n - 1) : NULL;
-    if (!space || line.n > 2 * (size_t)v->max_len + 1) /* a spelled byte has at most two bytes */
-        return;
-    size_t n_left = (size_t)(space - line.p);
-    int l = bpe_unspell((struct str){line.p, n_left}, scratch);
-    int r = l < 0 ? -1 : bpe_unspell((struct str){space + 1, line.n - n_left - 1}, scratch + l);
-    if (l <= 0 || r <= 0)
-        return;
-    int32_t left = vocab_word(v, scratch, (size_t)l), right = vocab_word(v, scratch + l, (size_t)r),
-            id = *guess + 1;
-    if (left < 0 || right < 0)
-        return;
-    struct str whole = {scratch, (size_t)l + (size_t)r};
-    if (v->has_duplicates || id >= v->n || v->type[id] != TOKEN_NORMAL || !str_eq(vocab_raw(v, id), whole))
-        id = vocab_word(v, whole.p, whole.n);
-    if (id < 0)
-        return;
-    *guess = id;
-    pair_put(v, left, right, rank, id);
+    const char *space = s.n > 1 ? memchr(s.p + 1, ' ', s.n - 1) : NULL;
+    size_t n_left = space ? (size_t)(space - s.p) : 0;
+    if (!space || n_left > 2 * (size_t)v->max_len || s.n - n_left - 1 > 2 * (size_t)v->max_len)
+        return false; /* a spelled byte has at most two bytes */
+    m->n_left = bpe_unspell((struct str){s.p, n_left}, m->p);
+    if (m->n_left <= 0)
+        return false;
+    m->n_right = bpe_unspell((struct str){space + 1, s.n - n_left - 1}, m->p + m->n_left);
+    if (m->n_right <= 0)
+        return false;
+    m->hash_left = word_hash(m->p, (size_t)m->n_left);
+    m->hash_right = word_hash(m->p + m->n_left, (size_t)m->n_right);
+    __builtin_prefetch(&v->word[m->hash_left & v->word_mask]);
+    __builtin_prefetch(&v->word[m->hash_right & v->word_mask]);
+    return true;
+}
+
+/* `guess` is the id of the line before: merges are mostly in the order of the ids, which spares the lookup of
+ * the result. */
+static void line_find(const vocab *v, struct line *m, int32_t *guess)
+{
+    struct str whole = {m->p, (size_t)m->n_left + (size_t)m->n_right};
+    m->left = vocab_word_at(v, m->p, (size_t)m->n_left, m->hash_left);
+    m->right = vocab_word_at(v, m->p + m->n_left, (size_t)m->n_right, m->hash_right);
+    m->id = *guess + 1;
+    if (v->has_duplicates || m->id >= v->n || v->type[m->id] != TOKEN_NORMAL ||
+        !str_eq(vocab_raw(v, m->id), whole))
+        m->id = vocab_word(v, whole.p, whole.n);
+    if (m->id >= 0)
+        *guess = m->id;
+    if (m->left >= 0 && m->right >= 0)
+        __builtin_prefetch(&v->pair[pair_hash(m->left, m->right) & v->pair_mask]);
+}
+
+static void lines_load(vocab *v, const struct str *merge, uint64_t n, char *scratch)
+{
+    struct line group[GROUP];
+    int32_t guess = -1;
+    for (uint64_t i = 0; i < n;) {
+        int k = 0;
+        for (; k < GROUP && i < n; i++) {
+            group[k].p = scratch + (size_t)k * (4 * (size_t)v->max_len);
+            group[k].rank = (uint32_t)i;
+            k += line_read(v, merge[i], &group[k]);
+        }
+        for (int j = 0; j < k; j++)
+            line_find(v, &group[j], &guess);
+        for (int j = 0; j < k; j++)
+            if (group[j].left >= 0 && group[j].right >= 0 && group[j].id >= 0)
+                pair_put(v, group[j].left, group[j].right, group[j].rank, group[j].id);
+    }
 }
 
 int bpe_load(vocab *v, const struct model_file *f, struct lathe_err *err)
@@ -129,12 +173,9 @@ int bpe_load(vocab *v, const struct model_file *f, struct lathe_err *err)
     TRY_GOTO(mem_try(size, sizeof *v->pair, "table of merges", &p, err));
     v->pair = p;
     v->pair_mask = size - 1;
-    memset(v->pair, 0xff, size * sizeof *v->pair);
-    TRY_GOTO(mem_try(2 * (size_t)v->max_len + 2, 1, "merges", &p, err));
+    TRY_GOTO(mem_try(GROUP * 4 * (size_t)v->max_len, 1, "merges", &p, err));
     scratch = p;
-    int32_t guess = -1;
-    for (uint64_t i = 0; i < n; i++)
-        merge_line(v, merge[i], (uint32_t)i, scratch, &guess);
+    lines_load(v, merge, n, scratch);
     for (int b = 0; b < 256; b++)
         v->byte_id[b] = vocab_word(v, &(char){(char)b}, 1);
 done:
@@ -177,8 +218,8 @@ static int bpe_merge(struct bpe *b, const char *p, size_t n)
     s[n - 1].next = SYM_END;
     int rc = merge_all(v, p, s, (uint32_t)n, bpe_rank, b->err);
     for (uint32_t i = 0; !rc && i != SYM_END; i = s[i].next)
-        if (s[i].id >= 0 || v->unk >= 0)
-            ids_push(b->out, s[i].id >= 0 ? s[i].id : v->unk);
+        if (s[i].id >= 0) /* a byte that the vocabulary lacks is dropped, as the models' own tokenizers do */
+            ids_push(b->out, s[i].id);
     free(many);
     return rc;
 }
@@ -199,7 +240,7 @@ static int bpe_word(void *user, const char *p, size_t n)
         }
     }
     if (b->seen && n <= 64) {
-        seen = &b->seen[XXH3_64bits(p, n) >> (64 - SEEN_BITS)];
+        seen = &b->seen[word_hash(p, n) >> (64 - SEEN_BITS)];
         if (seen->p && seen->n == n && memcmp(seen->p, p, n) == 0) {
             for (uint32_t i = 0; i < seen->n_id; i++)
                 ids_push(b->out, b->out->p[seen->at + i]);

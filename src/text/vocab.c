@@ -3,8 +3,6 @@
 #include "base/mem.h"
 #include "text/vocab_impl.h"
 #include <stdlib.h>
-#define XXH_INLINE_ALL
-#include <xxhash.h>
 
 void ids_push(struct ids *a, int32_t id)
 {
@@ -15,27 +13,24 @@ void ids_push(struct ids *a, int32_t id)
     a->p[a->n++] = id;
 }
 
-int32_t vocab_word(const vocab *v, const char *p, size_t n)
+int32_t vocab_word_at(const vocab *v, const char *p, size_t n, uint64_t hash)
 {
-    uint64_t h = XXH3_64bits(p, n);
-    uint32_t tag = (uint32_t)(h >> 32);
-    for (uint32_t i = (uint32_t)h & v->word_mask; v->word[i].id >= 0; i = (i + 1) & v->word_mask)
-        if (v->word[i].tag == tag && str_eq(vocab_raw(v, v->word[i].id), (struct str){p, n}))
-            return v->word[i].id;
+    uint32_t tag = (uint32_t)(hash >> 32);
+    for (uint32_t i = (uint32_t)hash & v->word_mask; v->word[i].id_1; i = (i + 1) & v->word_mask)
+        if (v->word[i].tag == tag && str_eq(vocab_raw(v, v->word[i].id_1 - 1), (struct str){p, n}))
+            return v->word[i].id_1 - 1;
     return -1;
 }
 
-static void word_put(vocab *v, int32_t id)
+static void word_put(vocab *v, int32_t id, uint64_t hash)
 {
-    struct str s = vocab_raw(v, id);
-    uint64_t h = XXH3_64bits(s.p, s.n);
-    uint32_t tag = (uint32_t)(h >> 32), i = (uint32_t)h & v->word_mask;
-    for (; v->word[i].id >= 0; i = (i + 1) & v->word_mask)
-        if (v->word[i].tag == tag && str_eq(vocab_raw(v, v->word[i].id), s)) {
+    uint32_t tag = (uint32_t)(hash >> 32), i = (uint32_t)hash & v->word_mask;
+    for (; v->word[i].id_1; i = (i + 1) & v->word_mask)
+        if (v->word[i].tag == tag && str_eq(vocab_raw(v, v->word[i].id_1 - 1), vocab_raw(v, id))) {
             v->has_duplicates = true; /* the last of two equal tokens counts */
             break;
         }
-    v->word[i] = (struct word_slot){tag, id};
+    v->word[i] = (struct word_slot){tag, id + 1};
 }
 
 static int words_load(vocab *v, struct lathe_err *err)
@@ -47,10 +42,19 @@ static int words_load(vocab *v, struct lathe_err *err)
     TRY(mem_try(size, sizeof *v->word, "table of words", &p, err));
     v->word = p;
     v->word_mask = size - 1;
-    memset(v->word, 0xff, size * sizeof *v->word);
-    for (int32_t i = 0; i < v->n; i++)
-        if (v->off[i + 1] > v->off[i] && (v->type[i] <= TOKEN_NORMAL || v->type[i] == TOKEN_USER))
-            word_put(v, i);
+    enum { GROUP = 32 }; /* with prefetch, since the table is larger than the cache */
+    uint64_t hash[GROUP];
+    for (int32_t i = 0; i < v->n; i += GROUP) {
+        int32_t end = i + GROUP < v->n ? i + GROUP : v->n;
+        for (int32_t k = i; k < end; k++) {
+            struct str s = vocab_raw(v, k);
+            hash[k - i] = word_hash(s.p, s.n);
+            __builtin_prefetch(&v->word[hash[k - i] & v->word_mask], 1);
+        }
+        for (int32_t k = i; k < end; k++)
+            if (v->off[k + 1] > v->off[k] && (v->type[k] <= TOKEN_NORMAL || v->type[k] == TOKEN_USER))
+                word_put(v, k, hash[k - i]);
+    }
     return 0;
 }
 

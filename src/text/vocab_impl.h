@@ -9,6 +9,8 @@
 #define LATHE_TEXT_VOCAB_IMPL_H
 #include "text/pretok.h"
 #include "text/vocab.h"
+#define XXH_INLINE_ALL
+#include <xxhash.h>
 
 enum token_type { TOKEN_NORMAL = 1, TOKEN_UNKNOWN, TOKEN_CONTROL, TOKEN_USER, TOKEN_UNUSED, TOKEN_BYTE };
 enum token_flag { TOKEN_EOG = 1, TOKEN_RSTRIP = 2 };
@@ -16,11 +18,11 @@ enum vocab_model { VOCAB_BPE, VOCAB_SPM };
 
 struct word_slot {
     uint32_t tag; /* upper half of the hash */
-    int32_t id;   /* -1: empty */
+    int32_t id_1; /* id + 1; 0: empty */
 };
 
 struct pair_slot {
-    int32_t left, right; /* left -1: empty */
+    int32_t left_1, right; /* left + 1; 0: empty */
     uint32_t rank;
     int32_t id;
 };
@@ -59,8 +61,17 @@ struct ids {
 };
 void ids_push(struct ids *a, int32_t id);
 
+static inline uint64_t word_hash(const char *p, size_t n)
+{
+    return XXH3_64bits(p, n);
+}
+
 /* Id of a token of plain text with exactly these bytes, or -1. */
-int32_t vocab_word(const vocab *v, const char *p, size_t n);
+int32_t vocab_word_at(const vocab *v, const char *p, size_t n, uint64_t hash);
+static inline int32_t vocab_word(const vocab *v, const char *p, size_t n)
+{
+    return vocab_word_at(v, p, n, word_hash(p, n));
+}
 
 /* bpe.c */
 int bpe_load(vocab *v, const struct model_file *f, struct lathe_err *err);
