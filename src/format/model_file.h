@@ -13,7 +13,7 @@ enum mf_kind { /* numbers are those of GGUF */
 };
 
 struct mf_meta {
-    struct str key;
+    struct str key;      /* UTF-8, followed by a NUL */
     enum mf_kind kind;
     enum mf_kind elem;   /* of an array */
     uint64_t n;          /* elements of an array, else 1 */
@@ -26,7 +26,7 @@ struct mf_tensor {
     uint32_t type;       /* GGML type number; format_by_id (quant/format.h) knows the ones that run */
     int n_dim;           /* 1..4 */
     uint64_t dim[4];     /* innermost first, unused ones 1, all > 0 */
-    const uint8_t *data; /* n_bytes, inside the mapping */
+    const uint8_t *data; /* n_bytes, inside the mapping; at least 4-byte aligned */
     uint64_t n_bytes;    /* for a type of unknown block size: up to the next tensor */
 };
 
@@ -66,4 +66,8 @@ int mf_strs(const struct model_file *f, const char *key, struct str **out, uint6
 /* Tells the kernel that the whole mapping will be read now (MADV_POPULATE_READ) or that a tensor's pages are no longer needed. */
 void model_file_populate(const struct model_file *f);
 void model_file_drop(const struct model_file *f, const struct mf_tensor *t);
+
+/* Whether a part of the file has gone since it was opened (it was cut under the mapping). Reads there give zeros instead of SIGBUS; who
+ * computes with what it read asks this afterwards. One atomic load per part. */
+bool model_file_damaged(const struct model_file *f);
 #endif
