@@ -3,17 +3,10 @@
 #include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
+#include "base/clock.h"
 
 #define BAR_WIDTH 30
-
-static double now_s(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
 
 void progress_show(struct progress *p, const char *what, double share)
 {
@@ -21,7 +14,7 @@ void progress_show(struct progress *p, const char *what, double share)
         p->shown = -1;
     if (p->shown < 0)
         return;
-    double now = now_s();
+    double now = clock_s();
     if (strncmp(p->what, what, sizeof p->what - 1) != 0) {
         snprintf(p->what, sizeof p->what, "%s", what);
         p->start_s = now;

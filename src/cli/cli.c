@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include "base/cpu.h"
 #include "cli/say.h"
 
 enum group_bit {
@@ -67,6 +68,14 @@ static const struct opt_command *command_of(const char *word, struct lathe_err *
     return NULL;
 }
 
+static const char *widest_isa(void)
+{
+    int isa = CPU_N_ISA - 1;
+    while (isa > 0 && !cpu_supports(isa))
+        isa--;
+    return cpu_isa_name(isa);
+}
+
 static int print_help(const struct opt_command *command)
 {
     struct buf out;
@@ -87,6 +96,12 @@ int cli_main(int argc, const char *const *argv)
     const struct opt_command *command = command_of(argv[1], &err);
     if (!command)
         return say_error(&err);
+    if (cpu_bad_mask()) {
+        err_set(&err, LATHE_E_USAGE,
+                "LATHE_CPU=%.40s is no level: %s is the widest here, lathe kernels lists them",
+                cpu_bad_mask(), widest_isa());
+        return say_error(&err);
+    }
     struct cli *c = mem_new(sizeof *c);
     c->program = argv[0];
     int rc = opt_parse(&cli_table, command, argc - 2, argv + 2, env_get, &c->o, &c->operands, &err);

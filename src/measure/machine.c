@@ -9,7 +9,8 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <unistd.h>
+#include "base/clock.h"
+#include "base/cpu.h"
 #include "measure/stat.h"
 #ifdef __aarch64__
 #include <sys/auxv.h>
@@ -101,9 +102,9 @@ static void *worker_main(void *arg)
     }
     for (int r = 0; r < w->n_round; r++) {
         pthread_barrier_wait(w->start);
-        double t = stat_now_s();
+        double t = clock_s();
         w->work[r] = w->loop(w->p, w->n, &w->sink);
-        w->seconds[r] = stat_now_s() - t;
+        w->seconds[r] = clock_s() - t;
     }
     return NULL;
 }
@@ -194,11 +195,8 @@ void machine_measure(unsigned what, int n_thread, struct machine_rates *out)
 {
     double *const fields[MACHINE_N_RATE] = {&out->read_gb_s, &out->int8_gop_s, &out->bf16_gop_s,
                                             &out->f32_gop_s};
-    if (n_thread <= 0) {
-        cpu_set_t set;
-        n_thread =
-            sched_getaffinity(0, sizeof set, &set) ? (int)sysconf(_SC_NPROCESSORS_ONLN) : CPU_COUNT(&set);
-    }
+    if (n_thread <= 0)
+        n_thread = cpu_count();
     n_thread = n_thread > MAX_THREAD ? MAX_THREAD : n_thread;
     for (int rate = 0; rate < MACHINE_N_RATE; rate++)
         if (what & 1u << rate)

@@ -1,8 +1,7 @@
-/* Clock and medians of measurements. */
+/* Medians of measurements. */
 #ifndef LATHE_MEASURE_STAT_H
 #define LATHE_MEASURE_STAT_H
 
-double stat_now_s(void); /* monotonic */
 /* Median of n >= 1 values (the mean of the middle two); the order of v changes. */
 double stat_median(double *v, int n);
 /* Value at share 0..1 of the sorted values, nearest rank; the order of v changes. */

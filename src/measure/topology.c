@@ -1,10 +1,10 @@
 /* Cores, caches and NUMA nodes, read from /proc and /sys. */
 #include <dirent.h>
-#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
+#include "base/cpu.h"
 #include "measure/machine.h"
 
 /* First line of a small file without its newline; false if it cannot be read. */
@@ -152,10 +152,9 @@ static void read_nodes(struct machine_topology *t)
 
 void machine_topology(struct machine_topology *t)
 {
-    cpu_set_t set;
     memset(t, 0, sizeof *t);
     t->n_core = (int)sysconf(_SC_NPROCESSORS_ONLN);
-    t->n_usable = sched_getaffinity(0, sizeof set, &set) ? t->n_core : CPU_COUNT(&set);
+    t->n_usable = cpu_count();
     t->memory_mib = (long)((double)sysconf(_SC_PHYS_PAGES) * (double)sysconf(_SC_PAGESIZE) / 1048576.0);
     read_cpuinfo(t);
     read_cores(t);
