@@ -10,4 +10,9 @@ static inline uint64_t clock_ns(void)
     clock_gettime(CLOCK_MONOTONIC, &t);
     return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
 }
+
+static inline double clock_s(void)
+{
+    return 1e-9 * (double)clock_ns();
+}
 #endif
