@@ -29,7 +29,7 @@ enum {
     COUNT_BITS = 24,
     SPIN_RUN = 4000,         /* polls between two runs before a worker sleeps: some 50 us */
     SPIN_BARRIER = 20000,    /* polls at a barrier before the core is offered to others */
-    LATE_NS = 1000000,
+    LATE_NS = 1000000,       /* a barrier longer than this, and than 1/50 of the run, is late: one piece of a long run may take ms */
     LATE_WINDOW = 20,        /* parked when late in 3 of 20 runs */
     LATE_LIMIT = 3,
     PARK_MS = 100,
@@ -245,7 +245,7 @@ static void *worker_main(void *arg)
 }
 
 /* Decides, between two runs, whether the other workers take part. */
-static void park_update(struct pool *p)
+static void park_update(struct pool *p, uint64_t run_ns)
 {
     if (p->n_worker == 1)
         return;
@@ -259,8 +259,9 @@ static void park_update(struct pool *p)
         return;
     }
     bool late = false;
+    uint64_t limit = run_ns / 50 > LATE_NS ? run_ns / 50 : LATE_NS;
     for (int i = 0; i < p->n_worker; i++)
-        late |= atomic_load_explicit(&p->workers[i].max_wait_ns, memory_order_relaxed) > LATE_NS;
+        late |= atomic_load_explicit(&p->workers[i].max_wait_ns, memory_order_relaxed) > limit;
     p->late_history = p->late_history << 1 | late;
     int n_late = __builtin_popcount(p->late_history & ((1u << LATE_WINDOW) - 1));
     if (n_late >= (p->on_trial ? 1 : LATE_LIMIT)) {
@@ -296,8 +297,9 @@ void pool_run(struct pool *p, const struct pool_op *ops, int n_op)
         if (atomic_load(&p->n_sleeping))
             futex_wake_all(&p->wake);
     }
+    uint64_t start = clock_ns();
     run_ops(p, 0, first, ops, n_op, n_active);
-    park_update(p);
+    park_update(p, clock_ns() - start);
     float_state_set(old);
 }
 
