@@ -1,5 +1,36 @@
-# The thin face of the CMake build.
-all:
-	@cmake -S . -B build -DCMAKE_BUILD_TYPE=Release >/dev/null
-	@cmake --build build -j$$(nproc) --target all
-.PHONY: all
+# The thin face of the CMake build; the presets are in CMakePresets.json.
+PREFIX ?= /usr/local
+JOBS ?= $(shell nproc)
+
+all: build/CMakeCache.txt
+	@cmake --build build -j$(JOBS)
+
+build/CMakeCache.txt:
+	@tools/setup.sh --check build
+	@cmake --preset release -DCMAKE_INSTALL_PREFIX=$(PREFIX) >/dev/null
+
+setup:
+	@tools/setup.sh build test lint long
+
+test: all
+	@tools/setup.sh --check test
+	@python3 tools/suite.py test
+
+test-long:
+	@tools/setup.sh --check test long
+	@python3 tools/suite.py long
+
+lint:
+	@tools/setup.sh --check lint
+	@python3 tools/lint.py
+
+demo:
+	@tools/demo.sh
+
+install: all
+	@cmake --install build --prefix $(PREFIX)
+
+clean:
+	rm -rf build build-*
+
+.PHONY: all setup test test-long lint demo install clean

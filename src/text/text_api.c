@@ -1,0 +1,55 @@
+/* The public functions over the text room. */
+#include <lathe.h>
+#include "text/template.h"
+#include "text/vocab_impl.h"
+
+int lathe_vocab_open(const char *path, lathe_vocab **out, struct lathe_err *err)
+{
+    struct model_file *f;
+    *out = NULL;
+    TRY(model_file_open(path, &f, err));
+    int rc = vocab_load(f, out, err);
+    if (rc)
+        model_file_free(f);
+    else
+        (*out)->owned = f;
+    return rc;
+}
+
+void lathe_vocab_free(lathe_vocab *v)
+{
+    vocab_free(v);
+}
+
+int lathe_vocab_size(const lathe_vocab *v)
+{
+    return v->n;
+}
+
+int lathe_vocab_bos(const lathe_vocab *v)
+{
+    return v->bos;
+}
+
+int lathe_vocab_eos(const lathe_vocab *v)
+{
+    return v->eos;
+}
+
+bool lathe_vocab_is_eog(const lathe_vocab *v, int id)
+{
+    return vocab_is_eog(v, id);
+}
+
+int lathe_tokenize(const lathe_vocab *v, const char *text, size_t n_bytes, int flags, int32_t **ids,
+                   size_t *n_ids, struct lathe_err *err)
+{
+    return vocab_encode(v, text, n_bytes, flags, ids, n_ids, err);
+}
+
+const char *lathe_token_text(const lathe_vocab *v, int32_t id, bool special, size_t *n_bytes)
+{
+    struct str s = vocab_piece(v, id, special);
+    *n_bytes = s.n;
+    return s.p;
+}

@@ -1,0 +1,415 @@
+/* The vocabulary: loading, lookup, and cutting a text into special tokens and plain stretches. */
+#include "text/vocab.h"
+#include "base/mem.h"
+#include "text/vocab_impl.h"
+#include <stdlib.h>
+
+void ids_push(struct ids *a, int32_t id)
+{
+    if (a->n == a->cap) {
+        a->cap = a->cap ? a->cap * 2 : 64;
+        a->p = mem_grow(a->p, a->cap * sizeof *a->p);
+    }
+    a->p[a->n++] = id;
+}
+
+int32_t vocab_word_at(const vocab *v, const char *p, size_t n, uint64_t hash)
+{
+    uint32_t tag = (uint32_t)(hash >> 32);
+    for (uint32_t i = (uint32_t)hash & v->word_mask; v->word[i].id_1; i = (i + 1) & v->word_mask)
+        if (v->word[i].tag == tag && str_eq(vocab_raw(v, v->word[i].id_1 - 1), (struct str){p, n}))
+            return v->word[i].id_1 - 1;
+    return -1;
+}
+
+static void word_put(vocab *v, int32_t id, uint64_t hash)
+{
+    uint32_t tag = (uint32_t)(hash >> 32), i = (uint32_t)hash & v->word_mask;
+    for (; v->word[i].id_1; i = (i + 1) & v->word_mask)
+        if (v->word[i].tag == tag && str_eq(vocab_raw(v, v->word[i].id_1 - 1), vocab_raw(v, id))) {
+            v->has_duplicates = true; /* the last of two equal tokens counts */
+            break;
+        }
+    v->word[i] = (struct word_slot){tag, id + 1};
+}
+
+static int words_load(vocab *v, struct lathe_err *err)
+{
+    uint32_t size = 512;
+    void *p;
+    while (size < (uint32_t)v->n * 3ull / 2)
+        size *= 2;
+    TRY(mem_try(size, sizeof *v->word, "table of words", &p, err));
+    v->word = p;
+    v->word_mask = size - 1;
+    enum { GROUP = 32 }; /* with prefetch, since the table is larger than the cache */
+    uint64_t hash[GROUP];
+    for (int32_t i = 0; i < v->n; i += GROUP) {
+        int32_t end = i + GROUP < v->n ? i + GROUP : v->n;
+        for (int32_t k = i; k < end; k++) {
+            struct str s = vocab_raw(v, k);
+            hash[k - i] = word_hash(s.p, s.n);
+            __builtin_prefetch(&v->word[hash[k - i] & v->word_mask], 1);
+        }
+        for (int32_t k = i; k < end; k++)
+            if (v->off[k + 1] > v->off[k] && (v->type[k] <= TOKEN_NORMAL || v->type[k] == TOKEN_USER))
+                word_put(v, k, hash[k - i]);
+    }
+    return 0;
+}
+
+/* ---- tokens ---- */
+
+/* "<0xAB>": the byte, or -1. */
+static int byte_spelling(struct str s)
+{
+    int b = 0;
+    if (s.n != 6 || memcmp(s.p, "<0x", 3) || s.p[5] != '>')
+        return -1;
+    for (int i = 3; i < 5; i++) {
+        char c = s.p[i];
+        int digit = c >= '0' && c <= '9'   ? c - '0'
+                    : c >= 'A' && c <= 'F' ? c - 'A' + 10
+                    : c >= 'a' && c <= 'f' ? c - 'a' + 10
+                                           : -1;
+        if (digit < 0)
+            return -1;
+        b = b * 16 + digit;
+    }
+    return b;
+}
+
+/* Writes the bytes that a token stands for; returns their number (at most s.n). */
+static size_t token_bytes(vocab *v, int32_t id, struct str s, char *out)
+{
+    if (v->model == VOCAB_BPE) {
+        int n = v->type[id] == TOKEN_CONTROL || v->type[id] == TOKEN_USER ? -1 : bpe_unspell(s, out);
+        if (n >= 0)
+            return (size_t)n;
+    } else if (v->type[id] == TOKEN_BYTE) {
+        int b = byte_spelling(s);
+        if (b >= 0) {
+            v->byte_id[b] = id;
+            out[0] = (char)b;
+            return 1;
+        }
+    } else {
+        size_t n = 0;
+        for (size_t i = 0; i < s.n;) {
+            bool space = s.n - i >= 3 && memcmp(s.p + i, "\xe2\x96\x81", 3) == 0;
+            out[n++] = space ? ' ' : s.p[i];
+            i += space ? 3 : 1;
+        }
+        return n;
+    }
+    if (s.n)
+        memcpy(out, s.p, s.n);
+    return s.n;
+}
+
+/* Types of a file without tokenizer.ggml.token_type. */
+static void types_guess(vocab *v, const struct str *token)
+{
+    for (int i = 0; i < v->n; i++) {
+        v->type[i] = TOKEN_NORMAL;
+        if (i == v->bos || i == v->eos)
+            v->type[i] = TOKEN_CONTROL;
+        else if (v->model == VOCAB_SPM && i == v->unk)
+            v->type[i] = TOKEN_UNKNOWN;
+        else if (v->model == VOCAB_SPM && byte_spelling(token[i]) >= 0)
+            v->type[i] = TOKEN_BYTE;
+    }
+}
+
+static int types_load(vocab *v, const struct model_file *f, const struct str *token, struct lathe_err *err)
+{
+    int32_t *type;
+    uint64_t n;
+    TRY(mf_i32s(f, "tokenizer.ggml.token_type", &type, &n, err));
+    int rc = 0;
+    if (!type)
+        types_guess(v, token);
+    else if (n != (uint64_t)v->n)
+        rc = err_set(err, LATHE_E_FILE, "tokenizer.ggml.token_type has %llu values for %d tokens",
+                     (unsigned long long)n, v->n);
+    for (int i = 0; type && !rc && i < v->n; i++) {
+        if (type[i] < 0 || type[i] > TOKEN_BYTE)
+            rc = err_set(err, LATHE_E_FILE, "tokenizer.ggml.token_type of token %d is %d, not 0 to 6", i,
+                         type[i]);
+        v->type[i] = (uint8_t)type[i];
+    }
+    free(type);
+    return rc;
+}
+
+static int tokens_load(vocab *v, const struct model_file *f, struct lathe_err *err)
+{
+    struct str *token;
+    uint64_t n, n_bytes = 0;
+    void *p;
+    TRY(mf_strs(f, "tokenizer.ggml.tokens", &token, &n, err));
+    int rc = 0;
+    if (!n || n > VOCAB_LIMIT) {
+        rc = err_set(err, LATHE_E_FILE, "tokenizer.ggml.tokens has %llu tokens, not 1 to %d",
+                     (unsigned long long)n, VOCAB_LIMIT);
+        goto done;
+    }
+    v->n = (int)n;
+    for (uint64_t i = 0; i < n; i++)
+        n_bytes += token[i].n;
+    if (n_bytes > UINT32_MAX / 2) {
+        rc = err_set(err, LATHE_E_FILE, "tokenizer.ggml.tokens has %llu bytes of text",
+                     (unsigned long long)n_bytes);
+        goto done;
+    }
+    TRY_GOTO(mem_try(n_bytes + 1, 1, "token text", &p, err));
+    v->blob = p;
+    TRY_GOTO(mem_try(n + 1, sizeof *v->off, "token table", &p, err));
+    v->off = p;
+    TRY_GOTO(mem_try(n, 2, "token types", &p, err));
+    v->type = p;
+    v->flags = v->type + n;
+    TRY_GOTO(types_load(v, f, token, err));
+    for (int32_t i = 0; i < v->n; i++) {
+        size_t len = token_bytes(v, i, token[i], v->blob + v->off[i]);
+        v->off[i + 1] = v->off[i] + (uint32_t)len;
+        v->max_len = len > v->max_len ? (uint32_t)len : v->max_len;
+    }
+    rc = words_load(v, err);
+done:
+    free(token);
+    return rc;
+}
+
+/* ---- ids with a meaning ---- */
+
+static int id_load(const struct model_file *f, const char *key, int32_t *out, struct lathe_err *err)
+{
+    uint32_t id = (uint32_t)*out;
+    const struct mf_meta *m = model_file_find(f, "tokenizer.ggml.tokens");
+    TRY(mf_u32(f, key, &id, NULL, err));
+    if (id != UINT32_MAX && (!m || id >= m->n))
+        return err_set(err, LATHE_E_FILE, "%s is %u, but there are %llu tokens", key, id,
+                       m ? (unsigned long long)m->n : 0ull);
+    *out = (int32_t)id;
+    return 0;
+}
+
+/* Spellings that end an answer in the models that have them as control tokens. */
+static const char *const eog_names[] = {
+    "<|im_end|>",
+    "<|eot_id|>",
+    "<|eom_id|>",
+    "<|endoftext|>",
+    "<|end_of_text|>",
+    "<end_of_turn>",
+    "<|end|>",
+    "<|return|>",
+    "<|call|>",
+    "</s>",
+    "<EOT>",
+    "_<EOT>",
+    "[EOT]",
+    "[EOS]",
+    "<|end_of_turn|>",
+    "<|END_OF_TURN_TOKEN|>",
+    "<|endofturn|>",
+    "<|eot|>",
+    "<|user_end|>",
+    "<turn|>",
+    "<\xef\xbd\x9c"
+    "end\xe2\x96\x81"
+    "of\xe2\x96\x81"
+    "sentence\xef\xbd\x9c>",
+};
+
+static void eog_mark(vocab *v, int32_t eot, int32_t eom)
+{
+    int32_t end = -1, ret = -1, call = -1;
+    for (int k = 0; k < v->n_special; k++) {
+        int32_t id = v->special[k];
+        struct str s = vocab_raw(v, id);
+        for (size_t j = 0; j < sizeof eog_names / sizeof *eog_names; j++)
+            if (str_is(s, eog_names[j]))
+                v->flags[id] |= TOKEN_EOG;
+        end = str_is(s, "<|end|>") ? id : end;
+        ret = str_is(s, "<|return|>") ? id : ret;
+        call = str_is(s, "<|call|>") ? id : call;
+    }
+    if (end >= 0 && ret >= 0 && call >= 0) /* gpt-oss: <|end|> only ends a part of the answer */
+        v->flags[end] &= (uint8_t)~TOKEN_EOG;
+    const int32_t by_key[] = {v->eos, eot, eom};
+    for (int i = 0; i < 3; i++)
+        if (by_key[i] >= 0)
+            v->flags[by_key[i]] |= TOKEN_EOG;
+}
+
+/* Phi-3's tokenizer eats the white space after a special token; its file says so nowhere but in the name. */
+static int rstrip_mark(vocab *v, const struct model_file *f, struct lathe_err *err)
+{
+    struct str name = {0};
+    TRY(mf_str(f, "general.name", &name, NULL, err));
+    bool phi3 = false;
+    for (size_t i = 0; i + 4 <= name.n; i++)
+        phi3 = phi3 || strncasecmp(name.p + i, "phi3", 4) == 0 ||
+               (i + 5 <= name.n && strncasecmp(name.p + i, "phi-3", 5) == 0);
+    for (int k = 0; phi3 && k < v->n_special; k++) {
+        struct str s = vocab_raw(v, v->special[k]);
+        if (!str_is(s, "<unk>") && !str_is(s, "<s>") && !str_is(s, "<|endoftext|>"))
+            v->flags[v->special[k]] |= TOKEN_RSTRIP;
+    }
+    return 0;
+}
+
+/* ---- loading ---- */
+
+static int keys_load(vocab *v, const struct model_file *f, int32_t *eot, int32_t *eom, struct lathe_err *err)
+{
+    bool spm = v->model == VOCAB_SPM;
+    v->bos = spm ? 1 : -1;
+    v->eos = spm ? 2 : -1;
+    v->unk = spm ? 0 : -1;
+    *eot = *eom = -1;
+    v->add_bos = spm || pretok_flags(v->pre) & PRE_ADD_BOS;
+    v->add_space_prefix = spm;
+    v->ignore_merges = !spm && pretok_flags(v->pre) & PRE_IGNORE_MERGES;
+    TRY(id_load(f, "tokenizer.ggml.bos_token_id", &v->bos, err));
+    TRY(id_load(f, "tokenizer.ggml.eos_token_id", &v->eos, err));
+    TRY(id_load(f, "tokenizer.ggml.unknown_token_id", &v->unk, err));
+    TRY(id_load(f, "tokenizer.ggml.eot_token_id", eot, err));
+    TRY(id_load(f, "tokenizer.ggml.eom_token_id", eom, err));
+    TRY(mf_bool(f, "tokenizer.ggml.add_bos_token", &v->add_bos, NULL, err));
+    TRY(mf_bool(f, "tokenizer.ggml.add_eos_token", &v->add_eos, NULL, err));
+    return mf_bool(f, "tokenizer.ggml.add_space_prefix", &v->add_space_prefix, NULL, err);
+}
+
+static int model_load(vocab *v, const struct model_file *f, struct lathe_err *err)
+{
+    struct str model = {0}, pre = STR("default");
+    bool has;
+    TRY(mf_str(f, "tokenizer.ggml.model", &model, &has, err));
+    if (!has)
+        return err_set(err, LATHE_E_FILE, "tokenizer.ggml.model is missing: the file has no vocabulary");
+    if (str_is(model, "llama")) {
+        v->model = VOCAB_SPM;
+        return 0;
+    }
+    if (!str_is(model, "gpt2"))
+        return err_set(err, LATHE_E_UNSUPPORTED,
+                       "tokenizer model '" STR_FMT "' is not supported (gpt2 and llama are)", STR_ARG(model));
+    TRY(mf_str(f, "tokenizer.ggml.pre", &pre, NULL, err));
+    return pretok_new(pre, &v->pre, err);
+}
+
+int vocab_load(const struct model_file *f, vocab **out, struct lathe_err *err)
+{
+    vocab *v = mem_new(sizeof *v);
+    int32_t eot, eom;
+    int rc;
+    *out = NULL;
+    memset(v->byte_id, 0xff, sizeof v->byte_id);
+    TRY_GOTO(model_load(v, f, err));
+    TRY_GOTO(keys_load(v, f, &eot, &eom, err));
+    TRY_GOTO(tokens_load(v, f, err));
+    TRY_GOTO(v->model == VOCAB_SPM ? spm_load(v, f, err) : bpe_load(v, f, err));
+    TRY_GOTO(special_load(v, err));
+    TRY_GOTO(rstrip_mark(v, f, err));
+    eog_mark(v, eot, eom);
+    *out = v;
+    return 0;
+done:
+    vocab_free(v);
+    return rc;
+}
+
+void vocab_free(vocab *v)
+{
+    if (!v)
+        return;
+    pretok_free(v->pre);
+    free(v->blob);
+    free(v->off);
+    free(v->type);
+    free(v->rank);
+    free(v->word);
+    free(v->pair);
+    free(v->special);
+    model_file_free(v->owned);
+    free(v);
+}
+
+/* ---- use ---- */
+
+int vocab_size(const vocab *v)
+{
+    return v->n;
+}
+
+bool vocab_is_eog(const vocab *v, int32_t id)
+{
+    return id >= 0 && id < v->n && v->flags[id] & TOKEN_EOG;
+}
+
+struct str vocab_piece(const vocab *v, int32_t id, bool special)
+{
+    if (id < 0 || id >= v->n)
+        return (struct str){"", 0};
+    if (!special && (v->type[id] == TOKEN_CONTROL || v->type[id] == TOKEN_UNKNOWN))
+        return (struct str){"", 0};
+    return vocab_raw(v, id);
+}
+
+static int encode_plain(const vocab *v, const char *text, size_t n, bool first, struct ids *out,
+                        struct lathe_err *err)
+{
+    if (n == 0)
+        return 0;
+    return v->model == VOCAB_SPM ? spm_encode(v, text, n, first, out, err) : bpe_encode(v, text, n, out, err);
+}
+
+static int encode_text(const vocab *v, const char *text, size_t n, bool control, struct ids *out,
+                       struct lathe_err *err)
+{
+    size_t from = 0, i = 0;
+    bool first = true; /* nothing, or a special token, is in front */
+    while (i < n) {
+        unsigned char c = (unsigned char)text[i];
+        int32_t id = -1;
+        if (v->special_first[c] < v->special_first[c + 1])
+            id = special_match(v, text + i, n - i, control);
+        if (id < 0) {
+            i++;
+            continue;
+        }
+        TRY(encode_plain(v, text + from, i - from, first, out, err));
+        ids_push(out, id);
+        first = true;
+        i += vocab_raw(v, id).n;
+        while (v->flags[id] & TOKEN_RSTRIP && i < n && strchr(" \t\n\v\f\r", text[i]) && text[i])
+            i++;
+        from = i;
+    }
+    return encode_plain(v, text + from, n - from, first, out, err);
+}
+
+int vocab_encode(const vocab *v, const char *text, size_t n, int flags, int32_t **ids, size_t *n_ids,
+                 struct lathe_err *err)
+{
+    struct ids out = {0};
+    *ids = NULL;
+    *n_ids = 0;
+    if (n > VOCAB_TEXT_LIMIT)
+        return err_set(err, LATHE_E_LIMIT, "text of %zu bytes is longer than %zu", n, VOCAB_TEXT_LIMIT);
+    if (flags & LATHE_TOK_BOS && v->add_bos && v->bos >= 0)
+        ids_push(&out, v->bos);
+    int rc = encode_text(v, text, n, flags & LATHE_TOK_SPECIAL, &out, err);
+    if (rc) {
+        free(out.p);
+        return rc;
+    }
+    if (flags & LATHE_TOK_BOS && v->add_eos && v->eos >= 0)
+        ids_push(&out, v->eos);
+    *ids = out.p ? out.p : mem_new(sizeof *out.p);
+    *n_ids = out.n;
+    return 0;
+}
