@@ -23,6 +23,10 @@ static void values_as_text(void **state)
     static const char *const want[][2] = {
         {"u32", "7"},
         {"i8", "-5"},
+        {"u8", "200"},
+        {"u16", "60000"},
+        {"i16", "-300"},
+        {"i64", "-1099511627776"},
         {"u64", "18446744073709551615"},
         {"f32", "0.100000001"},
         {"f64", "0.10000000000000001"},
@@ -40,6 +44,10 @@ static void values_as_text(void **state)
     struct gw *g = gw_new();
     gw_u32(g, "u32", 7);
     gw_raw(g, "i8", 2, MF_I8, &(int8_t){-5}, 1);
+    gw_raw(g, "u8", 2, MF_U8, &(uint8_t){200}, 1);
+    gw_raw(g, "u16", 3, MF_U16, &(uint16_t){60000}, 2);
+    gw_raw(g, "i16", 3, MF_I16, &(int16_t){-300}, 2);
+    gw_raw(g, "i64", 3, MF_I64, &(int64_t){-(1ll << 40)}, 8);
     gw_raw(g, "u64", 3, MF_U64, &(uint64_t){UINT64_MAX}, 8);
     gw_f32(g, "f32", 0.1f);
     gw_raw(g, "f64", 3, MF_F64, &(double){0.1}, 8);
@@ -109,6 +117,7 @@ static void tensors_of_types_that_do_not_run(void **state)
     }
     lathe_file *f = save_and_open(g);
     struct lathe_file_tensor t;
+    assert_int_equal(lathe_file_n_tensor(f), sizeof rows / sizeof *rows);
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
         assert_int_equal(lathe_file_tensor_at(f, i, &t), 0);
         assert_string_equal(t.type, rows[i].name);

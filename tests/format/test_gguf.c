@@ -50,6 +50,7 @@ static struct gw *numbers(void)
     gw_bool(g, "bool", true);
     gw_str(g, "str", "grüße");
     gw_i32s(g, "i32s", (int32_t[]){1, -2, 3}, 3);
+    raw(g, "u32s", MF_ARRAY, "\4\0\0\0\1\0\0\0\0\0\0\0\x00\x28\x6b\xee", 16);
     gw_f32s(g, "f32s", (float[]){0.5f, -INFINITY}, 2);
     gw_f32s(g, "nans", (float[]){0.5f, NAN}, 2);
     gw_strs(g, "strs", (const char *[]){"a", "", "xyz"}, 3);
@@ -112,6 +113,9 @@ static void wrong_reads_name_key_and_value(void **state)
     EXPECT(mf_bool(f, "u8", &b, NULL, &err), "must be a bool");
     EXPECT(mf_str(f, "strs", &s, NULL, &err), "an array of string; it must be a string");
     EXPECT(mf_i32s(f, "f32s", &is, &v, &err), "must be an array of integers");
+    EXPECT(mf_i32s(f, "u32s", &is, &v, &err),
+           "metadata u32s is 4000000000; it must be an array of integers of 32 bits");
+    assert_true(!is && v == 0);
     EXPECT(mf_i32s(f, "u8", &is, &v, &err), "must be an array of integers");
     EXPECT(mf_f32s(f, "strs", &fs, &v, &err), "must be an array of numbers");
     EXPECT(mf_f32s(f, "nans", &fs, &v, &err), "must be an array without NaN");
@@ -132,6 +136,10 @@ static void floats_bools_strings(void **state)
     assert_true(b);
     assert_int_equal(mf_str(f, "str", &s, NULL, NULL), 0);
     assert_true(str_is(s, "grüße"));
+    assert_int_equal(mf_f32(f, "absent", &x, &has, NULL) | mf_bool(f, "absent", &b, NULL, NULL) |
+                         mf_str(f, "absent", &s, NULL, NULL),
+                     0);
+    assert_true(!has && x == 1.5f && b && str_is(s, "grüße"));
     model_file_free(f);
 }
 

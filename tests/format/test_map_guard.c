@@ -128,6 +128,16 @@ static void slots_are_used_again(void **state)
         assert_false(map_guard_damaged(slot));
         map_guard_remove(slot);
     }
+    static char bytes[16];
+    static int many[5000];
+    int n = 0;
+    struct lathe_err err;
+    while (n < 5000 && !map_guard_add(bytes, sizeof bytes, &many[n], &err))
+        n++;
+    assert_int_equal(n, 4096);
+    assert_int_equal(err.code, LATHE_E_LIMIT);
+    while (n > 0)
+        map_guard_remove(many[--n]);
     map_guard_remove(-1);
     assert_false(map_guard_damaged(-1));
 }
