@@ -20,6 +20,9 @@ test-long:
 	@tools/setup.sh --check test long
 	@python3 tools/suite.py long
 
+format:
+	@git ls-files -z "src/*.[ch]" "tests/*.[ch]" "examples/*.c" "bench/*.c" | grep -zv "_tab\.\|^tests/data/\|^tests/fuzz/corpus/" | xargs -0 clang-format-14 -i
+
 lint:
 	@tools/setup.sh --check lint
 	@python3 tools/lint.py
@@ -33,4 +36,4 @@ install: all
 clean:
 	rm -rf build build-*
 
-.PHONY: all setup test test-long lint demo install clean
+.PHONY: all setup format coverage aarch64 test test-long lint demo install clean
