@@ -56,6 +56,7 @@ static void choose_all(void)
     CHOOSE(sum_exp, sum_exp, SUM_EXP, F32);
     CHOOSE(tile_f32, tile_f32, TILE_F32, F32);
     CHOOSE(tile_f16, tile_f32, TILE_F32, F16);
+    CHOOSE(unpack_f16, unpack, UNPACK, F16);
 }
 
 const struct kern_set *kern_set(void)
