@@ -10,11 +10,12 @@
 
 #define UNROLL _Pragma("GCC unroll 16")
 
-static inline __m512i dot_broadcast(__m512i sum, __m512i w, const int8_t *x)
+/* The broadcast as memory operand of the dot itself: compilers split the intrinsic into two instructions, and the tile then runs at 49 % of the
+ * int8 peak instead of 72 % (Zen 4, q4_1). */
+static inline __m512i dot_broadcast(__m512i sum, __m512i w, const int8_t (*x)[4])
 {
-    int32_t four;
-    __builtin_memcpy(&four, x, 4);
-    return _mm512_dpbusd_epi32(sum, w, _mm512_set1_epi32(four));
+    __asm__("vpdpbusd %2%{1to16%}, %1, %0" : "+v"(sum) : "v"(w), "m"(*x));
+    return sum;
 }
 
 static inline __m512 half_lanes(const uint8_t *p)
@@ -42,11 +43,11 @@ __attribute__((always_inline)) static inline void tile_dot_block(const uint8_t *
         __m512i v = _mm512_load_si512(ints + 64 * j);
         __m512i lo = bits == 4 ? _mm512_and_si512(v, nibble) : v;
         UNROLL for (int t = 0; t < n; t++)
-            sum[t] = dot_broadcast(sum[t], lo, x[t / ACT_GROUP * group_stride].q[j][t % ACT_GROUP]);
+            sum[t] = dot_broadcast(sum[t], lo, &x[t / ACT_GROUP * group_stride].q[j][t % ACT_GROUP]);
         if (bits == 4) {
             __m512i hi = _mm512_and_si512(_mm512_srli_epi16(v, 4), nibble);
             UNROLL for (int t = 0; t < n; t++)
-                sum[t] = dot_broadcast(sum[t], hi, x[t / ACT_GROUP * group_stride].q[j + 4][t % ACT_GROUP]);
+                sum[t] = dot_broadcast(sum[t], hi, &x[t / ACT_GROUP * group_stride].q[j + 4][t % ACT_GROUP]);
         }
     }
     __m512 d = half_lanes(pair + half * 32), m = n_scale == 2 ? half_lanes(pair + 64 + half * 32) : d;
