@@ -111,22 +111,16 @@ static void span_tile(const struct pass *p, const struct span_view *view, struct
         most = n_key[i] > most ? n_key[i] : most;
         least = n_key[i] < least ? n_key[i] : least;
     }
-    for (int g = 0; g * LANES < most; g++)
-        view->tile((const uint8_t *)view->k + (size_t)g * LANES * (size_t)hd * view->elem, LANES, hd, s->query + v0 * hd, hd, n,
-                   false, s->score + g * LANES, SPAN);
+    view->tile(view->k, LANES, (int64_t)hd * LANES, (most + LANES - 1) / LANES, hd, s->query + v0 * hd, hd, n, false, s->score,
+               SPAN);
     p->kern->span_softmax(s->score, n, n_key, max, sum);
-    for (int d = 0; d < vd; d += LANES) {
-        const uint8_t *v = (const uint8_t *)view->v + (size_t)d * view->elem;
-        view->tile(v, vd, least, s->score, SPAN, n, false, s->span_out + d, vd);
-        for (int i = 0; i < n && most > least; i++)
-            if (n_key[i] > least)
-                view->tile(v + (size_t)least * (size_t)vd * view->elem, vd, n_key[i] - least, s->score + i * SPAN + least, SPAN,
-                           1, true, s->span_out + i * vd + d, vd);
-    }
-    for (int i = 0; i < n; i++)
-        if (n_key[i])
-            p->kern->span_merge(&s->run_max[v0 + i], &s->run_sum[v0 + i], s->run_out + (v0 + i) * vd, max[i], sum[i],
-                                s->span_out + i * vd, vd);
+    view->tile(view->v, vd, LANES, vd / LANES, least, s->score, SPAN, n, false, s->span_out, vd);
+    const uint8_t *rest = (const uint8_t *)view->v + (size_t)least * (size_t)vd * view->elem;
+    for (int i = 0; i < n && most > least; i++)
+        if (n_key[i] > least)
+            view->tile(rest, vd, LANES, vd / LANES, n_key[i] - least, s->score + i * SPAN + least, SPAN, 1, true,
+                       s->span_out + i * vd, vd);
+    p->kern->span_merge(s->run_max + v0, s->run_sum + v0, s->run_out + v0 * vd, max, sum, s->span_out, n, vd);
 }
 
 static void store_outputs(const struct pass *p, const struct attn_piece *a, int kv_head, struct scratch *s)

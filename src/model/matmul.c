@@ -78,7 +78,7 @@ static void tile(const struct matmul *mm, const struct matrix *w, int panel, con
         for (int k = 0; k < w->n_col; k += UNPACK_K) {
             int n_k = w->n_col - k < UNPACK_K ? w->n_col - k : UNPACK_K;
             w->unpack(bytes, k, n_k, unpacked);
-            p->kern->tile_f32(unpacked, LANES, n_k, in->f32 + t0 * in->f32_stride + k, in->f32_stride, n, k > 0, y, y_stride);
+            p->kern->tile_f32(unpacked, LANES, 0, 1, n_k, in->f32 + t0 * in->f32_stride + k, in->f32_stride, n, k > 0, y, y_stride);
         }
     }
     if (w->bias)
