@@ -31,7 +31,18 @@ demo:
 	@tools/demo.sh
 
 install: all
+	@cmake -S . -B build -DCMAKE_INSTALL_PREFIX=$(PREFIX) >/dev/null # the pkg-config file names it
 	@cmake --install build --prefix $(PREFIX)
+
+coverage:
+	@cmake --preset coverage >/dev/null && cmake --build --preset coverage -j$(JOBS) >/dev/null
+	@ctest --preset coverage -LE long -j$(JOBS) --output-on-failure
+	@gcovr --root . --filter src/ --object-directory build-coverage --print-summary
+
+aarch64:
+	@tools/setup.sh --check arm
+	@cmake --preset aarch64 >/dev/null && cmake --build --preset aarch64 -j$(JOBS)
+	@ctest --preset aarch64 -LE long -j$(JOBS) --output-on-failure
 
 clean:
 	rm -rf build build-*

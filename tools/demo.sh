@@ -48,8 +48,16 @@ PY
     good "$model"
 }
 
-[ -x build/lathe ] || tools/setup.sh build || exit 1
-make -s all || fail "the build failed: see above"
+if [ ! -x build/lathe ]; then
+    tools/setup.sh build || exit 1
+    echo "lathe: building"
+fi
+log=$(mktemp)
+{ make -s build/CMakeCache.txt && cmake --build build --target lathe_program -j"$(nproc)"; } >"$log" 2>&1 </dev/null || {
+    tail -n 20 "$log" >&2
+    fail "the build failed; all of its output is in $log"
+}
+rm -f "$log"
 good "$model" || get_model
 echo
 echo "> $question"

@@ -62,6 +62,7 @@ struct pool {
     _Atomic int n_active; /* workers 0 .. n_active-1 have ranges */
     _Alignas(128) _Atomic uint32_t wake;   /* futex: counts runs */
     _Atomic uint32_t n_sleeping;
+    _Atomic uint32_t n_inside; /* workers that may look at the newest run */
     _Atomic bool stop;
     int n_worker;      /* threads there are */
     int n_active_next; /* workers that take part in the next run */
@@ -230,17 +231,19 @@ static void *worker_main(void *arg)
         seen = wait_wake(p, seen, parked);
         if (atomic_load(&p->stop))
             return NULL;
-        uint64_t first = atomic_load_explicit(&p->first, memory_order_acquire);
+        atomic_fetch_add(&p->n_inside, 1);
+        uint64_t first = atomic_load(&p->first);
         const struct pool_op *ops = atomic_load_explicit(&p->ops, memory_order_relaxed);
         int n_op = atomic_load_explicit(&p->n_op, memory_order_relaxed);
         int n_active = atomic_load_explicit(&p->n_active, memory_order_relaxed);
         atomic_thread_fence(memory_order_acquire);
-        if (first == 0 || first != atomic_load_explicit(&p->first, memory_order_relaxed))
-            continue; /* the next run is being set up; its wake-up is still to come */
-        parked = me->index >= n_active;
-        if (parked)
-            continue;
-        run_ops(p, me->index, first, ops, n_op, n_active);
+        /* Otherwise the next run is being set up, and its wake-up is still to come. */
+        if (first != 0 && first == atomic_load_explicit(&p->first, memory_order_relaxed)) {
+            parked = me->index >= n_active;
+            if (!parked)
+                run_ops(p, me->index, first, ops, n_op, n_active);
+        }
+        atomic_fetch_sub(&p->n_inside, 1);
     }
 }
 
@@ -299,6 +302,13 @@ void pool_run(struct pool *p, const struct pool_op *ops, int n_op)
     run_ops(p, 0, first, ops, n_op, n_active);
     park_update(p);
     float_state_set(old);
+}
+
+void pool_settle(struct pool *p)
+{
+    atomic_store(&p->first, 0); /* who looks from now on finds no run */
+    while (atomic_load(&p->n_inside))
+        sched_yield();
 }
 
 int pool_new(int n_worker, struct pool **out, struct lathe_err *err)
