@@ -115,7 +115,7 @@ static void every_operation_on_every_level(void **state)
 static double now_s(void)
 {
     struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
+    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t); /* a busy neighbour on the core does not count */
     return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
 }
 
