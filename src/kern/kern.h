@@ -36,9 +36,10 @@ _Static_assert(sizeof(struct act_block) == 176, "act_block layout");
 /* y[t * y_stride + r] = W[16, 32*n_block] . x[t], r < 16, t < n_tok <= 12. x: token groups of 4 at group_stride blocks from each other. */
 typedef void tile_dot_fn(const uint8_t *panel, int n_block, const struct act_block *x, int64_t group_stride, int n_tok,
                          float *y, int64_t y_stride);
-/* y[t * y_stride + r] = (add ? y : 0) + sum_k w[k * w_stride + r] * x[t * x_stride + k]; strides in elements; w is f32 or f16 by the row. */
-typedef void tile_f32_fn(const void *w, int64_t w_stride, int n_k, const float *x, int64_t x_stride, int n_tok, bool add,
-                         float *y, int64_t y_stride);
+/* y[t * y_stride + 16 g + r] = (add ? y : 0) + sum_k w[g * w_group + k * w_stride + r] * x[t * x_stride + k] for n_group groups of 16 lanes; strides in
+ * elements; w is f32 or f16 by the row. */
+typedef void tile_f32_fn(const void *w, int64_t w_stride, int64_t w_group, int n_group, int n_k, const float *x,
+                         int64_t x_stride, int n_tok, bool add, float *y, int64_t y_stride);
 /* out[k][16] = f32 of the panel's columns k0 .. k0+n_k; k0 and n_k multiples of 32 for quantized formats. */
 typedef void unpack_fn(const uint8_t *panel, int k0, int n_k, float *out);
 /* Quantizes n_tok (1..4) rows of n_col (% 32 == 0) f32 at x_stride into one token group; absent tokens become zero. */
@@ -52,8 +53,10 @@ typedef void silu_mul_fn(const float *g, const float *u, float *h, int n);
 /* One attention span for n_query rows of scores s[q * 64 + key]: of row q the first n_key[q] keys count. Turns scores into
  * exp(s - max) (0 past n_key), gives max and sum. n_key[q] == 0 gives max -inf, sum 0. */
 typedef void span_softmax_fn(float *s, int n_query, const int *n_key, float *max, float *sum);
-/* Merges a span (max, sum, out[n]) into the running (max, sum, out[n]) of one query (Milakov, Gimelshein 2018; Dao 2022). */
-typedef void span_merge_fn(float *run_max, float *run_sum, float *run_out, float max, float sum, const float *out, int n);
+/* Merges a span's (max, sum, out[n]) of each of n_query queries into the running ones; out and run_out have rows of n floats. A query whose
+ * span max is -inf (no keys) stays as it is (Milakov, Gimelshein 2018; Dao et al. 2022). n_query <= 12. */
+typedef void span_merge_fn(float *run_max, float *run_sum, float *run_out, const float *max, const float *sum,
+                           const float *out, int n_query, int n);
 /* y[i] = f16(x[i]) to nearest even. */
 typedef void to_f16_fn(const float *x, uint16_t *y, int n);
 /* Index of the first largest of x[n], n > 0; NaN anywhere gives -1. */

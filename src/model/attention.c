@@ -18,7 +18,7 @@ void attention_plan(struct pass *p)
             p->pieces[p->n_piece++] = (struct attn_piece){i, s->row0 + r, n};
         }
         for (int r = 0; r < s->n_row; r++)
-            p->row_pos[s->row0 + r] = s->pos0 + r;
+            p->row_pos[s->row0 + r] = s->pos0 + r, p->row_seq[s->row0 + r] = i;
     }
 }
 
@@ -111,22 +111,16 @@ static void span_tile(const struct pass *p, const struct span_view *view, struct
         most = n_key[i] > most ? n_key[i] : most;
         least = n_key[i] < least ? n_key[i] : least;
     }
-    for (int g = 0; g * LANES < most; g++)
-        view->tile((const uint8_t *)view->k + (size_t)g * LANES * (size_t)hd * view->elem, LANES, hd, s->query + v0 * hd, hd, n,
-                   false, s->score + g * LANES, SPAN);
+    view->tile(view->k, LANES, (int64_t)hd * LANES, (most + LANES - 1) / LANES, hd, s->query + v0 * hd, hd, n, false, s->score,
+               SPAN);
     p->kern->span_softmax(s->score, n, n_key, max, sum);
-    for (int d = 0; d < vd; d += LANES) {
-        const uint8_t *v = (const uint8_t *)view->v + (size_t)d * view->elem;
-        view->tile(v, vd, least, s->score, SPAN, n, false, s->span_out + d, vd);
-        for (int i = 0; i < n && most > least; i++)
-            if (n_key[i] > least)
-                view->tile(v + (size_t)least * (size_t)vd * view->elem, vd, n_key[i] - least, s->score + i * SPAN + least, SPAN,
-                           1, true, s->span_out + i * vd + d, vd);
-    }
-    for (int i = 0; i < n; i++)
-        if (n_key[i])
-            p->kern->span_merge(&s->run_max[v0 + i], &s->run_sum[v0 + i], s->run_out + (v0 + i) * vd, max[i], sum[i],
-                                s->span_out + i * vd, vd);
+    view->tile(view->v, vd, LANES, vd / LANES, least, s->score, SPAN, n, false, s->span_out, vd);
+    const uint8_t *rest = (const uint8_t *)view->v + (size_t)least * (size_t)vd * view->elem;
+    for (int i = 0; i < n && most > least; i++)
+        if (n_key[i] > least)
+            view->tile(rest, vd, LANES, vd / LANES, n_key[i] - least, s->score + i * SPAN + least, SPAN, 1, true,
+                       s->span_out + i * vd, vd);
+    p->kern->span_merge(s->run_max + v0, s->run_sum + v0, s->run_out + v0 * vd, max, sum, s->span_out, n, vd);
 }
 
 static void store_outputs(const struct pass *p, const struct attn_piece *a, int kv_head, struct scratch *s)
@@ -187,14 +181,19 @@ static void fused_piece(const struct pool_op *op, int piece, int worker)
     attend(p, a, at->layer, kv_head, worker);
 }
 
+void attention_put(const struct attention *a, int first, int last)
+{
+    const struct pass *p = a->pass;
+    for (int r = first; r < last; r++)
+        for (int h = 0; h < p->model->config.n_head_kv; h++)
+            put_row(p, &p->batch->seqs[p->row_seq[r]], r, a->layer, h);
+}
+
 static void put_piece(const struct pool_op *op, int piece, int worker)
 {
     const struct attention *at = op->arg;
-    struct pass *p = at->pass;
-    const struct attn_piece *a = &p->pieces[piece];
-    for (int r = 0; r < a->n_row; r++)
-        for (int h = 0; h < p->model->config.n_head_kv; h++)
-            put_row(p, &p->batch->seqs[a->seq], a->row + r, at->layer, h);
+    const struct attn_piece *a = &at->pass->pieces[piece];
+    attention_put(at, a->row, a->row + a->n_row);
 }
 
 static void attend_piece(const struct pool_op *op, int piece, int worker)
@@ -206,7 +205,7 @@ static void attend_piece(const struct pool_op *op, int piece, int worker)
     attend(p, &p->pieces[p->n_piece - 1 - piece / n_kv], at->layer, piece % n_kv, worker);
 }
 
-void attention_add(struct pass *p, struct attention *a)
+void attention_add(struct pass *p, struct attention *a, bool is_put)
 {
     const struct model_config *c = &p->model->config;
     double kv_bytes = 0, n_ops = 0;
@@ -218,10 +217,11 @@ void attention_add(struct pass *p, struct attention *a)
         n_ops += 4.0 * c->head_dim * c->n_head * s->n_row * (s->pos0 + (s->n_row + 1) / 2.0);
     }
     struct pool_op *op;
-    if (one_piece_each) {
+    if (one_piece_each && !is_put) {
         op = pass_add(p, "attention", a->layer, p->n_piece * c->n_head_kv, a, fused_piece);
     } else {
-        pass_add(p, "rope+kv write", a->layer, p->n_piece, a, put_piece);
+        if (!is_put)
+            pass_add(p, "rope+kv write", a->layer, p->n_piece, a, put_piece);
         op = pass_add(p, "attention", a->layer, p->n_piece * c->n_head_kv, a, attend_piece);
     }
     op->bytes = kv_bytes;

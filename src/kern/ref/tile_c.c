@@ -69,28 +69,28 @@ void tile_dot_q8_0_c(const uint8_t *panel, int n_block, const struct act_block *
     tile_dot((struct shape){PANEL_Q8_0_BYTES, 1, 8, 128}, panel, n_block, x, group_stride, n_tok, y, y_stride);
 }
 
-void tile_f32_c(const void *w, int64_t w_stride, int n_k, const float *x, int64_t x_stride, int n_tok, bool add, float *y,
-                int64_t y_stride)
+void tile_f32_c(const void *w, int64_t w_stride, int64_t w_group, int n_group, int n_k, const float *x, int64_t x_stride,
+                int n_tok, bool add, float *y, int64_t y_stride)
 {
-    const float *wf = w;
-    for (int t = 0; t < n_tok; t++)
-        for (int r = 0; r < LANES; r++) {
-            float acc = add ? y[t * y_stride + r] : 0;
-            for (int k = 0; k < n_k; k++)
-                acc = __builtin_fmaf(wf[k * w_stride + r], x[t * x_stride + k], acc);
-            y[t * y_stride + r] = acc;
-        }
+    for (int i = 0; i < n_tok * n_group * LANES; i++) {
+        int t = i / (n_group * LANES), g = i / LANES % n_group, r = i % LANES;
+        const float *wf = (const float *)w + g * w_group + r;
+        float *out = y + t * y_stride + g * LANES + r, acc = add ? *out : 0;
+        for (int k = 0; k < n_k; k++)
+            acc = __builtin_fmaf(wf[k * w_stride], x[t * x_stride + k], acc);
+        *out = acc;
+    }
 }
 
-void tile_f16_c(const void *w, int64_t w_stride, int n_k, const float *x, int64_t x_stride, int n_tok, bool add, float *y,
-                int64_t y_stride)
+void tile_f16_c(const void *w, int64_t w_stride, int64_t w_group, int n_group, int n_k, const float *x, int64_t x_stride,
+                int n_tok, bool add, float *y, int64_t y_stride)
 {
-    const uint16_t *wh = w;
-    for (int t = 0; t < n_tok; t++)
-        for (int r = 0; r < LANES; r++) {
-            float acc = add ? y[t * y_stride + r] : 0;
-            for (int k = 0; k < n_k; k++)
-                acc = __builtin_fmaf(f16_to_f32(wh[k * w_stride + r]), x[t * x_stride + k], acc);
-            y[t * y_stride + r] = acc;
-        }
+    for (int i = 0; i < n_tok * n_group * LANES; i++) {
+        int t = i / (n_group * LANES), g = i / LANES % n_group, r = i % LANES;
+        const uint16_t *wh = (const uint16_t *)w + g * w_group + r;
+        float *out = y + t * y_stride + g * LANES + r, acc = add ? *out : 0;
+        for (int k = 0; k < n_k; k++)
+            acc = __builtin_fmaf(f16_to_f32(wh[k * w_stride]), x[t * x_stride + k], acc);
+        *out = acc;
+    }
 }

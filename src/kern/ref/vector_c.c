@@ -79,15 +79,20 @@ void span_softmax_c(float *s, int n_query, const int *n_key, float *max, float *
     }
 }
 
-void span_merge_c(float *run_max, float *run_sum, float *run_out, float max, float sum, const float *out, int n)
+void span_merge_c(float *run_max, float *run_sum, float *run_out, const float *max, const float *sum, const float *out,
+                  int n_query, int n)
 {
-    float m = max > *run_max ? max : *run_max;
-    float a = *run_max == -INFINITY ? 0.0f : scalar_exp(*run_max - m);
-    float b = max == -INFINITY ? 0.0f : scalar_exp(max - m);
-    *run_max = m;
-    *run_sum = __builtin_fmaf(*run_sum, a, sum * b);
-    for (int i = 0; i < n; i++)
-        run_out[i] = __builtin_fmaf(run_out[i], a, out[i] * b);
+    for (int q = 0; q < n_query; q++, run_out += n, out += n) {
+        if (max[q] == -INFINITY)
+            continue;
+        float m = max[q] > run_max[q] ? max[q] : run_max[q];
+        float a = run_max[q] == -INFINITY ? 0.0f : scalar_exp(run_max[q] - m);
+        float b = scalar_exp(max[q] - m);
+        run_max[q] = m;
+        run_sum[q] = __builtin_fmaf(run_sum[q], a, sum[q] * b);
+        for (int i = 0; i < n; i++)
+            run_out[i] = __builtin_fmaf(run_out[i], a, out[i] * b);
+    }
 }
 
 void to_f16_c(const float *x, uint16_t *y, int n)

@@ -39,44 +39,76 @@ static inline float tree_lanes(__m512 v)
     return _mm_cvtss_f32(_mm_add_ss(h2, _mm_shuffle_ps(h2, h2, 1)));
 }
 
-static inline void quantize_block(const float *x, int t, struct act_block *b)
+/* Four vectors to one of their four largest (or summed) lanes. */
+static inline __m128i max_of_lanes(__m512i v)
 {
-    __m512 x0 = _mm512_loadu_ps(x), x1 = _mm512_loadu_ps(x + 16);
+    __m256i h = _mm256_max_epu32(_mm512_castsi512_si256(v), _mm512_extracti64x4_epi64(v, 1));
+    return _mm_max_epu32(_mm256_castsi256_si128(h), _mm256_extracti128_si256(h, 1));
+}
+
+static inline __m128i max_of_four(__m128i a, __m128i b, __m128i c, __m128i d)
+{
+    __m128i ab = _mm_max_epu32(_mm_unpacklo_epi32(a, b), _mm_unpackhi_epi32(a, b)); /* a0 b0 a1 b1 */
+    __m128i cd = _mm_max_epu32(_mm_unpacklo_epi32(c, d), _mm_unpackhi_epi32(c, d));
+    return _mm_max_epu32(_mm_unpacklo_epi64(ab, cd), _mm_unpackhi_epi64(ab, cd));
+}
+
+/* Four registers of four dwords each, transposed, to 64 bytes. */
+static inline void store_transposed(const __m128i v[4], int8_t *out)
+{
+    __m128i lo01 = _mm_unpacklo_epi32(v[0], v[1]), lo23 = _mm_unpacklo_epi32(v[2], v[3]);
+    __m128i hi01 = _mm_unpackhi_epi32(v[0], v[1]), hi23 = _mm_unpackhi_epi32(v[2], v[3]);
+    _mm_storeu_si128((__m128i *)out, _mm_unpacklo_epi64(lo01, lo23));
+    _mm_storeu_si128((__m128i *)(out + 16), _mm_unpackhi_epi64(lo01, lo23));
+    _mm_storeu_si128((__m128i *)(out + 32), _mm_unpacklo_epi64(hi01, hi23));
+    _mm_storeu_si128((__m128i *)(out + 48), _mm_unpackhi_epi64(hi01, hi23));
+}
+
+/* One block of four tokens; x[t] of absent tokens points to zeros. */
+static inline void quantize_block(const float *const x[ACT_GROUP], struct act_block *b)
+{
     const __m512i abs_mask = _mm512_set1_epi32(0x7fffffff);
-    __m512i amax = _mm512_max_epu32(_mm512_and_si512(_mm512_castps_si512(x0), abs_mask),
-                                    _mm512_and_si512(_mm512_castps_si512(x1), abs_mask));
-    uint32_t amax_bits = _mm512_reduce_max_epu32(amax);
-    float largest = scalar_from_bits(amax_bits);
-    float d = largest / 127.0f;
-    float inverse = largest > 0 ? 127.0f / largest : 0.0f;
-    if (amax_bits >= 0x7f800000u || inverse > 3e38f) {
-        d = amax_bits >= 0x7f800000u ? scalar_from_bits(0x7fc00000u) : 0.0f;
-        inverse = 0;
+    __m512 v[ACT_GROUP][2];
+    __m128i m[ACT_GROUP], q[2][ACT_GROUP];
+    for (int t = 0; t < ACT_GROUP; t++) {
+        v[t][0] = _mm512_loadu_ps(x[t]);
+        v[t][1] = _mm512_loadu_ps(x[t] + 16);
+        m[t] = max_of_lanes(_mm512_max_epu32(_mm512_and_si512(_mm512_castps_si512(v[t][0]), abs_mask),
+                                             _mm512_and_si512(_mm512_castps_si512(v[t][1]), abs_mask)));
     }
-    __m512i q0 = _mm512_setzero_si512(), q1 = q0;
-    if (inverse > 0) {
-        q0 = _mm512_cvtps_epi32(_mm512_mul_ps(x0, _mm512_set1_ps(inverse)));
-        q1 = _mm512_cvtps_epi32(_mm512_mul_ps(x1, _mm512_set1_ps(inverse)));
+    __m128i amax_bits = max_of_four(m[0], m[1], m[2], m[3]);
+    __m128 amax = _mm_castsi128_ps(amax_bits), largest = _mm_set1_ps(127.0f);
+    __m128 d = _mm_div_ps(amax, largest), inverse = _mm_div_ps(largest, amax);
+    __mmask8 bad = _mm_cmpge_epu32_mask(amax_bits, _mm_set1_epi32(0x7f800000));
+    __mmask8 zero = _mm_cmp_ps_mask(inverse, _mm_set1_ps(3e38f), _CMP_GT_OQ);
+    d = _mm_mask_mov_ps(_mm_maskz_mov_ps((__mmask8)~zero, d), bad, _mm_castsi128_ps(_mm_set1_epi32(0x7fc00000)));
+    inverse = _mm_maskz_mov_ps((__mmask8) ~(zero | bad), inverse);
+    float inverses[ACT_GROUP];
+    _mm_storeu_ps(inverses, inverse);
+    for (int t = 0; t < ACT_GROUP; t++) {
+        __m512 scale = _mm512_set1_ps(inverses[t]);
+        __mmask16 use = inverses[t] > 0 ? 0xffff : 0; /* infinity times zero must not be converted */
+        for (int h = 0; h < 2; h++)
+            q[h][t] = _mm512_cvtepi32_epi8(_mm512_maskz_cvtps_epi32(use, _mm512_mul_ps(v[t][h], scale)));
     }
-    int32_t sum = _mm512_reduce_add_epi32(_mm512_add_epi32(q0, q1));
-    __m128i b0 = _mm512_cvtepi32_epi8(q0), b1 = _mm512_cvtepi32_epi8(q1);
-    int32_t words[8];
-    _mm_storeu_si128((__m128i *)words, b0);
-    _mm_storeu_si128((__m128i *)(words + 4), b1);
+    store_transposed(q[0], b->q[0][0]);
+    store_transposed(q[1], b->q[4][0]);
+    __m128i sum = _mm_setzero_si128();
     for (int j = 0; j < 8; j++)
-        memcpy(b->q[j][t], &words[j], 4);
-    b->d[t] = d;
-    b->s[t] = d * (float)sum;
-    b->n8sum[t] = -8 * sum;
+        sum = _mm_dpbusd_epi32(sum, _mm_set1_epi8(1), _mm_loadu_si128((const __m128i *)b->q[j][0]));
+    _mm_storeu_ps(b->d, d);
+    _mm_storeu_ps(b->s, _mm_mul_ps(d, _mm_cvtepi32_ps(sum)));
+    _mm_storeu_si128((__m128i *)b->n8sum, _mm_slli_epi32(_mm_sub_epi32(_mm_setzero_si128(), sum), 3));
 }
 
 void quantize_avx512vnni(const float *x, int64_t x_stride, int n_tok, int n_col, struct act_block *out)
 {
+    static const float zeros[ACT_BLOCK];
     for (int b = 0; b < n_col / ACT_BLOCK; b++) {
-        if (n_tok < ACT_GROUP)
-            memset(&out[b], 0, sizeof out[b]);
-        for (int t = 0; t < n_tok; t++)
-            quantize_block(x + t * x_stride + b * ACT_BLOCK, t, &out[b]);
+        const float *rows[ACT_GROUP];
+        for (int t = 0; t < ACT_GROUP; t++)
+            rows[t] = t < n_tok ? x + t * x_stride + b * ACT_BLOCK : zeros;
+        quantize_block(rows, &out[b]);
     }
 }
 
@@ -119,41 +151,58 @@ void silu_mul_avx512vnni(const float *g, const float *u, float *h, int n)
     }
 }
 
+static inline __mmask64 key_mask(int n_key)
+{
+    return n_key >= 64 ? ~0ull : (1ull << n_key) - 1;
+}
+
 void span_softmax_avx512vnni(float *s, int n_query, const int *n_key, float *max, float *sum)
 {
     const __m512 lowest = _mm512_set1_ps(-INFINITY);
     for (int q = 0; q < n_query; q++) {
-        float *row = s + q * 64;
-        __mmask64 valid = n_key[q] >= 64 ? ~0ull : (1ull << n_key[q]) - 1;
-        __m512 v[4], m = lowest, lane = _mm512_setzero_ps();
+        __mmask64 valid = key_mask(n_key[q]);
+        __m512 v[4];
+        for (int i = 0; i < 4; i++)
+            v[i] = _mm512_mask_loadu_ps(lowest, (__mmask16)(valid >> (16 * i)), s + q * 64 + 16 * i);
+        max[q] = _mm512_reduce_max_ps(_mm512_max_ps(_mm512_max_ps(v[0], v[1]), _mm512_max_ps(v[2], v[3])));
+    }
+    for (int q = 0; q < n_query; q++) {
+        __mmask64 valid = key_mask(n_key[q]);
+        __m512 lane = _mm512_setzero_ps(), largest = _mm512_set1_ps(max[q]);
         for (int i = 0; i < 4; i++) {
-            v[i] = _mm512_mask_loadu_ps(lowest, (__mmask16)(valid >> (16 * i)), row + 16 * i);
-            m = _mm512_max_ps(v[i], m);
-        }
-        float largest = _mm512_reduce_max_ps(m);
-        for (int i = 0; i < 4; i++) {
-            __m512 p = exp_lanes(_mm512_sub_ps(v[i], _mm512_set1_ps(largest)));
+            float *at = s + q * 64 + 16 * i;
+            __m512 p = exp_lanes(_mm512_sub_ps(_mm512_loadu_ps(at), largest));
             p = _mm512_maskz_mov_ps((__mmask16)(valid >> (16 * i)), p);
-            _mm512_storeu_ps(row + 16 * i, p);
+            _mm512_storeu_ps(at, p);
             lane = _mm512_add_ps(lane, p);
         }
-        max[q] = largest;
         sum[q] = tree_lanes(lane);
     }
 }
 
-void span_merge_avx512vnni(float *run_max, float *run_sum, float *run_out, float max, float sum, const float *out, int n)
+void span_merge_avx512vnni(float *run_max, float *run_sum, float *run_out, const float *max, const float *sum,
+                           const float *out, int n_query, int n)
 {
-    float m = max > *run_max ? max : *run_max;
-    float a = *run_max == -INFINITY ? 0.0f : scalar_exp(*run_max - m);
-    float b = max == -INFINITY ? 0.0f : scalar_exp(max - m);
-    *run_max = m;
-    *run_sum = __builtin_fmaf(*run_sum, a, sum * b);
-    for (int i = 0; i < n; i += LANES) {
-        __mmask16 k = tail_mask(n - i);
-        __m512 o = _mm512_mul_ps(_mm512_maskz_loadu_ps(k, out + i), _mm512_set1_ps(b));
-        __m512 r = _mm512_fmadd_ps(_mm512_maskz_loadu_ps(k, run_out + i), _mm512_set1_ps(a), o);
-        _mm512_mask_storeu_ps(run_out + i, k, r);
+    const __m512 lowest = _mm512_set1_ps(-INFINITY);
+    __mmask16 in = tail_mask(n_query);
+    __m512 old = _mm512_mask_loadu_ps(lowest, in, run_max), new = _mm512_mask_loadu_ps(lowest, in, max);
+    __mmask16 has = _mm512_cmp_ps_mask(new, lowest, _CMP_NEQ_UQ), had = _mm512_cmp_ps_mask(old, lowest, _CMP_NEQ_UQ);
+    __m512 m = _mm512_max_ps(new, old); /* new > old ? new : old */
+    __m512 a = _mm512_maskz_mov_ps(had, exp_lanes(_mm512_sub_ps(old, m))), b = exp_lanes(_mm512_sub_ps(new, m));
+    __m512 scaled = _mm512_mul_ps(_mm512_maskz_loadu_ps(in, sum), b);
+    _mm512_mask_storeu_ps(run_sum, in & has, _mm512_fmadd_ps(_mm512_maskz_loadu_ps(in, run_sum), a, scaled));
+    _mm512_mask_storeu_ps(run_max, in & has, m);
+    float as[LANES], bs[LANES];
+    _mm512_storeu_ps(as, a);
+    _mm512_storeu_ps(bs, b);
+    for (int q = 0; q < n_query; q++) {
+        __m512 aq = _mm512_set1_ps(as[q]), bq = _mm512_set1_ps(bs[q]);
+        for (int i = 0; has >> q & 1 && i < n; i += LANES) {
+            __mmask16 k = tail_mask(n - i);
+            __m512 o = _mm512_mul_ps(_mm512_maskz_loadu_ps(k, out + q * n + i), bq);
+            __m512 r = _mm512_fmadd_ps(_mm512_maskz_loadu_ps(k, run_out + q * n + i), aq, o);
+            _mm512_mask_storeu_ps(run_out + q * n + i, k, r);
+        }
     }
 }
 
