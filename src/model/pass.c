@@ -193,6 +193,8 @@ void pass_free(struct pass *p)
 {
     if (!p)
         return;
+    if (p->pool)
+        pool_settle(p->pool);
     for (int i = 0; p->scratch && i < pool_n_worker(p->pool); i++) {
         struct scratch *s = &p->scratch[i];
         void *all[] = {s->norm,    s->act,      s->tile,    s->unpacked, s->query, s->score,
