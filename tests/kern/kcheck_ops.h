@@ -6,10 +6,11 @@
 
 struct shape {
     enum kind kind;
-    int n;      /* blocks, columns, elements */
-    int n_tok;  /* tokens, queries */
-    int extra;  /* by operation: first column, add, rows, in place */
-    int stride; /* output stride or input stride, by operation */
+    int n;       /* blocks, columns, elements */
+    int n_tok;   /* tokens, queries */
+    int extra;   /* by operation: first column, add, rows, in place */
+    int stride;  /* output stride or input stride, by operation */
+    int n_group; /* of 16 lanes, f32 tiles */
 };
 
 enum { N_IN = 3 };
@@ -42,10 +43,21 @@ static inline void prepare_tile_dot(struct call *c)
     c->n_ops = 2.0 * s.n * ACT_BLOCK * LANES * s.n_tok;
 }
 
+/* Groups beside each other in the columns (odd n) or one after another. */
+static inline int tile_w_stride(struct shape s)
+{
+    return s.n % 2 ? LANES * s.n_group : LANES;
+}
+
+static inline int tile_w_group(struct shape s)
+{
+    return s.n % 2 ? LANES : LANES * s.n;
+}
+
 static inline void prepare_tile_f32(struct call *c)
 {
     struct shape s = c->s;
-    int w_stride = s.n % 2 ? LANES : 4 * LANES, n_w = (s.n - 1) * w_stride + LANES;
+    int n_w = s.n * s.n_group * LANES;
     c->in[0] = guarded_floats(s.kind, (size_t)n_w);
     if (c->row->format == FORMAT_F16) {
         guarded_free(&c->in[0]);
@@ -54,8 +66,8 @@ static inline void prepare_tile_f32(struct call *c)
             ((uint16_t *)c->in[0].p)[i] = kind_half(s.kind, i);
     }
     c->in[1] = guarded_floats(s.kind, (size_t)((s.n_tok - 1) * (s.n + 3) + s.n));
-    c->out_bytes = (size_t)((s.n_tok - 1) * s.stride + LANES) * 4;
-    c->n_ops = 2.0 * s.n * LANES * s.n_tok;
+    c->out_bytes = (size_t)((s.n_tok - 1) * s.stride + s.n_group * LANES) * 4;
+    c->n_ops = 2.0 * s.n * LANES * s.n_group * s.n_tok;
 }
 
 static inline void prepare_unpack(struct call *c)
@@ -102,21 +114,23 @@ static inline void prepare_span_softmax(struct call *c)
     c->n_bytes = 8.0 * (double)n;
 }
 
+/* in[0]: running max, sum, out of all queries; in[1]: the span's. */
 static inline void prepare_span_merge(struct call *c)
 {
-    size_t n = (size_t)c->s.n + 2; /* running max and sum, then the running output */
-    c->in[0] = guarded_floats(c->s.kind, n);
-    c->in[1] = guarded_floats(c->s.kind, (size_t)c->s.n);
-    float *run = (float *)c->in[0].p;
-    c->number[0] = run[0] + random_float();
-    c->number[1] = random_float();
-    if (c->s.extra & 1)
-        run[0] = -INFINITY;
-    if (c->s.extra & 2)
-        c->number[0] = -INFINITY;
+    int n_query = c->s.n_tok, n = n_query * (c->s.n + 2);
+    c->in[0] = guarded_floats(c->s.kind, (size_t)n);
+    c->in[1] = guarded_floats(c->s.kind, (size_t)n);
+    float *run = (float *)c->in[0].p, *span = (float *)c->in[1].p;
+    for (int q = 0; q < n_query; q++) {
+        span[q] = rng() % 4 ? run[q] + random_float() : span[q];
+        if ((c->s.extra + q) & 1)
+            run[q] = -INFINITY;
+        if ((c->s.extra + q) & 2)
+            span[q] = -INFINITY;
+    }
     c->in_place = true;
-    c->out_bytes = n * 4;
-    c->n_bytes = 12.0 * (double)c->s.n;
+    c->out_bytes = (size_t)n * 4;
+    c->n_bytes = 12.0 * (double)n;
 }
 
 static inline void prepare(struct call *c)
@@ -162,8 +176,8 @@ static inline void call_row(const struct call *c, const struct kern_row *row, ui
                                  s.n_tok, y, s.stride);
         break;
     case KERN_TILE_F32:
-        ((tile_f32_fn *)row->fn)(c->in[0].p, s.n % 2 ? LANES : 4 * LANES, s.n, in_f(c, 1), s.n + 3, s.n_tok,
-                                 s.extra != 0, y, s.stride);
+        ((tile_f32_fn *)row->fn)(c->in[0].p, tile_w_stride(s), tile_w_group(s), s.n_group, s.n, in_f(c, 1),
+                                 s.n + 3, s.n_tok, s.extra != 0, y, s.stride);
         break;
     case KERN_UNPACK:
         ((unpack_fn *)row->fn)(c->in[0].p, s.extra, s.n, y);
@@ -184,7 +198,8 @@ static inline void call_row(const struct call *c, const struct kern_row *row, ui
         ((span_softmax_fn *)row->fn)(y, s.n_tok, c->n_key, y + s.n_tok * 64, y + s.n_tok * 65);
         break;
     case KERN_SPAN_MERGE:
-        ((span_merge_fn *)row->fn)(y, y + 1, y + 2, c->number[0], c->number[1], in_f(c, 1), s.n);
+        ((span_merge_fn *)row->fn)(y, y + s.n_tok, y + 2 * s.n_tok, in_f(c, 1), in_f(c, 1) + s.n_tok,
+                                   in_f(c, 1) + 2 * s.n_tok, s.n_tok, s.n);
         break;
     case KERN_TO_F16:
         ((to_f16_fn *)row->fn)(in_f(c, 0), (uint16_t *)out, s.n);
@@ -225,27 +240,30 @@ static inline bool shape_at(const struct kern_row *row, int i, struct shape *s)
     i /= N_KIND;
     switch (row->op) {
     case KERN_TILE_DOT: /* the panel's columns end half way through a pair for odd counts */
-        *s = (struct shape){s->kind, blocks[i / 12 % 6], i % 12 + 1, i % 2, LANES + 3 * (i / 3 % 2)};
+        *s = (struct shape){s->kind, blocks[i / 12 % 6], i % 12 + 1, i % 2, LANES + 3 * (i / 3 % 2), 0};
         return i < 12 * 6;
     case KERN_TILE_F32:
-        *s = (struct shape){s->kind, columns[i / 24 % 9], i % 12 + 1, i / 12 % 2, LANES + 5 * (i / 3 % 2)};
-        return i < 12 * 2 * 9;
+        s->n_group = i / 216 + 1;
+        *s = (struct shape){
+            s->kind,   columns[i / 24 % 9], i % 12 + 1, i / 12 % 2, LANES * s->n_group + 5 * (i / 3 % 2),
+            s->n_group};
+        return i < 12 * 2 * 9 * 6;
     case KERN_UNPACK: { /* n columns from column `extra` on */
         int step = format_by_id((uint32_t)row->format)->block_n;
-        *s = (struct shape){s->kind, (i % 6 + 1) * step, i, i / 6 % 4 * step, 0};
+        *s = (struct shape){s->kind, (i % 6 + 1) * step, i, i / 6 % 4 * step, 0, 0};
         return i < 24;
     }
     case KERN_QUANTIZE:
-        *s = (struct shape){s->kind, (i / 4 % 5 + 1) * ACT_BLOCK, i % 4 + 1, 0, i / 20 * 5};
+        *s = (struct shape){s->kind, (i / 4 % 5 + 1) * ACT_BLOCK, i % 4 + 1, 0, i / 20 * 5, 0};
         return i < 40;
     case KERN_SPAN_SOFTMAX:
-        *s = (struct shape){s->kind, i % 65, i / 65 * 4 + 1, 0, 0};
+        *s = (struct shape){s->kind, i % 65, i / 65 * 4 + 1, 0, 0, 0};
         return i < 65 * 3;
     case KERN_SPAN_MERGE:
-        *s = (struct shape){s->kind, lengths[i / 4 % N_LENGTH], 0, i % 4, 0};
+        *s = (struct shape){s->kind, lengths[i / 4 % N_LENGTH], i / 4 % 12 + 1, i % 4, 0, 0};
         return i < 4 * N_LENGTH;
     default:
-        *s = (struct shape){s->kind, lengths[i / 2 % N_LENGTH], 0, i % 2, 0};
+        *s = (struct shape){s->kind, lengths[i / 2 % N_LENGTH], 0, i % 2, 0, 0};
         return i < 2 * N_LENGTH;
     }
 }

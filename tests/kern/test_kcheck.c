@@ -151,15 +151,17 @@ static int bench(const char *filter)
             continue;
         bool tile = row->op == KERN_TILE_DOT || row->op == KERN_TILE_F32;
         for (int t = 0; t < (tile ? 3 : 1); t++) {
-            struct shape s = {KIND_RANDOM, 4096, tokens[t], 0, LANES};
+            struct shape s = {KIND_RANDOM, 4096, tokens[t], 0, LANES, 0};
             if (row->op == KERN_TILE_DOT)
                 s.n = 2048 / ACT_BLOCK;
             else if (row->op == KERN_TILE_F32)
-                s.n = 64;
+                s = (struct shape){KIND_RANDOM, 64, tokens[t], 0, 4 * LANES, 4};
+            else if (row->op == KERN_SPAN_MERGE)
+                s = (struct shape){KIND_RANDOM, 64, 12, 0, 0, 0};
             else if (row->op == KERN_SPAN_SOFTMAX)
-                s = (struct shape){KIND_RANDOM, 64, 1, 0, 0};
+                s = (struct shape){KIND_RANDOM, 64, 12, 0, 0, 0};
             else if (row->op == KERN_UNPACK || row->op == KERN_QUANTIZE)
-                s = (struct shape){KIND_RANDOM, 576, row->op == KERN_QUANTIZE ? 4 : 0, 0, 0};
+                s = (struct shape){KIND_RANDOM, 576, row->op == KERN_QUANTIZE ? 4 : 0, 0, 0, 0};
             bench_shape(row, s);
         }
     }

@@ -115,22 +115,27 @@ ALWAYS void add_sums(int bits, int n_scale, const uint8_t *scales, int h, const 
 /* Lines in the order low, high nibble of the same bytes, so that each is loaded once. */
 static const int line_order[2][8] = {{0, 4, 1, 5, 2, 6, 3, 7}, {0, 1, 2, 3, 4, 5, 6, 7}};
 
-/* One block times n (constant) tokens of one group. */
+/* One block (8 bits: half h of its rows) times n (constant) tokens of one group. */
+ALWAYS void block_half(int bits, int n_scale, const uint8_t *ints, const uint8_t *scales, int h,
+                       const struct act_block *x, int n, __m256 acc[][2])
+{
+    struct sums_avx2 s;
+    UNROLL for (int i = 0; i < 8; i++)
+    {
+        int j = line_order[bits == 8][i];
+        __m256i w0, w1;
+        line_planes(bits, ints, h, j, &w0, &w1);
+        dot_line(&s, w0, w1, x->q[j], n, i == 0);
+    }
+    add_sums(bits, n_scale, scales, h, &s, x, n, acc);
+}
+
 ALWAYS void block(int bits, int n_scale, const uint8_t *ints, const uint8_t *scales,
                   const struct act_block *x, int n, __m256 acc[][2])
 {
-    UNROLL for (int h = 0; h < (bits == 4 ? 1 : 2); h++)
-    {
-        struct sums_avx2 s;
-        UNROLL for (int i = 0; i < 8; i++)
-        {
-            int j = line_order[bits == 8][i];
-            __m256i w0, w1;
-            line_planes(bits, ints, h, j, &w0, &w1);
-            dot_line(&s, w0, w1, x->q[j], n, i == 0);
-        }
-        add_sums(bits, n_scale, scales, h, &s, x, n, acc);
-    }
+    block_half(bits, n_scale, ints, scales, 0, x, n, acc);
+    if (bits == 8)
+        block_half(bits, n_scale, ints, scales, 1, x, n, acc);
 }
 
 /* n: tokens computed, a constant; n_tok <= n: tokens stored. */

@@ -1,71 +1,109 @@
-/* f32 tiles for AVX2: 16 rows as two halves of 8 lanes times up to 6 tokens, so that 12 accumulators hide the
- * latency of a fused multiply-add on 2 ports. */
+/* f32 tiles for AVX2: groups of 16 rows as two halves of 8 lanes times tokens, up to 6 pairs of accumulators,
+ * which hide the latency of a fused multiply-add on 2 ports. Few tokens take several groups at once for the
+ * same reason. */
 #include <immintrin.h>
 #include "kern/panel.h"
 
 #define UNROLL _Pragma("GCC unroll 16")
-enum { TOK = 6 };
+#define ALWAYS __attribute__((always_inline)) static inline
+enum { MAX_PAIR = 6 };
 
-__attribute__((always_inline)) static inline __m256 load_lanes(const void *w, int64_t i, bool is_f16)
+/* What a call is about, with w and y moved on from group to group. */
+struct tile {
+    const uint8_t *w;
+    int64_t w_stride, w_group;
+    int n_k;
+    const float *x;
+    int64_t x_stride;
+    bool add;
+    float *y;
+    int64_t y_stride;
+};
+
+ALWAYS __m256 load_lanes(const uint8_t *w, int64_t i, bool is_f16)
 {
     if (is_f16)
-        return _mm256_cvtph_ps(_mm_loadu_si128((const __m128i *)((const uint16_t *)w + i)));
+        return _mm256_cvtph_ps(_mm_loadu_si128((const __m128i *)(w + 2 * i)));
     return _mm256_loadu_ps((const float *)w + i);
 }
 
-__attribute__((always_inline)) static inline void tile_n(bool is_f16, const void *w, int64_t w_stride,
-                                                         int n_k, const float *x, int64_t x_stride, int n,
-                                                         int n_tok, bool add, float *y, int64_t y_stride)
+/* n_group groups times n tokens, both constants; n_tok <= n are stored, the absent ones repeat the first. */
+ALWAYS void tile_n(bool is_f16, const struct tile *c, int n_group, int n, int n_tok)
 {
-    __m256 acc[TOK][2];
-    const float *xt[TOK];
+    __m256 acc[MAX_PAIR][2];
+    const float *xt[MAX_PAIR];
     UNROLL for (int t = 0; t < n; t++)
     {
         int u = t < n_tok ? t : 0;
-        xt[t] = x + u * x_stride;
-        acc[t][0] = add ? _mm256_loadu_ps(y + u * y_stride) : _mm256_setzero_ps();
-        acc[t][1] = add ? _mm256_loadu_ps(y + u * y_stride + 8) : _mm256_setzero_ps();
-    }
-    for (int k = 0; k < n_k; k++) {
-        __m256 w0 = load_lanes(w, k * w_stride, is_f16), w1 = load_lanes(w, k * w_stride + 8, is_f16);
-        UNROLL for (int t = 0; t < n; t++)
+        xt[t] = c->x + u * c->x_stride;
+        UNROLL for (int g = 0; g < n_group; g++)
         {
-            __m256 b = _mm256_set1_ps(xt[t][k]);
-            acc[t][0] = _mm256_fmadd_ps(w0, b, acc[t][0]);
-            acc[t][1] = _mm256_fmadd_ps(w1, b, acc[t][1]);
+            const float *y = c->y + u * c->y_stride + g * LANES;
+            acc[t * n_group + g][0] = c->add ? _mm256_loadu_ps(y) : _mm256_setzero_ps();
+            acc[t * n_group + g][1] = c->add ? _mm256_loadu_ps(y + 8) : _mm256_setzero_ps();
         }
     }
-    UNROLL for (int t = 0; t < n; t++) if (t < n_tok)
+    for (int k = 0; k < c->n_k; k++)
+        UNROLL for (int g = 0; g < n_group; g++)
+        {
+            int64_t at = k * c->w_stride + g * c->w_group;
+            __m256 w0 = load_lanes(c->w, at, is_f16), w1 = load_lanes(c->w, at + 8, is_f16);
+            UNROLL for (int t = 0; t < n; t++)
+            {
+                __m256 b = _mm256_set1_ps(xt[t][k]);
+                acc[t * n_group + g][0] = _mm256_fmadd_ps(w0, b, acc[t * n_group + g][0]);
+                acc[t * n_group + g][1] = _mm256_fmadd_ps(w1, b, acc[t * n_group + g][1]);
+            }
+        }
+    UNROLL for (int t = 0; t < n; t++) UNROLL for (int g = 0; g < n_group; g++) if (t < n_tok)
     {
-        _mm256_storeu_ps(y + t * y_stride, acc[t][0]);
-        _mm256_storeu_ps(y + t * y_stride + 8, acc[t][1]);
+        float *y = c->y + t * c->y_stride + g * LANES;
+        _mm256_storeu_ps(y, acc[t * n_group + g][0]);
+        _mm256_storeu_ps(y + 8, acc[t * n_group + g][1]);
     }
 }
 
-__attribute__((always_inline)) static inline void tile_all(bool is_f16, const void *w, int64_t w_stride,
-                                                           int n_k, const float *x, int64_t x_stride,
-                                                           int n_tok, bool add, float *y, int64_t y_stride)
+ALWAYS void tile_groups(bool is_f16, struct tile c, int n_group, int n_tok)
 {
-    for (; n_tok > 0; n_tok -= TOK, x += TOK * x_stride, y += TOK * y_stride) {
-        if (n_tok == 1)
-            tile_n(is_f16, w, w_stride, n_k, x, x_stride, 1, 1, add, y, y_stride);
-        else if (n_tok == 2)
-            tile_n(is_f16, w, w_stride, n_k, x, x_stride, 2, 2, add, y, y_stride);
-        else if (n_tok <= 4)
-            tile_n(is_f16, w, w_stride, n_k, x, x_stride, 4, n_tok, add, y, y_stride);
+    while (n_group > 0) {
+        int n_here = 1;
+        if (n_tok == 1 && n_group >= 4)
+            tile_n(is_f16, &c, n_here = 4, 1, 1);
+        else if (n_tok == 1)
+            tile_n(is_f16, &c, 1, 1, 1);
+        else if (n_tok <= 3 && n_group >= 2)
+            tile_n(is_f16, &c, n_here = 2, 3, n_tok);
+        else if (n_tok <= 3)
+            tile_n(is_f16, &c, 1, 3, n_tok);
+        else if (n_tok == 4)
+            tile_n(is_f16, &c, 1, 4, 4);
         else
-            tile_n(is_f16, w, w_stride, n_k, x, x_stride, TOK, n_tok, add, y, y_stride);
+            tile_n(is_f16, &c, 1, 6, n_tok);
+        n_group -= n_here;
+        c.w += n_here * c.w_group * (is_f16 ? 2 : 4);
+        c.y += n_here * LANES;
     }
 }
 
-void tile_f32_avx2(const void *w, int64_t w_stride, int n_k, const float *x, int64_t x_stride, int n_tok,
-                   bool add, float *y, int64_t y_stride)
+ALWAYS void tile_all(bool is_f16, struct tile c, int n_group, int n_tok)
 {
-    tile_all(false, w, w_stride, n_k, x, x_stride, n_tok, add, y, y_stride);
+    while (n_tok > 0) {
+        int n_here = n_tok > 6 ? (n_tok <= 8 ? 4 : 6) : n_tok;
+        tile_groups(is_f16, c, n_group, n_here);
+        n_tok -= n_here;
+        c.x += n_here * c.x_stride;
+        c.y += n_here * c.y_stride;
+    }
 }
 
-void tile_f16_avx2(const void *w, int64_t w_stride, int n_k, const float *x, int64_t x_stride, int n_tok,
-                   bool add, float *y, int64_t y_stride)
+void tile_f32_avx2(const void *w, int64_t w_stride, int64_t w_group, int n_group, int n_k, const float *x,
+                   int64_t x_stride, int n_tok, bool add, float *y, int64_t y_stride)
 {
-    tile_all(true, w, w_stride, n_k, x, x_stride, n_tok, add, y, y_stride);
+    tile_all(false, (struct tile){w, w_stride, w_group, n_k, x, x_stride, add, y, y_stride}, n_group, n_tok);
+}
+
+void tile_f16_avx2(const void *w, int64_t w_stride, int64_t w_group, int n_group, int n_k, const float *x,
+                   int64_t x_stride, int n_tok, bool add, float *y, int64_t y_stride)
+{
+    tile_all(true, (struct tile){w, w_stride, w_group, n_k, x, x_stride, add, y, y_stride}, n_group, n_tok);
 }

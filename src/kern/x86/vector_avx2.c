@@ -191,12 +191,12 @@ void span_softmax_avx2(float *s, int n_query, const int *n_key, float *max, floa
     }
 }
 
-void span_merge_avx2(float *run_max, float *run_sum, float *run_out, float max, float sum, const float *out,
-                     int n)
+static void merge_one(float *run_max, float *run_sum, float *run_out, float max, float sum, const float *out,
+                      int n)
 {
     float m = max > *run_max ? max : *run_max;
     float a = *run_max == -INFINITY ? 0.0f : scalar_exp(*run_max - m);
-    float b = max == -INFINITY ? 0.0f : scalar_exp(max - m);
+    float b = scalar_exp(max - m);
     *run_max = m;
     *run_sum = __builtin_fmaf(*run_sum, a, sum * b);
     for (int i = 0; i < n; i += 8) {
@@ -204,6 +204,14 @@ void span_merge_avx2(float *run_max, float *run_sum, float *run_out, float max, 
         store_first(run_out + i, n - i,
                     _mm256_fmadd_ps(load_first(run_out + i, n - i), _mm256_set1_ps(a), o));
     }
+}
+
+void span_merge_avx2(float *run_max, float *run_sum, float *run_out, const float *max, const float *sum,
+                     const float *out, int n_query, int n)
+{
+    for (int q = 0; q < n_query; q++, run_out += n, out += n)
+        if (max[q] != -INFINITY)
+            merge_one(run_max + q, run_sum + q, run_out, max[q], sum[q], out, n);
 }
 
 void to_f16_avx2(const float *x, uint16_t *y, int n)
