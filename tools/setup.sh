@@ -4,16 +4,19 @@
 set -u
 
 # what proves that it is there : Debian package
-need_build="cmd:gcc:gcc cmd:make:make cmd:cmake:cmake cmd:pkg-config:pkg-config pc:jansson:libjansson-dev
-    pc:libpcre2-8:libpcre2-dev pc:libutf8proc:libutf8proc-dev pc:libxxhash:libxxhash-dev"
-want_build="pc:libedit:libedit-dev"
-need_test="cmd:python3:python3 pc:cmocka:libcmocka-dev py:pytest:python3-pytest"
-need_lint="cmd:clang-format-14:clang-format-14 cmd:cppcheck:cppcheck cmd:shellcheck:shellcheck"
-need_long="cmd:clang:clang file:/usr/lib/llvm-14/lib/clang/14.0.6/lib/linux/libclang_rt.fuzzer-x86_64.a:libclang-rt-14-dev"
-need_arm="cmd:aarch64-linux-gnu-gcc:gcc-aarch64-linux-gnu cmd:qemu-aarch64:qemu-user
-    arm:jansson:libjansson-dev:arm64 arm:libpcre2-8:libpcre2-dev:arm64 arm:libutf8proc:libutf8proc-dev:arm64
-    arm:libxxhash:libxxhash-dev:arm64 arm:libedit:libedit-dev:arm64 arm:cmocka:libcmocka-dev:arm64"
-need_demo="cmd:python3:python3 pip:pip:python3-pip"
+declare -A need=(
+    [build]="cmd:gcc:gcc cmd:make:make cmd:cmake:cmake cmd:pkg-config:pkg-config pc:jansson:libjansson-dev
+        pc:libpcre2-8:libpcre2-dev pc:libutf8proc:libutf8proc-dev pc:libxxhash:libxxhash-dev"
+    [test]="cmd:python3:python3 pc:cmocka:libcmocka-dev py:pytest:python3-pytest"
+    [lint]="cmd:python3:python3 cmd:clang-format-14:clang-format-14 cmd:cppcheck:cppcheck cmd:shellcheck:shellcheck"
+    [long]="cmd:clang:clang fuzzer:clang:libclang-rt-14-dev"
+    [arm]="cmd:aarch64-linux-gnu-gcc:gcc-aarch64-linux-gnu cmd:qemu-aarch64:qemu-user
+        arm:jansson:libjansson-dev:arm64 arm:libpcre2-8:libpcre2-dev:arm64 arm:libutf8proc:libutf8proc-dev:arm64
+        arm:libxxhash:libxxhash-dev:arm64 arm:cmocka:libcmocka-dev:arm64"
+    [demo]="cmd:python3:python3 pip:pip:python3-pip"
+)
+# wanted, but the build goes on without it
+declare -A wish=([build]="pc:libedit:libedit-dev")
 
 present() { # kind, name
     case $1 in
@@ -22,7 +25,8 @@ present() { # kind, name
     arm) PKG_CONFIG_LIBDIR=/usr/lib/aarch64-linux-gnu/pkgconfig pkg-config --exists "$2" 2>/dev/null ;;
     py) python3 -c "import $2" 2>/dev/null || /usr/bin/python3 -c "import $2" 2>/dev/null ;;
     pip) python3 -m pip --version >/dev/null 2>&1 || /usr/bin/python3 -m pip --version >/dev/null 2>&1 ;;
-    file) [ -e "$2" ] ;;
+    fuzzer) echo 'int LLVMFuzzerTestOneInput(const char *p, unsigned long n) { return p && n > 9 ? 0 : 0; }' |
+        "$2" -fsanitize=fuzzer,address -x c - -o /dev/null >/dev/null 2>&1 ;;
     esac
 }
 
@@ -42,16 +46,14 @@ if [ "${1-}" = --check ]; then
 fi
 packages=
 for purpose in "$@"; do
-    rows=need_$purpose
-    if [ -z "${!rows-}" ]; then
+    if [ -z "${need[$purpose]-}" ]; then
         echo "lathe: tools/setup.sh knows no purpose '$purpose': build, test, lint, long, arm or demo" >&2
         exit 2
     fi
-    packages+=$(missing_of "${!rows}")
-    wish=want_$purpose
-    [ $check = 1 ] || packages+=$(missing_of "${!wish-}")
+    packages+=" $(missing_of "${need[$purpose]}")"
+    [ $check = 1 ] || packages+=" $(missing_of "${wish[$purpose]-}")"
 done
-packages=$(echo "$packages" | xargs)
+packages=$(tr -s ' \n' '\n' <<<"$packages" | sort -u | xargs)
 [ -n "$packages" ] || exit 0
 if [ $check = 1 ]; then
     echo "lathe: missing: $packages; \`make setup\` installs them, or: apt-get install $packages" >&2

@@ -1,5 +1,8 @@
 /* What this CPU can run, and how many of them. */
 #include "base/cpu.h"
+#if defined(__x86_64__)
+#include <cpuid.h>
+#endif
 #include <pthread.h>
 #include <sched.h>
 #include <stdio.h>
@@ -18,6 +21,15 @@ const char *cpu_isa_name(enum cpu_isa isa)
     return names[isa];
 }
 
+#if defined(__x86_64__)
+/* clang 14 has no name for this bit in __builtin_cpu_supports. */
+static bool has_f16c(void)
+{
+    unsigned a, b, c, d;
+    return __get_cpuid(1, &a, &b, &c, &d) && (c & bit_F16C);
+}
+#endif
+
 bool cpu_supports(enum cpu_isa isa)
 {
     switch (isa) {
@@ -25,7 +37,7 @@ bool cpu_supports(enum cpu_isa isa)
         return true;
 #if defined(__x86_64__)
     case CPU_AVX2:
-        return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("f16c") &&
+        return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && has_f16c() &&
                __builtin_cpu_supports("bmi2");
     case CPU_AVX512VNNI:
         return cpu_supports(CPU_AVX2) && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&

@@ -263,6 +263,15 @@ static void mistake_unknown(struct parse *p, const char *arg)
     mistake(p, "", name, words);
 }
 
+static void mistake_operand(struct parse *p, const char *arg)
+{
+    char name[64];
+    snprintf(name, sizeof name, "'%.40s'", arg);
+    mistake(p, "", name,
+            p->command->max_operand ? "is one argument too many"
+                                    : "is no option: every value follows its option");
+}
+
 static void set(struct parse *p, const struct opt_row *row, const char *prefix, const char *name,
                 const char *value)
 {
@@ -291,7 +300,7 @@ static int parse_long(struct parse *p, int argc, const char *const *argv)
     const struct opt_row *row = find_row(p, arg, n, 0);
     if (!row) {
         mistake_unknown(p, argv[0]);
-        return 1;
+        return arg[n] || argc < 2 || argv[1][0] == '-' ? 1 : 2; /* what follows was meant as its value */
     }
     const char *value = arg[n] ? arg + n + 1 : NULL;
     int used = 1;
@@ -371,9 +380,7 @@ int opt_parse(const struct opt_table *t, const struct opt_command *command, int 
             i += parse_short(&p, argc - i, argv + i);
         } else {
             if (operands->n >= command->max_operand || operands->n == OPT_LIST_MAX)
-                mistake(&p, "'", arg,
-                        command->max_operand ? "' is one argument too many"
-                                             : "' is no option: values follow an option");
+                mistake_operand(&p, arg);
             else
                 operands->v[operands->n++] = arg;
             i++;

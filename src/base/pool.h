@@ -36,6 +36,9 @@ void pool_free(struct pool *p);
 int pool_n_worker(const struct pool *p);
 /* Runs ops[0..n_op) in order; returns when all pieces of the last are done. One caller at a time. */
 void pool_run(struct pool *p, const struct pool_op *ops, int n_op);
+/* Waits until no worker looks at the newest run's operations any more: pool_run returns when their pieces are done, which a late
+ * worker may still find out. Call it before memory goes that operations or their arguments are in. */
+void pool_settle(struct pool *p);
 
 /* Per-worker busy times of the newest run, recorded while `on`; see pool_time. */
 void pool_set_profile(struct pool *p, bool on); /* between runs */

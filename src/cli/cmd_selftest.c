@@ -71,6 +71,7 @@ static int run_together(struct selftest *st, struct trail *t, int first, int n, 
         r.n_predict = n_predict;
         r.ignore_eos = true;
         r.on_logits = on_logits;
+        r.logits_from = 0;
         r.user = t;
         TRY(lathe_engine_submit(st->s.engine, &r, &t->id[i], err));
         t->n_flight++;

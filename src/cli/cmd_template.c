@@ -1,24 +1,18 @@
 /* lathe template: renders a chat template and prints the text alone. */
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 #include "cli/cli.h"
 #include "cli/input.h"
 
-/* The template in a model file's metadata. lathe_file_meta shortens long values, so the model's chat template
- * is read by a large buffer. */
 static int template_of_model(const char *path, struct buf *out, struct lathe_err *err)
 {
     lathe_file *f = NULL;
+    size_t n;
     TRY(input_need_model(path, err));
     TRY(lathe_file_open(path, &f, err));
-    int rc = err_set(err, LATHE_E_TEMPLATE, "%s: has no chat template: give one with --template FILE", path);
-    size_t n = 4u << 20;
-    char *value = mem_new(n);
-    for (uint64_t i = 0; i < lathe_file_n_meta(f); i++)
-        if (strcmp(lathe_file_meta(f, i, value, n), "tokenizer.chat_template") == 0)
-            rc = buf_puts(out, value);
-    free(value);
+    const char *source = lathe_file_str(f, "tokenizer.chat_template", &n);
+    int rc = source ? buf_put(out, source, n)
+                    : err_set(err, LATHE_E_TEMPLATE, "%s: has no chat template: give one with --template FILE", path);
     lathe_file_free(f);
     return rc;
 }

@@ -18,8 +18,8 @@
 
 #define READ_BYTES ((size_t)512 << 20) /* several times any last-level cache of one socket */
 #define MAX_THREAD 1024
-#define N_ROUND 9
-#define ROUND_S 0.03
+#define N_ROUND 21
+#define ROUND_S 0.02
 
 #ifdef __x86_64__
 static bool has_avx2(void)

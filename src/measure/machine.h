@@ -26,7 +26,7 @@ struct machine_rates {
     double read_gb_s, int8_gop_s, bf16_gop_s, f32_gop_s;
 };
 /* Measures the rates whose bit (1 << enum machine_rate) is in `what`, with n_thread threads on cores of their
- * own; about 0.4 s each, and READ maps 512 MiB meanwhile. Others are left as they are. n_thread 0: one per
+ * own; about 0.5 s each, and READ maps 512 MiB meanwhile. Others are left as they are. n_thread 0: one per
  * usable core. */
 void machine_measure(unsigned what, int n_thread, struct machine_rates *out);
 

@@ -13,7 +13,8 @@ double machine_read_avx2(const uint8_t *p, int64_t n, uint64_t *sink)
             a[k] = _mm256_add_epi64(a[k], _mm256_load_si256((const __m256i *)(p + i + 32 * k)));
     for (int k = 1; k < 8; k++)
         a[0] = _mm256_add_epi64(a[0], a[k]);
-    *sink += (uint64_t)_mm256_extract_epi64(a[0], 0) + (uint64_t)_mm256_extract_epi64(a[0], 3);
+    __m128i half = _mm_add_epi64(_mm256_castsi256_si128(a[0]), _mm256_extracti128_si256(a[0], 1));
+    *sink += (uint64_t)_mm_cvtsi128_si64(half) + (uint64_t)_mm_extract_epi64(half, 1);
     return (double)n;
 }
 

@@ -15,7 +15,10 @@ double machine_read_avx512vnni(const uint8_t *p, int64_t n, uint64_t *sink)
             a[k] = _mm512_add_epi64(a[k], _mm512_load_si512(p + i + 64 * k));
     for (int k = 1; k < 8; k++)
         a[0] = _mm512_add_epi64(a[0], a[k]);
-    *sink += (uint64_t)_mm512_reduce_add_epi64(a[0]);
+    uint64_t part[8];
+    _mm512_storeu_si512(part, a[0]);
+    for (int k = 0; k < 8; k++)
+        *sink += part[k];
     return (double)n;
 }
 
@@ -32,7 +35,7 @@ double machine_int8_avx512vnni(const uint8_t *p, int64_t n, uint64_t *sink)
     }
     for (int k = 1; k < CHAINS; k++)
         acc[0] = _mm512_add_epi32(acc[0], acc[k]);
-    *sink += (uint64_t)_mm512_reduce_add_epi32(acc[0]);
+    *sink += (uint64_t)_mm_cvtsi128_si64(_mm512_castsi512_si128(acc[0]));
     return (double)n * CHAINS * 64 * 2;
 }
 

@@ -18,7 +18,7 @@ void attention_plan(struct pass *p)
             p->pieces[p->n_piece++] = (struct attn_piece){i, s->row0 + r, n};
         }
         for (int r = 0; r < s->n_row; r++)
-            p->row_pos[s->row0 + r] = s->pos0 + r;
+            p->row_pos[s->row0 + r] = s->pos0 + r, p->row_seq[s->row0 + r] = i;
     }
 }
 
@@ -181,14 +181,19 @@ static void fused_piece(const struct pool_op *op, int piece, int worker)
     attend(p, a, at->layer, kv_head, worker);
 }
 
+void attention_put(const struct attention *a, int first, int last)
+{
+    const struct pass *p = a->pass;
+    for (int r = first; r < last; r++)
+        for (int h = 0; h < p->model->config.n_head_kv; h++)
+            put_row(p, &p->batch->seqs[p->row_seq[r]], r, a->layer, h);
+}
+
 static void put_piece(const struct pool_op *op, int piece, int worker)
 {
     const struct attention *at = op->arg;
-    struct pass *p = at->pass;
-    const struct attn_piece *a = &p->pieces[piece];
-    for (int r = 0; r < a->n_row; r++)
-        for (int h = 0; h < p->model->config.n_head_kv; h++)
-            put_row(p, &p->batch->seqs[a->seq], a->row + r, at->layer, h);
+    const struct attn_piece *a = &at->pass->pieces[piece];
+    attention_put(at, a->row, a->row + a->n_row);
 }
 
 static void attend_piece(const struct pool_op *op, int piece, int worker)
@@ -200,7 +205,7 @@ static void attend_piece(const struct pool_op *op, int piece, int worker)
     attend(p, &p->pieces[p->n_piece - 1 - piece / n_kv], at->layer, piece % n_kv, worker);
 }
 
-void attention_add(struct pass *p, struct attention *a)
+void attention_add(struct pass *p, struct attention *a, bool is_put)
 {
     const struct model_config *c = &p->model->config;
     double kv_bytes = 0, n_ops = 0;
@@ -212,10 +217,11 @@ void attention_add(struct pass *p, struct attention *a)
         n_ops += 4.0 * c->head_dim * c->n_head * s->n_row * (s->pos0 + (s->n_row + 1) / 2.0);
     }
     struct pool_op *op;
-    if (one_piece_each) {
+    if (one_piece_each && !is_put) {
         op = pass_add(p, "attention", a->layer, p->n_piece * c->n_head_kv, a, fused_piece);
     } else {
-        pass_add(p, "rope+kv write", a->layer, p->n_piece, a, put_piece);
+        if (!is_put)
+            pass_add(p, "rope+kv write", a->layer, p->n_piece, a, put_piece);
         op = pass_add(p, "attention", a->layer, p->n_piece * c->n_head_kv, a, attend_piece);
     }
     op->bytes = kv_bytes;

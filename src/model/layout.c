@@ -88,6 +88,7 @@ static int pack_all(struct lathe_model *m, const struct matrix_list *list, uint8
         struct pool_op op = {.run = pack_piece, .arg = &a, .name = "layout", .layer = -1};
         op.n_piece = (list->v[i]->n_panel + PACK_PANELS - 1) / PACK_PANELS;
         pool_run(pool, &op, 1);
+        pool_settle(pool); /* a and op are on this stack */
         model_file_drop(m->file, list->v[i]->tensor);
         if (o->progress)
             o->progress(o->user, "laying out weights", (double)(i + 1) / (double)list->n);

@@ -76,6 +76,7 @@ static void describe_layer(struct pass *p, int i)
                                   .y_stride = {p->x_stride},
                                   .n_w = 1,
                                   .epilogue = EPI_ADD};
+    mm[MM_QKV].put = &p->attn[i];
     for (int j = 0; j < MM_PER_LAYER; j++) {
         mm[j].pass = p;
         input_needs(&mm[j]);
@@ -93,8 +94,8 @@ static int make_scratch(struct pass *p, struct lathe_err *err)
     TAKE(p, n_worker, p->scratch, "worker scratch");
     for (int i = 0; i < n_worker; i++) {
         struct scratch *s = &p->scratch[i];
-        TAKE(p, SMALL_ROWS * p->max_col, s->norm, "worker scratch");
-        TAKE(p, p->max_col / ACT_BLOCK + 1, s->act, "worker scratch");
+        TAKE(p, (p->any_f32 ? MAX_BLOCK : SMALL_ROWS) * p->max_col, s->norm, "worker scratch");
+        TAKE(p, MAX_BLOCK / ACT_GROUP * (p->max_col / ACT_BLOCK + 1), s->act, "worker scratch");
         TAKE(p, 2 * TILE_TOK * LANES, s->tile, "worker scratch");
         TAKE(p, UNPACK_K * LANES, s->unpacked, "worker scratch");
         TAKE(p, n_vec * hd, s->query, "worker scratch");
@@ -127,14 +128,27 @@ static int make_buffers(struct pass *p, struct lathe_err *err)
     TAKE(p, n * p->qkv_stride, p->qkv, "activations");
     TAKE(p, n * p->att_stride, p->att, "activations");
     TAKE(p, n * p->ff_stride, p->ff, "activations");
-    TAKE(p, n * p->norm_stride, p->norm, "activations");
-    TAKE(p, (n + ACT_GROUP) / ACT_GROUP * (p->max_col / ACT_BLOCK + 1), p->act, "activations");
+    int64_t n_slot = n > 2 * p->limits.n_out ? n : 2 * p->limits.n_out;
+    TAKE(p, n_slot * p->norm_stride, p->norm, "activations");
+    TAKE(p, (n_slot + ACT_GROUP) / ACT_GROUP * (p->max_col / ACT_BLOCK + 1), p->act, "activations");
     TAKE(p, (int64_t)p->limits.n_ctx * c->n_rot, p->rope, "rotary table");
     TAKE(p, p->limits.n_out * p->x_stride, p->out_x, "logits");
     TAKE(p, p->limits.n_out * p->logits_stride, p->logits, "logits");
     TAKE(p, n + p->limits.n_seq, p->pieces, "batch");
     TAKE(p, n, p->row_pos, "batch");
+    TAKE(p, n, p->row_seq, "batch");
     return make_scratch(p, err);
+}
+
+/* Whether any matrix reads f32 activations. */
+static bool has_f32_reader(const struct lathe_model *m)
+{
+    bool any = !m->head->dot;
+    for (int i = 0; i < m->config.n_layer; i++) {
+        const struct model_layer *y = &m->layers[i];
+        any |= !y->q.dot || !y->k.dot || !y->v.dot || !y->o.dot || !y->gate.dot || !y->up.dot || !y->down.dot;
+    }
+    return any;
 }
 
 int pass_new(const struct lathe_model *m, struct pool *pool, const struct pass_limits *limits, uint8_t *kv,
@@ -148,6 +162,7 @@ int pass_new(const struct lathe_model *m, struct pool *pool, const struct pass_l
     memcpy(p, &init, sizeof init);
     p->attn_scale = 1.0f / sqrtf((float)c->head_dim);
     p->cap_op = c->n_layer * OPS_PER_LAYER + OPS_PER_LAYER;
+    p->any_f32 = has_f32_reader(m);
     int rc = make_buffers(p, err);
     if (rc) {
         pass_free(p);
@@ -166,6 +181,10 @@ int pass_new(const struct lathe_model *m, struct pool *pool, const struct pass_l
                             .y_stride = {p->logits_stride},
                             .n_w = 1};
     input_needs(head);
+    if (head->in.need_int8) {
+        head->in.planes = true;
+        head->epilogue = EPI_PLANES;
+    }
     *out = p;
     return 0;
 }
@@ -174,6 +193,8 @@ void pass_free(struct pass *p)
 {
     if (!p)
         return;
+    if (p->pool)
+        pool_settle(p->pool);
     for (int i = 0; p->scratch && i < pool_n_worker(p->pool); i++) {
         struct scratch *s = &p->scratch[i];
         void *all[] = {s->norm,    s->act,      s->tile,    s->unpacked, s->query, s->score,
@@ -182,7 +203,7 @@ void pass_free(struct pass *p)
             free(all[j]);
     }
     void *all[] = {p->scratch, p->x,    p->qkv,   p->att,    p->ff,     p->norm,
-                   p->act,     p->rope, p->out_x, p->logits, p->pieces, p->row_pos};
+                   p->act,     p->rope, p->out_x, p->logits, p->pieces, p->row_pos, p->row_seq};
     for (size_t j = 0; j < sizeof all / sizeof *all; j++)
         free(all[j]);
     arena_free(&p->arena);
@@ -283,7 +304,7 @@ void pass_run(struct pass *p, const struct pass_batch *b)
         for (int j = 0; j < MM_PER_LAYER; j++)
             mm[j].n_row = b->n_row;
         matmul_add(p, &mm[MM_QKV], "qkv", i);
-        attention_add(p, &p->attn[i]);
+        attention_add(p, &p->attn[i], mm[MM_QKV].row_block > 0);
         matmul_add(p, &mm[MM_O], "attn_out", i);
         matmul_add(p, &mm[MM_GATE_UP], "ffn_gate_up", i);
         matmul_add(p, &mm[MM_DOWN], "ffn_down", i);
@@ -297,7 +318,7 @@ float *pass_logits(struct pass *p, const int *rows, int n, int64_t *stride)
     struct matmul *head = &p->mm[p->model->config.n_layer * MM_PER_LAYER];
     for (int i = 0; i < n; i++)
         memcpy(p->out_x + i * p->x_stride, p->x + rows[i] * p->x_stride, (size_t)p->x_stride * sizeof *p->x);
-    head->n_row = n;
+    head->n_row = head->in.planes ? 2 * n : n;
     p->n_op = 0;
     matmul_add(p, head, "output", -1);
     run(p);

@@ -53,3 +53,19 @@ const char *lathe_token_text(const lathe_vocab *v, int32_t id, bool special, siz
     *n_bytes = s.n;
     return s.p;
 }
+
+#define TEMPLATE_OUT_LIMIT ((size_t)64 << 20)
+
+int lathe_template_render(const char *source, size_t n_source, const char *vars_json, size_t n_vars, const char *date, char **out,
+                          size_t *n_out, struct lathe_err *err)
+{
+    struct buf b;
+    *out = NULL;
+    *n_out = 0;
+    buf_init(&b, TEMPLATE_OUT_LIMIT);
+    int rc = template_render((struct str){source, n_source}, (struct str){vars_json, n_vars}, date, &b, err);
+    if (!rc)
+        *out = buf_take(&b, n_out);
+    buf_free(&b);
+    return rc;
+}

@@ -26,7 +26,11 @@ static void codes_have_text_status_and_exit(void **state)
 {
     static const struct {
         int code, http, exit_code;
-    } want[] = {{LATHE_E_OK, 200, 0}, {LATHE_E_FAILED, 500, 1}, {LATHE_E_USAGE, 400, 2}, {LATHE_E_FILE, 503, 3}, {-999, 500, 1}};
+    } want[] = {{LATHE_E_OK, 200, 0},
+                {LATHE_E_FAILED, 500, 1},
+                {LATHE_E_USAGE, 400, 2},
+                {LATHE_E_FILE, 503, 3},
+                {-999, 500, 1}};
     for (size_t i = 0; i < sizeof want / sizeof *want; i++) {
         assert_int_equal(lathe_code_http(want[i].code), want[i].http);
         assert_int_equal(lathe_code_exit(want[i].code), want[i].exit_code);

@@ -1,5 +1,5 @@
 /* f32 tiles for AVX-512: groups of 16 rows in the lanes times up to 12 tokens, one fused multiply-add each per column. Few tokens take several
- * groups at a time, so that twelve sums are under way and the latency of the multiply-add does not show. */
+ * groups at a time, so that some twelve sums are under way and the latency of the multiply-add does not show. */
 #include <immintrin.h>
 #include "kern/panel.h"
 
@@ -12,12 +12,12 @@ __attribute__((always_inline)) static inline __m512 load_lanes(const void *w, in
     return _mm512_loadu_ps((const float *)w + i);
 }
 
-/* n tokens (rows past n_tok repeat the first and are not stored), g groups; n and g are constants with n * g <= 12. */
+/* n tokens (rows past n_tok repeat the first and are not stored), g groups; n and g are constants with n * g <= 16. */
 __attribute__((always_inline)) static inline void tile_n(bool is_f16, int n, int g, const void *w, int64_t w_stride,
                                                          int64_t w_group, int n_k, const float *x, int64_t x_stride,
                                                          int n_tok, bool add, float *y, int64_t y_stride)
 {
-    __m512 acc[TILE_TOK];
+    __m512 acc[16];
     const float *xt[TILE_TOK];
     UNROLL for (int t = 0; t < n; t++)
     {
@@ -67,8 +67,12 @@ __attribute__((always_inline)) static inline void tile_groups(bool is_f16, int n
             tile_groups(is_f16, 1, 4, w, w_stride, w_group, n_group, n_k, x, x_stride, 1, add, y, y_stride);         \
         else if (n_tok <= 3)                                                                                         \
             tile_groups(is_f16, 3, 4, w, w_stride, w_group, n_group, n_k, x, x_stride, n_tok, add, y, y_stride);     \
+        else if (n_tok == 4)                                                                                         \
+            tile_groups(is_f16, 4, 4, w, w_stride, w_group, n_group, n_k, x, x_stride, n_tok, add, y, y_stride);     \
         else if (n_tok <= 6)                                                                                         \
             tile_groups(is_f16, 6, 2, w, w_stride, w_group, n_group, n_k, x, x_stride, n_tok, add, y, y_stride);     \
+        else if (n_tok <= 8)                                                                                         \
+            tile_groups(is_f16, 8, 2, w, w_stride, w_group, n_group, n_k, x, x_stride, n_tok, add, y, y_stride);     \
         else                                                                                                         \
             tile_groups(is_f16, 12, 1, w, w_stride, w_group, n_group, n_k, x, x_stride, n_tok, add, y, y_stride);    \
     }
