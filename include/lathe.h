@@ -78,6 +78,8 @@ LATHE_API void lathe_file_free(lathe_file *f);
 LATHE_API uint64_t lathe_file_n_meta(const lathe_file *f);
 /* Key and value of metadata entry i < n_meta, the value as text of at most `n` bytes with its NUL (arrays are shortened). */
 LATHE_API const char *lathe_file_meta(const lathe_file *f, uint64_t i, char *value, size_t n);
+/* The exact bytes of a string value (not NUL-terminated), owned by the file; NULL if there is no such key or it holds no string. */
+LATHE_API const char *lathe_file_str(const lathe_file *f, const char *key, size_t *n_bytes);
 LATHE_API uint64_t lathe_file_n_tensor(const lathe_file *f);
 LATHE_API int lathe_file_tensor_at(const lathe_file *f, uint64_t i, struct lathe_file_tensor *out);
 

@@ -1,9 +1,7 @@
 /* lathe: the program. */
-#include <lathe.h>
-#include <stdio.h>
+#include "cli/cli.h"
 
-int main(void)
+int main(int argc, char **argv)
 {
-    printf("lathe %s\n", lathe_version());
-    return 0;
+    return cli_main(argc, (const char *const *)argv);
 }

@@ -45,6 +45,15 @@ uint64_t lathe_file_n_meta(const lathe_file *file)
     return file->f->n_meta;
 }
 
+const char *lathe_file_str(const lathe_file *file, const char *key, size_t *n_bytes)
+{
+    struct str value = {NULL, 0};
+    if (mf_str(file->f, key, &value, NULL, NULL))
+        value = (struct str){NULL, 0};
+    *n_bytes = value.n;
+    return value.p;
+}
+
 uint64_t lathe_file_n_tensor(const lathe_file *file)
 {
     return file->f->n_tensor;

@@ -7,7 +7,6 @@
  * Every read goes through a cursor that knows the end of the file. Counts are compared with the bytes that
  * are left before anything is allocated for them, so memory is at most a small multiple of the file. */
 #include "format/gguf_cursor.h"
-#include "quant/format.h"
 #include <string.h>
 
 int cursor_take(struct cursor *c, uint64_t n, const char *what, const uint8_t **out)

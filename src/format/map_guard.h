@@ -9,7 +9,7 @@
 #include <stddef.h>
 #include "base/err.h"
 
-/* Guards [p, p + n), a whole mapping; the first call installs the handler. *slot names the range. LIMIT when
+/* Guards [p, p + n), a whole mapping, and makes the handler that of the process (again). *slot names the range. LIMIT when
  * the table is full. */
 int map_guard_add(void *p, size_t n, int *slot, struct lathe_err *err);
 /* Before munmap. A negative slot is nothing. */

@@ -1,0 +1,133 @@
+/* What this CPU can run, and how many of them. */
+#include "base/cpu.h"
+#if defined(__x86_64__)
+#include <cpuid.h>
+#endif
+#include <pthread.h>
+#include <sched.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <lathe.h>
+
+static const char *const names[] = {
+#define X(name, text) text,
+    CPU_ISAS(X)
+#undef X
+};
+
+const char *cpu_isa_name(enum cpu_isa isa)
+{
+    return names[isa];
+}
+
+#if defined(__x86_64__)
+/* clang 14 has no name for this bit in __builtin_cpu_supports. */
+static bool has_f16c(void)
+{
+    unsigned a, b, c, d;
+    return __get_cpuid(1, &a, &b, &c, &d) && (c & bit_F16C);
+}
+#endif
+
+bool cpu_supports(enum cpu_isa isa)
+{
+    switch (isa) {
+    case CPU_C:
+        return true;
+#if defined(__x86_64__)
+    case CPU_AVX2:
+        return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && has_f16c() &&
+               __builtin_cpu_supports("bmi2");
+    case CPU_AVX512VNNI:
+        return cpu_supports(CPU_AVX2) && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+               __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq") &&
+               __builtin_cpu_supports("avx512vnni");
+#endif
+    default:
+        return false;
+    }
+}
+
+static struct {
+    bool has[CPU_N_ISA];
+    const char *bad;
+    char isa_text[64];
+} cpu;
+static pthread_once_t cpu_once = PTHREAD_ONCE_INIT;
+
+static void cpu_init(void)
+{
+    const char *mask = getenv("LATHE_CPU");
+    int widest = CPU_N_ISA - 1;
+    if (mask && *mask) {
+        widest = -1;
+        for (int i = 0; i < CPU_N_ISA; i++)
+            if (strcmp(mask, names[i]) == 0)
+                widest = i;
+        if (widest < 0) {
+            cpu.bad = mask;
+            widest = CPU_N_ISA - 1;
+        }
+    }
+    for (int i = CPU_N_ISA - 1; i >= 0; i--) {
+        cpu.has[i] = i <= widest && cpu_supports((enum cpu_isa)i);
+        if (cpu.has[i]) {
+            size_t n = strlen(cpu.isa_text);
+            snprintf(cpu.isa_text + n, sizeof cpu.isa_text - n, "%s%s", n ? " " : "", names[i]);
+        }
+    }
+}
+
+bool cpu_has(enum cpu_isa isa)
+{
+    pthread_once(&cpu_once, cpu_init);
+    return cpu.has[isa];
+}
+
+const char *cpu_bad_mask(void)
+{
+    pthread_once(&cpu_once, cpu_init);
+    return cpu.bad;
+}
+
+const char *lathe_isa(void)
+{
+    pthread_once(&cpu_once, cpu_init);
+    return cpu.isa_text;
+}
+
+/* CPUs that a cgroup's quota pays for, rounded up; 0 if there is no quota. */
+static int quota_cpus(void)
+{
+    long long quota = 0, period = 0;
+    FILE *f = fopen("/sys/fs/cgroup/cpu.max", "re");
+    if (f) {
+        if (fscanf(f, "%lld %lld", &quota, &period) != 2)
+            quota = 0;
+        fclose(f);
+    } else if ((f = fopen("/sys/fs/cgroup/cpu/cpu.cfs_quota_us", "re"))) {
+        if (fscanf(f, "%lld", &quota) != 1)
+            quota = 0;
+        fclose(f);
+        if ((f = fopen("/sys/fs/cgroup/cpu/cpu.cfs_period_us", "re"))) {
+            if (fscanf(f, "%lld", &period) != 1)
+                period = 0;
+            fclose(f);
+        }
+    }
+    return quota > 0 && period > 0 ? (int)((quota + period - 1) / period) : 0;
+}
+
+int cpu_count(void)
+{
+    cpu_set_t set;
+    int n = sched_getaffinity(0, sizeof set, &set) == 0 ? CPU_COUNT(&set) : 1;
+    int quota = quota_cpus();
+    return quota > 0 && quota < n ? quota : n;
+}
+
+int lathe_n_core(void)
+{
+    return cpu_count();
+}

@@ -1,0 +1,28 @@
+/* What this CPU can run. An ISA bundle is a row; LATHE_CPU masks the ones wider than the level it names. */
+#ifndef LATHE_BASE_CPU_H
+#define LATHE_BASE_CPU_H
+#include <stdbool.h>
+
+/* name, text; narrowest first. A bundle contains all narrower ones of its family. */
+#define CPU_ISAS(X)                                                                                                  \
+    X(C, "c")                                                                                                        \
+    X(AVX2, "avx2")             /* avx2 fma f16c bmi2 */                                                             \
+    X(AVX512VNNI, "avx512vnni") /* avx512 f bw vl dq vnni */
+
+enum cpu_isa {
+#define X(name, text) CPU_##name,
+    CPU_ISAS(X)
+#undef X
+    CPU_N_ISA
+};
+
+const char *cpu_isa_name(enum cpu_isa isa);
+/* What the CPU and the operating system support, before LATHE_CPU. */
+bool cpu_supports(enum cpu_isa isa);
+/* The same as masked by LATHE_CPU; what kernels are chosen from. Read once per process. */
+bool cpu_has(enum cpu_isa isa);
+/* The value of LATHE_CPU if it names no bundle, else NULL. */
+const char *cpu_bad_mask(void);
+/* Processors this process may use: its affinity mask, bounded by the cgroup's CPU quota. */
+int cpu_count(void);
+#endif

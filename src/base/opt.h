@@ -1,0 +1,94 @@
+/* Options as rows: one table drives parsing, range texts, environment, --help, man page and shell completion.
+ *
+ * A row belongs to a group; a command takes the rows of its groups. Values are written into the caller's
+ * struct at the row's offset. Strings in values point into argv and the environment. */
+#ifndef LATHE_BASE_OPT_H
+#define LATHE_BASE_OPT_H
+#include "base/mem.h"
+
+enum opt_type {
+    OPT_FLAG,   /* bool; takes no value, but =on or =off */
+    OPT_INT,    /* int, min..max */
+    OPT_U64,    /* uint64_t, decimal or 0x */
+    OPT_REAL,   /* float, min..max */
+    OPT_TEXT,   /* const char * */
+    OPT_LIST,   /* struct opt_list: may be given several times */
+    OPT_INTS,   /* struct opt_ints: numbers with commas between, each min..max */
+    OPT_CHOICE, /* int: index of the value in the row's meta, which reads "on|off" */
+};
+
+#define OPT_LIST_MAX 64
+struct opt_list {
+    const char *v[OPT_LIST_MAX];
+    int n;
+};
+#define OPT_INTS_MAX 32
+struct opt_ints {
+    int v[OPT_INTS_MAX];
+    int n;
+};
+
+struct opt_row {
+    unsigned group; /* one bit */
+    const char *name;
+    char letter; /* 0: none */
+    enum opt_type type;
+    size_t offset;
+    const char *def; /* as the user would write it; NULL: none */
+    double min, max;
+    const char *meta; /* what the value is called in help; of OPT_CHOICE the values */
+    const char *env;  /* NULL: none; the command line wins */
+    const char *help;
+};
+
+/* A table of options and of the commands that take them. */
+struct opt_command {
+    const char *name;
+    unsigned groups;
+    const char *operands; /* "" if it takes none */
+    int max_operand;
+    const char *summary; /* one phrase */
+    const char *text;    /* sentences for --help and the man page */
+};
+struct opt_group {
+    unsigned bit;
+    const char *title;
+};
+struct opt_table {
+    const char *program, *about; /* name and one phrase */
+    const struct opt_row *row;
+    int n_row;
+    const struct opt_group *group; /* in the order of help */
+    int n_group;
+    const struct opt_command *command;
+    int n_command;
+};
+
+struct opt_operands {
+    const char *v[OPT_LIST_MAX];
+    int n;
+};
+
+/* NULL if there is none of that name. */
+const struct opt_command *opt_command_find(const struct opt_table *t, const char *name);
+/* The name of the option (command == NULL: of the command) closest to `wrong`, or NULL when none is close. */
+const char *opt_closest(const struct opt_table *t, const struct opt_command *command, const char *wrong);
+
+/* Sets defaults, then the environment, then argv (argv[0] is the first argument after the command). USAGE
+ * with every mistake in one line, each naming the value and what is allowed. `get` reads the environment
+ * (getenv outside of tests). */
+int opt_parse(const struct opt_table *t, const struct opt_command *command, int argc, const char *const *argv,
+              const char *(*get)(const char *name), void *values, struct opt_operands *operands,
+              struct lathe_err *err);
+/* One value into one row's field; the words of a failure end in what is allowed. */
+int opt_set(const struct opt_row *row, const char *value, void *values, struct lathe_err *err);
+/* "a number from 0 to 1024", "on or off" ... */
+void opt_range_text(const struct opt_row *row, struct buf *out);
+
+/* Text generated from the rows. */
+void opt_help(const struct opt_table *t, const struct opt_command *command,
+              struct buf *out); /* command NULL: the program */
+void opt_man(const struct opt_table *t, const char *version, struct buf *out);
+/* shell: "bash", "zsh" or "fish"; USAGE for another. */
+int opt_completion(const struct opt_table *t, const char *shell, struct buf *out, struct lathe_err *err);
+#endif

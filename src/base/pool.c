@@ -1,0 +1,387 @@
+/* Worker pool: pieces, barriers that count pieces, parking.
+ *
+ * Operations are numbered by one ever-growing sequence number. Its claim counters live in two slots (number % 2):
+ *
+ *     slot: next[worker] = (number << 24 | pieces of that worker's range already taken)      one cache line pair each
+ *           done         = (number << 24 | pieces finished)
+ *
+ * A counter that shows an older number is untouched, one that shows a newer number belongs to an operation that can only run because
+ * this one is finished: so a worker that slept through any number of operations finds out by looking, and nothing is ever reset. */
+#include "base/pool.h"
+#include <assert.h>
+#include <linux/futex.h>
+#include <limits.h>
+#include <pthread.h>
+#include <sched.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+#include "base/clock.h"
+#include "base/mem.h"
+#if defined(__x86_64__)
+#include <immintrin.h>
+#endif
+
+enum {
+    COUNT_BITS = 24,
+    SPIN_RUN = 4000,         /* polls between two runs before a worker sleeps: some 50 us */
+    SPIN_BARRIER = 20000,    /* polls at a barrier before the core is offered to others */
+    LATE_NS = 1000000,       /* a barrier longer than this, and than 1/50 of the run, is late: one piece of a long run may take ms */
+    LATE_WINDOW = 20,        /* parked when late in 3 of 20 runs */
+    LATE_LIMIT = 3,
+    PARK_MS = 100,
+    PARK_MAX_MS = 6400
+};
+#define COUNT_MASK ((1ull << COUNT_BITS) - 1)
+
+struct line {
+    _Alignas(128) _Atomic uint64_t v;
+};
+
+struct slot {
+    struct line done;
+    struct line next[POOL_MAX_WORKER];
+};
+
+struct worker {
+    _Alignas(128) struct pool *pool;
+    int index;
+    pthread_t thread;
+    _Atomic uint64_t max_wait_ns; /* longest barrier of the newest run, written by the worker, read after the run */
+};
+
+struct pool {
+    struct slot slot[2];
+    /* The current run, guarded like a seqlock: `first`, the sequence number of op 0, is 0 while the rest changes. */
+    _Alignas(128) _Atomic uint64_t first;
+    const struct pool_op *_Atomic ops;
+    _Atomic int n_op;
+    _Atomic int n_active; /* workers 0 .. n_active-1 have ranges */
+    _Alignas(128) _Atomic uint32_t wake;   /* futex: counts runs */
+    _Atomic uint32_t n_sleeping;
+    _Atomic uint32_t n_inside; /* workers that may look at the newest run */
+    _Atomic bool stop;
+    int n_worker;      /* threads there are */
+    int n_active_next; /* workers that take part in the next run */
+    uint64_t next_number;
+    /* parking, touched by the caller only */
+    uint32_t late_history; /* bit per run, newest lowest */
+    uint64_t parked_until_ns, park_ms;
+    bool parked, on_trial;
+    /* profile */
+    _Atomic bool profile;
+    struct pool_time *times; /* [POOL_MAX_TIMED_OP][worker] */
+    uint64_t *op_ns;
+    int n_timed;
+    struct worker workers[];
+};
+
+static inline void relax(void)
+{
+#if defined(__x86_64__)
+    _mm_pause();
+#elif defined(__aarch64__)
+    __asm__ volatile("yield");
+#endif
+}
+
+/* Every thread computes with round-to-nearest and denormals kept, whatever its creator had set. Returns the old state. */
+static unsigned float_state_set(unsigned state)
+{
+#if defined(__x86_64__)
+    unsigned old = _mm_getcsr();
+    _mm_setcsr(state);
+    return old;
+#else
+    return state;
+#endif
+}
+#define FLOAT_STATE 0x1f80u
+
+static int range_start(int n_piece, int n_active, int w)
+{
+    return (int)((int64_t)n_piece * w / n_active);
+}
+
+/* Takes the next piece of owner's range, or -1. */
+static int claim(struct slot *s, uint64_t number, int owner, int n_range)
+{
+    _Atomic uint64_t *next = &s->next[owner].v;
+    uint64_t v = atomic_load_explicit(next, memory_order_relaxed);
+    for (;;) {
+        uint64_t taken = v & COUNT_MASK, at = v >> COUNT_BITS;
+        if (at > number)
+            return -1;
+        if (at < number)
+            taken = 0;
+        if (taken >= (uint64_t)n_range)
+            return -1;
+        if (atomic_compare_exchange_weak_explicit(next, &v, number << COUNT_BITS | (taken + 1), memory_order_acquire,
+                                                  memory_order_relaxed))
+            return (int)taken;
+    }
+}
+
+static void add_done(struct slot *s, uint64_t number, uint64_t n)
+{
+    uint64_t v = atomic_load_explicit(&s->done.v, memory_order_relaxed), to;
+    do
+        to = v >> COUNT_BITS == number ? v + n : (number << COUNT_BITS | n);
+    while (!atomic_compare_exchange_weak_explicit(&s->done.v, &v, to, memory_order_acq_rel, memory_order_relaxed));
+}
+
+static bool is_done(struct slot *s, uint64_t number, int n_piece)
+{
+    uint64_t v = atomic_load_explicit(&s->done.v, memory_order_acquire);
+    return v >= (number << COUNT_BITS | (uint64_t)n_piece);
+}
+
+/* Runs pieces of one operation until none is left to take: the own range first, then the others'. */
+static void work(struct pool *p, const struct pool_op *op, uint64_t number, int n_active, int me, struct pool_time *time)
+{
+    struct slot *s = &p->slot[number % 2];
+    uint64_t n_done = 0;
+    for (int i = 0; i < n_active; i++) {
+        int owner = (me + i) % n_active;
+        int start = range_start(op->n_piece, n_active, owner), n = range_start(op->n_piece, n_active, owner + 1) - start;
+        for (int piece; (piece = claim(s, number, owner, n)) >= 0; n_done++) {
+            if (time && !time->start_ns)
+                time->start_ns = clock_ns();
+            op->run(op, start + piece, me);
+        }
+    }
+    if (n_done) {
+        if (time)
+            time->end_ns = clock_ns();
+        add_done(s, number, n_done);
+    }
+}
+
+/* Waits for the barrier, or until the run is over, which a late worker may find out only so; returns the ns waited if that was long enough to
+ * matter. */
+static uint64_t wait_done(struct pool *p, const struct pool_op *op, uint64_t first, uint64_t number)
+{
+    struct slot *s = &p->slot[number % 2];
+    for (int spin = 0; spin < SPIN_BARRIER; spin++) {
+        if (is_done(s, number, op->n_piece))
+            return 0;
+        relax();
+    }
+    uint64_t start = clock_ns();
+    while (!is_done(s, number, op->n_piece) && atomic_load(&p->first) == first)
+        sched_yield();
+    return clock_ns() - start + 200000;
+}
+
+static void run_ops(struct pool *p, int me, uint64_t first, const struct pool_op *ops, int n_op, int n_active)
+{
+    uint64_t max_wait = 0, last = p->profile && me == 0 ? clock_ns() : 0;
+    bool timed = p->profile;
+    for (int i = 0; i < n_op; i++) {
+        work(p, &ops[i], first + (uint64_t)i, n_active, me, timed && i < POOL_MAX_TIMED_OP ? &p->times[i * p->n_worker + me] : NULL);
+        if (i + 1 < n_op && ops[i + 1].prefetch)
+            ops[i + 1].prefetch(&ops[i + 1], range_start(ops[i + 1].n_piece, n_active, me), me);
+        uint64_t waited = wait_done(p, &ops[i], first, first + (uint64_t)i);
+        max_wait = waited > max_wait ? waited : max_wait;
+        if (timed && me == 0 && i < POOL_MAX_TIMED_OP) {
+            uint64_t now = clock_ns();
+            p->op_ns[i] = now - last;
+            last = now;
+        }
+    }
+    atomic_store_explicit(&p->workers[me].max_wait_ns, max_wait, memory_order_relaxed);
+}
+
+static void futex_wait(_Atomic uint32_t *word, uint32_t seen)
+{
+    syscall(SYS_futex, word, FUTEX_WAIT_PRIVATE, seen, NULL, NULL, 0);
+}
+
+static void futex_wake_all(_Atomic uint32_t *word)
+{
+    syscall(SYS_futex, word, FUTEX_WAKE_PRIVATE, INT_MAX, NULL, NULL, 0);
+}
+
+/* Waits until the run counter moves on from `seen`: spins, then sleeps. */
+static uint32_t wait_wake(struct pool *p, uint32_t seen, bool parked)
+{
+    uint32_t v;
+    for (int spin = 0; spin < (parked ? 1 : SPIN_RUN); spin++) {
+        if ((v = atomic_load_explicit(&p->wake, memory_order_acquire)) != seen)
+            return v;
+        relax();
+    }
+    atomic_fetch_add(&p->n_sleeping, 1);
+    while ((v = atomic_load(&p->wake)) == seen)
+        futex_wait(&p->wake, seen);
+    atomic_fetch_sub(&p->n_sleeping, 1);
+    return v;
+}
+
+static void *worker_main(void *arg)
+{
+    struct worker *me = arg;
+    struct pool *p = me->pool;
+    float_state_set(FLOAT_STATE);
+    uint32_t seen = 0;
+    bool parked = false;
+    for (;;) {
+        seen = wait_wake(p, seen, parked);
+        if (atomic_load(&p->stop))
+            return NULL;
+        atomic_fetch_add(&p->n_inside, 1);
+        uint64_t first = atomic_load(&p->first);
+        const struct pool_op *ops = atomic_load_explicit(&p->ops, memory_order_relaxed);
+        int n_op = atomic_load_explicit(&p->n_op, memory_order_relaxed);
+        int n_active = atomic_load_explicit(&p->n_active, memory_order_relaxed);
+        atomic_thread_fence(memory_order_acquire);
+        /* Otherwise the next run is being set up, and its wake-up is still to come. */
+        if (first != 0 && first == atomic_load_explicit(&p->first, memory_order_relaxed)) {
+            parked = me->index >= n_active;
+            if (!parked)
+                run_ops(p, me->index, first, ops, n_op, n_active);
+        }
+        atomic_fetch_sub(&p->n_inside, 1);
+    }
+}
+
+/* Decides, between two runs, whether the other workers take part. */
+static void park_update(struct pool *p, uint64_t run_ns)
+{
+    if (p->n_worker == 1)
+        return;
+    if (p->parked) {
+        if (clock_ns() >= p->parked_until_ns) {
+            p->parked = false;
+            p->on_trial = true;
+            p->late_history = 0;
+            p->n_active_next = p->n_worker;
+        }
+        return;
+    }
+    bool late = false;
+    uint64_t limit = run_ns / 50 > LATE_NS ? run_ns / 50 : LATE_NS;
+    for (int i = 0; i < p->n_worker; i++)
+        late |= atomic_load_explicit(&p->workers[i].max_wait_ns, memory_order_relaxed) > limit;
+    p->late_history = p->late_history << 1 | late;
+    int n_late = __builtin_popcount(p->late_history & ((1u << LATE_WINDOW) - 1));
+    if (n_late >= (p->on_trial ? 1 : LATE_LIMIT)) {
+        p->park_ms = p->on_trial && p->park_ms < PARK_MAX_MS ? p->park_ms * 2 : (p->on_trial ? PARK_MAX_MS : PARK_MS);
+        p->parked = true;
+        p->parked_until_ns = clock_ns() + p->park_ms * 1000000u;
+        p->n_active_next = 1;
+    } else if (p->on_trial && p->late_history >> LATE_WINDOW) {
+        p->on_trial = false;
+    }
+}
+
+void pool_settle(struct pool *p)
+{
+    atomic_store(&p->first, 0); /* who looks from now on finds no run */
+    while (atomic_load(&p->n_inside))
+        sched_yield();
+}
+
+void pool_run(struct pool *p, const struct pool_op *ops, int n_op)
+{
+    unsigned old = float_state_set(FLOAT_STATE);
+    if (atomic_load_explicit(&p->profile, memory_order_relaxed)) {
+        p->n_timed = n_op < POOL_MAX_TIMED_OP ? n_op : POOL_MAX_TIMED_OP;
+        memset(p->times, 0, (size_t)p->n_timed * (size_t)p->n_worker * sizeof *p->times);
+    }
+    for (int i = 0; i < p->n_worker; i++)
+        atomic_store_explicit(&p->workers[i].max_wait_ns, 0, memory_order_relaxed);
+    int n_active = p->n_active_next;
+    uint64_t first = p->next_number;
+    p->next_number += (uint64_t)n_op + 1;
+    atomic_store_explicit(&p->first, 0, memory_order_relaxed);
+    atomic_thread_fence(memory_order_release);
+    atomic_store_explicit(&p->ops, ops, memory_order_relaxed);
+    atomic_store_explicit(&p->n_op, n_op, memory_order_relaxed);
+    atomic_store_explicit(&p->n_active, n_active, memory_order_relaxed);
+    atomic_store_explicit(&p->first, first, memory_order_release);
+    if (n_active > 1) {
+        atomic_fetch_add(&p->wake, 1);
+        if (atomic_load(&p->n_sleeping))
+            futex_wake_all(&p->wake);
+    }
+    uint64_t start = clock_ns();
+    run_ops(p, 0, first, ops, n_op, n_active);
+#ifdef __SANITIZE_THREAD__
+    /* A late worker may read operations that the caller already rewrites; it uses nothing of them without a piece, and those are gone.
+     * The sanitizer cannot know, so under it nobody is late. */
+    pool_settle(p);
+#endif
+    park_update(p, clock_ns() - start);
+    float_state_set(old);
+}
+
+int pool_new(int n_worker, struct pool **out, struct lathe_err *err)
+{
+    *out = NULL;
+    if (n_worker < 1 || n_worker > POOL_MAX_WORKER)
+        return err_set(err, LATHE_E_USAGE, "threads: %d is not in 1..%d", n_worker, POOL_MAX_WORKER);
+    void *raw;
+    TRY(mem_try(1, sizeof(struct pool) + (size_t)n_worker * sizeof(struct worker), "worker pool", &raw, err));
+    struct pool *p = raw;
+    p->n_worker = 1;
+    p->next_number = 1;
+    for (int i = 0; i < n_worker; i++) {
+        p->workers[i].pool = p;
+        p->workers[i].index = i;
+    }
+    for (int i = 1; i < n_worker; i++) {
+        int rc = pthread_create(&p->workers[i].thread, NULL, worker_main, &p->workers[i]);
+        if (rc) {
+            pool_free(p);
+            return err_set(err, LATHE_E_FAILED, "thread %d of %d cannot start: %s", i, n_worker, strerror(rc));
+        }
+        p->n_worker = i + 1;
+    }
+    p->n_active_next = n_worker;
+    *out = p;
+    return 0;
+}
+
+void pool_free(struct pool *p)
+{
+    if (!p)
+        return;
+    atomic_store(&p->stop, true);
+    atomic_fetch_add(&p->wake, 1);
+    futex_wake_all(&p->wake);
+    for (int i = 1; i < p->n_worker; i++)
+        pthread_join(p->workers[i].thread, NULL);
+    free(p->times);
+    free(p->op_ns);
+    free(p);
+}
+
+int pool_n_worker(const struct pool *p)
+{
+    return p->n_worker;
+}
+
+void pool_set_profile(struct pool *p, bool on)
+{
+    if (on && !p->times) {
+        p->times = mem_new((size_t)POOL_MAX_TIMED_OP * (size_t)p->n_worker * sizeof *p->times);
+        p->op_ns = mem_new(POOL_MAX_TIMED_OP * sizeof *p->op_ns);
+    }
+    atomic_store_explicit(&p->profile, on, memory_order_relaxed);
+}
+
+struct pool_time pool_time(const struct pool *p, int op, int worker)
+{
+    assert(op < p->n_timed && worker < p->n_worker);
+    return p->times[op * p->n_worker + worker];
+}
+
+uint64_t pool_op_ns(const struct pool *p, int op)
+{
+    assert(op < p->n_timed);
+    return p->op_ns[op];
+}

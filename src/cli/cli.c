@@ -1,0 +1,121 @@
+/* The program's frame: tables of options and commands, and the way from argv to a command. */
+#include "cli/cli.h"
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include "base/cpu.h"
+#include "cli/say.h"
+
+enum group_bit {
+#define GROUP(name, bit, title) GROUP_##name = 1 << bit,
+#include "cli/groups.inc"
+#undef GROUP
+};
+
+static const struct opt_group groups[] = {
+#define GROUP(name, bit, title) {GROUP_##name, title},
+#include "cli/groups.inc"
+#undef GROUP
+};
+
+static const struct opt_row rows[] = {
+#define OPT(group, name, letter, type, field, def, min, max, meta, env, help)                \
+    {GROUP_##group, name, letter, OPT_##type, offsetof(struct cli_options, field), def, min, \
+     max,           meta, env,    help},
+#include "cli/options.inc"
+#undef OPT
+};
+
+#define G(group) (unsigned)GROUP_##group
+static const struct opt_command commands[] = {
+#define COMMAND(name, groups, operands, max_operand, summary, text) \
+    {#name, (groups) | G(HELP), operands, max_operand, summary, text},
+#include "cli/commands.inc"
+#undef COMMAND
+};
+
+static int (*const functions[])(struct cli *, struct lathe_err *) = {
+#define COMMAND(name, groups, operands, max_operand, summary, text) cmd_##name,
+#include "cli/commands.inc"
+#undef COMMAND
+};
+
+#define N(table) (int)(sizeof table / sizeof *table)
+const struct opt_table cli_table = {"lathe",  "runs language models on CPUs, fast and exact to the bit",
+                                    rows,     N(rows),
+                                    groups,   N(groups),
+                                    commands, N(commands)};
+
+static const char *env_get(const char *name)
+{
+    return getenv(name);
+}
+
+static const struct opt_command *command_of(const char *word, struct lathe_err *err)
+{
+    if (strcmp(word, "--help") == 0 || strcmp(word, "-h") == 0)
+        word = "help";
+    if (strcmp(word, "--version") == 0)
+        word = "version";
+    const struct opt_command *command = opt_command_find(&cli_table, word);
+    if (command)
+        return command;
+    const char *near = opt_closest(&cli_table, NULL, word);
+    if (near)
+        err_set(err, LATHE_E_USAGE, "'%.60s' is no command: did you mean %s?", word, near);
+    else
+        err_set(err, LATHE_E_USAGE, "'%.60s' is no command: see lathe help", word);
+    return NULL;
+}
+
+static const char *widest_isa(void)
+{
+    int isa = CPU_N_ISA - 1;
+    while (isa > 0 && !cpu_supports(isa))
+        isa--;
+    return cpu_isa_name(isa);
+}
+
+static int print_help(const struct opt_command *command)
+{
+    struct buf out;
+    buf_init(&out, 1u << 20);
+    opt_help(&cli_table, command, &out);
+    fwrite(out.p, 1, out.n, stdout);
+    buf_free(&out);
+    return 0;
+}
+
+int cli_main(int argc, const char *const *argv)
+{
+    struct lathe_err err = {0};
+    if (argc < 2) {
+        print_help(NULL);
+        return 2;
+    }
+    const struct opt_command *command = command_of(argv[1], &err);
+    if (!command)
+        return say_error(&err);
+    if (cpu_bad_mask()) {
+        err_set(&err, LATHE_E_USAGE,
+                "LATHE_CPU=%.40s is no level: %s is the widest here, lathe kernels lists them",
+                cpu_bad_mask(), widest_isa());
+        return say_error(&err);
+    }
+    struct cli *c = mem_new(sizeof *c);
+    c->program = argv[0];
+    int rc = opt_parse(&cli_table, command, argc - 2, argv + 2, env_get, &c->o, &c->operands, &err);
+    if (!rc && c->o.help)
+        rc = print_help(command);
+    else if (!rc)
+        rc = functions[command - commands](c, &err);
+    free(c);
+    if (rc < 0)
+        return say_error(&err);
+    if (fflush(stdout) || ferror(stdout)) {
+        err_set(&err, LATHE_E_IO,
+                "stdout: the output could not be written: is the disk full or the pipe closed?");
+        return say_error(&err);
+    }
+    return rc;
+}

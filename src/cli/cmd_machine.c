@@ -1,0 +1,65 @@
+/* lathe machine: what this machine has and what it reaches. */
+#include <stdio.h>
+#include "base/progress.h"
+#include "cli/cli.h"
+#include "cli/json.h"
+#include "measure/machine.h"
+
+static int print_json(const struct machine_topology *t, const struct machine_rates *r, int n_thread)
+{
+    json_t *caches = json_array(), *nodes = json_array();
+    for (int i = 0; i < t->n_cache; i++)
+        json_array_append_new(caches,
+                              json_pack("{si ss sI si si}", "level", t->cache[i].level, "type",
+                                        t->cache[i].type, "bytes", (json_int_t)t->cache[i].bytes, "instances",
+                                        t->cache[i].n_instance, "cores_sharing", t->cache[i].n_sharing));
+    for (int i = 0; i < t->n_node; i++)
+        json_array_append_new(
+            nodes, json_pack("{ss sI}", "cpus", t->node_cpus[i], "memory_mib", (json_int_t)t->node_mib[i]));
+    return json_print(json_pack(
+        "{ss si si si si sI ss ss so so si sf sf sf sf}", "cpu", t->cpu, "cores", t->n_core, "usable_cores",
+        t->n_usable, "packages", t->n_package, "threads_per_core", t->threads_per_core, "memory_mib",
+        (json_int_t)t->memory_mib, "isa", lathe_isa(), "cpu_flags", t->flags, "caches", caches, "nodes",
+        nodes, "threads", n_thread, "read_gb_s", r->read_gb_s, "int8_gop_s", r->int8_gop_s, "bf16_gop_s",
+        r->bf16_gop_s, "f32_gop_s", r->f32_gop_s));
+}
+
+static void print_text(const struct machine_topology *t, const struct machine_rates *r, int n_thread)
+{
+    printf("%s\n", t->cpu[0] ? t->cpu : "unknown CPU");
+    printf("cores      %d online, %d usable here, %d package%s, %d thread%s per core\n", t->n_core,
+           t->n_usable, t->n_package, t->n_package == 1 ? "" : "s", t->threads_per_core,
+           t->threads_per_core == 1 ? "" : "s");
+    printf("memory     %ld MiB\n", t->memory_mib);
+    printf("has        %s\n", t->flags);
+    printf("in use     %s\n", lathe_isa());
+    for (int i = 0; i < t->n_cache; i++)
+        printf("cache      L%d %s: %d x %ld KiB, each shared by %d\n", t->cache[i].level, t->cache[i].type,
+               t->cache[i].n_instance, t->cache[i].bytes / 1024, t->cache[i].n_sharing);
+    for (int i = 0; i < t->n_node; i++)
+        printf("node       cpus %s, %ld MiB\n", t->node_cpus[i], t->node_mib[i]);
+    static const char *const what[] = {"read", "int8", "bf16", "f32"}, *const unit[] = {"GB/s", "GOP/s",
+                                                                                        "GOP/s", "GOP/s"};
+    const double value[] = {r->read_gb_s, r->int8_gop_s, r->bf16_gop_s, r->f32_gop_s};
+    for (int i = 0; i < MACHINE_N_RATE; i++)
+        printf("%-9s  %8.1f %-6s %d thread%s, loop %s\n", what[i], value[i], unit[i], n_thread,
+               n_thread == 1 ? "" : "s", machine_probe_find(i)->isa);
+}
+
+int cmd_machine(struct cli *c, struct lathe_err *err)
+{
+    struct machine_topology t;
+    struct machine_rates r = {0};
+    struct progress bar = {0};
+    machine_topology(&t);
+    int n_thread = c->o.n_thread ? c->o.n_thread : t.n_usable;
+    for (int rate = 0; rate < MACHINE_N_RATE; rate++) {
+        progress_show(&bar, "measuring", (double)rate / MACHINE_N_RATE);
+        machine_measure(1u << rate, n_thread, &r);
+    }
+    progress_end(&bar);
+    if (c->o.json)
+        return print_json(&t, &r, n_thread);
+    print_text(&t, &r, n_thread);
+    return 0;
+}

@@ -1,0 +1,8 @@
+/* What commands say to people: one-line errors, notes on stderr. */
+#ifndef LATHE_CLI_SAY_H
+#define LATHE_CLI_SAY_H
+#include <lathe.h>
+
+/* Prints "lathe: <text>" on stderr; returns the exit code that belongs to the error. */
+int say_error(const struct lathe_err *err);
+#endif

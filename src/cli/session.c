@@ -1,0 +1,175 @@
+/* A model with an engine over it, set up from the options, and one answer at a time. */
+#include "cli/session.h"
+#include <math.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include "base/clock.h"
+#include "cli/input.h"
+
+static void show_progress(void *user, const char *what, double share)
+{
+    progress_show(user, what, share);
+}
+
+int session_open(struct session *s, const struct cli_options *o, struct lathe_err *err)
+{
+    struct lathe_model_options mo;
+    s->start_s = clock_s();
+    TRY(input_need_model(o->model, err));
+    lathe_model_options_init(&mo);
+    mo.cache_dir = o->cache_dir;
+    mo.no_cache = o->no_cache;
+    mo.exact = o->exact;
+    mo.lock = o->lock;
+    mo.n_thread = o->n_thread;
+    mo.progress = show_progress;
+    mo.user = &s->bar;
+    int rc = lathe_model_open(o->model, &mo, &s->model, err);
+    progress_end(&s->bar);
+    if (!rc)
+        lathe_model_get_info(s->model, &s->info);
+    return rc;
+}
+
+int session_engine(struct session *s, const struct cli_options *o, int n_seq, int n_need, bool profile,
+                   struct lathe_err *err)
+{
+    struct lathe_engine_options eo;
+    lathe_engine_options_init(&eo);
+    eo.n_thread = o->n_thread;
+    eo.n_ctx = o->n_ctx ? o->n_ctx : n_need && n_need < s->info.n_ctx_train ? n_need : 0;
+    eo.n_seq = n_seq;
+    eo.n_chunk = o->n_chunk;
+    eo.no_fusion = o->fusion == 0;
+    eo.profile = profile;
+    lathe_engine_free(s->engine);
+    s->engine = NULL;
+    return lathe_engine_new(s->model, &eo, &s->engine, err);
+}
+
+void session_close(struct session *s)
+{
+    lathe_engine_free(s->engine);
+    lathe_model_free(s->model);
+    s->engine = NULL;
+    s->model = NULL;
+}
+
+/* "ID=X", X a number or -inf. */
+static int read_bias(const char *text, int n_vocab, struct lathe_logit_bias *out, struct lathe_err *err)
+{
+    char *end;
+    long id = strtol(text, &end, 10);
+    bool ok = end != text && *end == '=' && id >= 0 && id < n_vocab && end[1];
+    if (ok) {
+        out->token = (int32_t)id;
+        out->bias = strtof(end + 1, &end);
+        ok = !*end && !isnan(out->bias) && out->bias < INFINITY;
+    }
+    if (!ok)
+        return err_set(err, LATHE_E_USAGE,
+                       "--logit-bias '%.60s' is not ID=X with an ID from 0 to %d and a number or -inf", text,
+                       n_vocab - 1);
+    return 0;
+}
+
+int session_request(struct session *s, const struct cli_options *o, struct lathe_request *r,
+                    struct lathe_err *err)
+{
+    lathe_request_init(r);
+    r->sampling = o->sampling;
+    for (int i = 0; i < o->logit_bias.n; i++)
+        TRY(read_bias(o->logit_bias.v[i], s->info.n_vocab, &s->bias[i], err));
+    r->sampling.bias = s->bias;
+    r->sampling.n_bias = (size_t)o->logit_bias.n;
+    r->stop = o->stop.v;
+    r->n_stop = (size_t)o->stop.n;
+    for (int i = 0; i < o->stop.n; i++)
+        if (!o->stop.v[i][0])
+            return err_set(err, LATHE_E_USAGE, "--stop '' is empty: give the text that ends the answer");
+    r->n_predict = o->n_predict;
+    r->ignore_eos = o->ignore_eos;
+    r->special = o->special;
+    r->n_logprob = o->n_logprob;
+    return 0;
+}
+
+/* What the signal handler cancels. */
+static lathe_engine *volatile running_engine;
+static volatile uint64_t running_id;
+
+static void on_interrupt(int signal)
+{
+    if (running_engine)
+        lathe_engine_cancel(running_engine, running_id);
+}
+
+static int step_to_end(struct session *s, void (*on_event)(void *user, const struct lathe_event *e),
+                       void *user, struct lathe_err *err)
+{
+    struct lathe_event e;
+    for (;;) {
+        int n_left = lathe_engine_step(s->engine, err);
+        if (n_left < 0)
+            return n_left;
+        while (lathe_engine_poll(s->engine, &e)) {
+            on_event(user, &e);
+            if (e.kind != LATHE_EVENT_DONE)
+                continue;
+            if (e.finish == LATHE_FINISH_ERROR) {
+                *err = e.err;
+                return e.err.code ? e.err.code : LATHE_E_FAILED;
+            }
+            return e.finish == LATHE_FINISH_CANCELLED ? err_set(err, LATHE_E_CANCELLED, "cancelled") : 0;
+        }
+        if (n_left == 0)
+            return err_set(err, LATHE_E_FAILED, "the engine stopped before the request was finished");
+    }
+}
+
+int session_answer(struct session *s, const struct lathe_request *r,
+                   void (*on_event)(void *user, const struct lathe_event *e), void *user, uint64_t *id,
+                   struct lathe_err *err)
+{
+    struct sigaction cancel = {.sa_handler = on_interrupt, .sa_flags = (int)SA_RESETHAND}, before;
+    uint64_t my_id;
+    TRY(lathe_engine_submit(s->engine, r, &my_id, err));
+    if (id)
+        *id = my_id;
+    running_id = my_id;
+    running_engine = s->engine;
+    sigemptyset(&cancel.sa_mask);
+    sigaction(SIGINT, &cancel, &before);
+    int rc = step_to_end(s, on_event, user, err);
+    sigaction(SIGINT, &before, NULL);
+    running_engine = NULL;
+    return rc;
+}
+
+/* Whether the rendered text already begins with the beginning-of-sequence token: most templates write it. */
+static bool begins_with_bos(const lathe_vocab *v, const char *text, size_t n)
+{
+    int bos = lathe_vocab_bos(v);
+    size_t n_bos = 0;
+    const char *spelling = bos >= 0 ? lathe_token_text(v, bos, true, &n_bos) : NULL;
+    return n_bos > 0 && n >= n_bos && memcmp(text, spelling, n_bos) == 0;
+}
+
+int session_tokenize(const struct session *s, const char *text, size_t n, bool chat, bool special,
+                     int32_t **ids, size_t *n_ids, struct lathe_err *err)
+{
+    const lathe_vocab *v = lathe_model_vocab(s->model);
+    int flags = chat || special ? LATHE_TOK_SPECIAL : 0;
+    if (!chat || !begins_with_bos(v, text, n))
+        flags |= LATHE_TOK_BOS;
+    return lathe_tokenize(v, text, n, flags, ids, n_ids, err);
+}
+
+void session_random_ids(const struct session *s, int32_t *ids, int n, int salt)
+{
+    int n_vocab = s->info.n_vocab, low = n_vocab > 600 ? 200 : 0,
+        span = n_vocab > 600 ? n_vocab - 300 : n_vocab;
+    for (int i = 0; i < n; i++)
+        ids[i] = (int32_t)((7919ll * i + 13ll * salt) % span) + low;
+}

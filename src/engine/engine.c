@@ -1,0 +1,489 @@
+/* The engine: queue, batch, pass, sampling, events.
+ *
+ * A step makes one pass over the weights: the newest token of every sequence that generates, then chunks of waiting prompts, up to n_chunk rows.
+ * A request is admitted when the pages of its whole length are free, so that a running sequence never waits for memory. */
+#include "engine/engine.h"
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include "base/clock.h"
+#include "base/cpu.h"
+
+void lathe_engine_options_init(struct lathe_engine_options *o)
+{
+    *o = (struct lathe_engine_options){.n_seq = 1, .n_chunk = 512};
+}
+
+void lathe_sampling_init(struct lathe_sampling *s)
+{
+    *s = (struct lathe_sampling){.top_p = 1,
+                                 .typical_p = 1,
+                                 .repeat_penalty = 1,
+                                 .penalty_last_n = 64,
+                                 .dry_base = 1.75f,
+                                 .dry_allowed_length = 2,
+                                 .dry_penalty_last_n = -1};
+}
+
+void lathe_request_init(struct lathe_request *r)
+{
+    *r = (struct lathe_request){.n_predict = -1, .n_logprob = -1, .logits_from = 1 << 30};
+    lathe_sampling_init(&r->sampling);
+}
+
+/* ---- life of an engine ---- */
+
+static int make_plan(struct lathe_engine *e, struct lathe_err *err)
+{
+    struct lathe_engine_options *o = &e->options;
+    int n_train = e->model->config.n_ctx_train;
+    if (o->n_thread < 0 || o->n_thread > POOL_MAX_WORKER)
+        return err_set(err, LATHE_E_USAGE, "threads is %d, expected 1..%d", o->n_thread, POOL_MAX_WORKER);
+    if (o->n_ctx < 0 || o->n_ctx > 1 << 24)
+        return err_set(err, LATHE_E_USAGE, "context is %d tokens, expected 1..%d", o->n_ctx, 1 << 24);
+    if (o->n_seq < 1 || o->n_seq > 1 << 16)
+        return err_set(err, LATHE_E_USAGE, "n_seq is %d, expected 1..%d", o->n_seq, 1 << 16);
+    if (o->n_chunk < 0 || o->n_chunk > 1 << 16)
+        return err_set(err, LATHE_E_USAGE, "chunk is %d tokens, expected 1..%d", o->n_chunk, 1 << 16);
+    struct lathe_engine_plan *p = &e->plan;
+    p->n_thread = o->n_thread ? o->n_thread : cpu_count();
+    p->n_ctx = o->n_ctx ? o->n_ctx : n_train;
+    p->n_seq = o->n_seq;
+    int64_t kv_tokens = o->n_kv_token ? o->n_kv_token : (int64_t)p->n_ctx * o->n_seq;
+    int64_t n_page = o->n_kv_token ? (kv_tokens + SPAN - 1) / SPAN : (int64_t)((p->n_ctx + SPAN - 1) / SPAN) * o->n_seq;
+    if (n_page < 1 || n_page > 1 << 28)
+        return err_set(err, LATHE_E_USAGE, "KV cache of %lld tokens cannot be planned", (long long)kv_tokens);
+    p->n_page = (int)n_page;
+    p->page_tokens = SPAN;
+    p->n_kv_token = p->n_page * SPAN;
+    e->n_row_max = o->n_chunk ? o->n_chunk : 512;
+    return 0;
+}
+
+static int start(struct lathe_engine *e, struct lathe_err *err)
+{
+    TRY(make_plan(e, err));
+    struct kv_form form = kv_form_of(e->model);
+    const char *poison = getenv("LATHE_POISON_KV");
+    TRY(pages_init(&e->pages, form.page_bytes, e->plan.n_page, poison && *poison == '1', err));
+    TRY(pool_new(e->plan.n_thread, &e->pool, err));
+    struct pass_limits limits = {.n_row = e->n_row_max > e->plan.n_seq ? e->n_row_max : e->plan.n_seq,
+                                 .n_seq = e->plan.n_seq,
+                                 .n_ctx = e->plan.n_ctx,
+                                 .n_out = OUT_ROWS,
+                                 .no_fusion = e->options.no_fusion};
+    e->n_row_max = limits.n_row;
+    TRY(pass_new(e->model, e->pool, &limits, e->pages.kv, &e->pass, err));
+    pass_set_profile(e->pass, e->options.profile);
+    e->slots = mem_new((size_t)e->plan.n_seq * sizeof *e->slots);
+    e->row_tokens = mem_new((size_t)limits.n_row * sizeof *e->row_tokens);
+    e->pass_seqs = mem_new((size_t)e->plan.n_seq * sizeof *e->pass_seqs);
+    e->batch = mem_new((size_t)e->plan.n_seq * sizeof *e->batch);
+    e->raw_logits = mem_new((size_t)e->model->config.n_vocab * sizeof *e->raw_logits);
+    e->cap_event = 2 * e->plan.n_seq + N_CANCEL;
+    e->events = mem_new((size_t)e->cap_event * sizeof *e->events);
+    struct lathe_model_info info;
+    lathe_model_get_info(e->model, &info);
+    e->plan.weight_bytes = info.resident_bytes;
+    e->plan.kv_bytes = (uint64_t)e->plan.n_page * form.page_bytes;
+    e->plan.buffer_bytes = pass_buffer_bytes(e->pass);
+    e->plan.total_bytes = e->plan.weight_bytes + e->plan.kv_bytes + e->plan.buffer_bytes;
+    return 0;
+}
+
+int lathe_engine_new(const lathe_model *m, const struct lathe_engine_options *opts, lathe_engine **out, struct lathe_err *err)
+{
+    struct lathe_engine *e = mem_new(sizeof *e);
+    *out = NULL;
+    e->model = m;
+    lathe_engine_options_init(&e->options);
+    if (opts)
+        e->options = *opts;
+    e->next_id = 1;
+    int rc = start(e, err);
+    if (rc) {
+        lathe_engine_free(e);
+        return rc;
+    }
+    *out = e;
+    return 0;
+}
+
+static void free_list(struct lathe_engine *e, struct seq *s)
+{
+    for (struct seq *next; s; s = next) {
+        next = s->next;
+        seq_free(e, s);
+    }
+}
+
+void lathe_engine_free(lathe_engine *e)
+{
+    if (!e)
+        return;
+    for (int i = 0; e->slots && i < e->plan.n_seq; i++)
+        seq_free(e, e->slots[i]);
+    free_list(e, e->queue);
+    free_list(e, e->kept);
+    free_list(e, e->ended);
+    pass_free(e->pass);
+    pool_free(e->pool);
+    pages_free_all(&e->pages);
+    free(e->slots);
+    free(e->row_tokens);
+    free(e->pass_seqs);
+    free(e->batch);
+    free(e->events);
+    free(e->raw_logits);
+    free(e->dry_breaks);
+    free(e);
+}
+
+void lathe_engine_get_plan(const lathe_engine *e, struct lathe_engine_plan *out)
+{
+    *out = e->plan;
+}
+
+/* ---- requests ---- */
+
+int lathe_engine_submit(lathe_engine *e, const struct lathe_request *r, uint64_t *id, struct lathe_err *err)
+{
+    struct seq *s;
+    TRY(seq_new(e, r, &s, err));
+    s->id = e->next_id++;
+    if (e->queue_tail)
+        e->queue_tail->next = s;
+    else
+        e->queue = s;
+    e->queue_tail = s;
+    if (id)
+        *id = s->id;
+    return 0;
+}
+
+void lathe_engine_cancel(lathe_engine *e, uint64_t id)
+{
+    for (int i = 0; i < N_CANCEL; i++) {
+        uint64_t empty = 0;
+        if (atomic_compare_exchange_strong(&e->cancels[i], &empty, id))
+            return;
+    }
+}
+
+/* Takes the kept sequence `id` out of its list. */
+static struct seq *take_kept(struct lathe_engine *e, uint64_t id)
+{
+    for (struct seq **at = &e->kept; *at; at = &(*at)->next)
+        if ((*at)->id == id) {
+            struct seq *s = *at;
+            *at = s->next;
+            s->next = NULL;
+            return s;
+        }
+    return NULL;
+}
+
+void lathe_engine_release(lathe_engine *e, uint64_t id)
+{
+    seq_free(e, take_kept(e, id));
+}
+
+static struct lathe_event *event_add(struct lathe_engine *e, struct seq *s, enum lathe_event_kind kind)
+{
+    struct lathe_event *ev = &e->events[e->n_event++];
+    *ev = (struct lathe_event){.kind = kind, .id = s->id, .text = "", .token = -1};
+    return ev;
+}
+
+static void take_text(struct seq *s, struct lathe_event *ev)
+{
+    if (s->stream.ready.n) {
+        ev->text = s->stream.ready.p;
+        ev->n_text = s->stream.ready.n;
+    }
+}
+
+/* Ends a sequence; its text stays valid until the next step. */
+static void finish(struct lathe_engine *e, struct seq *s, enum lathe_finish why, const struct lathe_err *cause, bool stopped)
+{
+    struct lathe_event *ev = event_add(e, s, LATHE_EVENT_DONE);
+    s->ended_ns = clock_ns();
+    if (!stopped) {
+        stream_end(&s->stream);
+        take_text(s, ev);
+    }
+    ev->finish = why;
+    if (cause)
+        ev->err = *cause;
+    uint64_t started = s->started_ns ? s->started_ns : s->ended_ns, first = s->first_ns ? s->first_ns : s->ended_ns;
+    ev->timings = (struct lathe_timings){.queue_ms = (double)(started - s->submitted_ns) / 1e6,
+                                         .prefill_ms = (double)(first - started) / 1e6,
+                                         .decode_ms = (double)(s->ended_ns - first) / 1e6,
+                                         .n_prompt = s->n_prompt,
+                                         .n_cached = s->n_cached,
+                                         .n_generated = s->n_token - s->n_prompt};
+    s->state = SEQ_DONE;
+}
+
+/* ---- admission ---- */
+
+/* Takes over the pages of a kept sequence as far as its tokens agree; at least one token is left to compute. */
+static void adopt(struct lathe_engine *e, struct seq *s)
+{
+    struct seq *old = take_kept(e, s->request.reuse);
+    if (!old)
+        return;
+    int n = 0, most = s->n_prompt - 1 < old->n_past ? s->n_prompt - 1 : old->n_past;
+    while (n < most && old->tokens[n] == s->tokens[n])
+        n++;
+    int n_page = (n + SPAN - 1) / SPAN;
+    for (int i = 0; i < n_page; i++)
+        s->pages[s->n_page++] = old->pages[i];
+    while (old->n_page > n_page)
+        pages_give(&e->pages, old->pages[--old->n_page]);
+    old->n_page = 0;
+    s->n_past = s->n_cached = n;
+    seq_free(e, old);
+}
+
+static void admit(struct lathe_engine *e)
+{
+    for (int i = 0; i < e->plan.n_seq && e->queue; i++) {
+        if (e->slots[i])
+            continue;
+        struct seq *s = e->queue;
+        if (s->request.reuse && !s->n_page)
+            adopt(e, s);
+        if (!seq_reserve(e, s, s->n_limit))
+            return;
+        e->queue = s->next;
+        if (!e->queue)
+            e->queue_tail = NULL;
+        s->next = NULL;
+        s->started_ns = clock_ns();
+        s->state = SEQ_RUNNING;
+        e->slots[i] = s;
+    }
+}
+
+static void drain_cancels(struct lathe_engine *e)
+{
+    for (int c = 0; c < N_CANCEL; c++) {
+        uint64_t id = atomic_exchange(&e->cancels[c], 0);
+        if (!id)
+            continue;
+        for (int i = 0; i < e->plan.n_seq; i++)
+            if (e->slots[i] && e->slots[i]->id == id)
+                finish(e, e->slots[i], LATHE_FINISH_CANCELLED, NULL, false);
+        struct seq *before = NULL;
+        for (struct seq *s = e->queue; s; before = s, s = s->next) {
+            if (s->id != id)
+                continue;
+            if (before)
+                before->next = s->next;
+            else
+                e->queue = s->next;
+            if (e->queue_tail == s)
+                e->queue_tail = before;
+            finish(e, s, LATHE_FINISH_CANCELLED, NULL, false);
+            s->next = e->ended;
+            e->ended = s;
+            break;
+        }
+    }
+}
+
+/* ---- one pass ---- */
+
+static void batch_add(struct lathe_engine *e, struct pass_batch *b, struct seq *s, int n)
+{
+    s->row0 = b->n_row;
+    s->n_row = n;
+    memcpy(e->row_tokens + b->n_row, s->tokens + s->n_past, (size_t)n * sizeof *s->tokens);
+    e->pass_seqs[b->n_seq] = (struct pass_seq){s->row0, n, s->n_past, s->pages};
+    e->batch[b->n_seq++] = s;
+    b->n_row += n;
+}
+
+static struct pass_batch make_batch(struct lathe_engine *e)
+{
+    struct pass_batch b = {.tokens = e->row_tokens, .seqs = e->pass_seqs};
+    for (int prompts = 0; prompts < 2; prompts++)
+        for (int i = 0; i < e->plan.n_seq; i++) {
+            struct seq *s = e->slots[i];
+            if (!s || s->state != SEQ_RUNNING || (s->n_past < s->n_token - 1) != prompts)
+                continue;
+            int n = s->n_token - s->n_past, room = e->n_row_max - b.n_row;
+            n = n < room ? n : room;
+            if (n > 0)
+                batch_add(e, &b, s, n);
+        }
+    return b;
+}
+
+/* A generated token: event, text, end. */
+static void accept(struct lathe_engine *e, struct seq *s, int token, float logprob, int n_top)
+{
+    const vocab *v = e->model->vocab;
+    if (!s->first_ns)
+        s->first_ns = clock_ns();
+    s->tokens[s->n_token++] = token;
+    bool eog = !s->request.ignore_eos && vocab_is_eog(v, token);
+    struct lathe_event *ev = event_add(e, s, LATHE_EVENT_TOKEN);
+    bool stopped = !eog && stream_put(&s->stream, vocab_piece(v, token, s->request.special));
+    if (eog)
+        buf_clear(&s->stream.ready);
+    ev->token = token;
+    ev->logprob = logprob;
+    ev->top = s->top;
+    ev->n_top = n_top;
+    take_text(s, ev);
+    /* the text of this event must survive finish(), which releases what is held: it goes out with this one */
+    if (eog || stopped || s->n_token == s->n_limit) {
+        if (!stopped && s->stream.held.n) {
+            buf_put(&s->stream.ready, s->stream.held.p, s->stream.held.n);
+            buf_clear(&s->stream.held);
+            take_text(s, ev);
+        }
+        finish(e, s, eog || stopped ? LATHE_FINISH_STOP : LATHE_FINISH_LENGTH, NULL, true);
+    }
+}
+
+/* One row of logits: to the caller, and to the sampler if it is the sequence's newest. */
+static void take_logits(struct lathe_engine *e, struct seq *s, int position, float *logits)
+{
+    if (s->state != SEQ_RUNNING)
+        return;
+    if (s->request.on_logits && position >= s->request.logits_from)
+        s->request.on_logits(s->request.user, s->id, position, logits, e->model->config.n_vocab);
+    if (position + 1 < s->n_token)
+        return;
+    if (s->n_token == s->n_limit) {
+        finish(e, s, LATHE_FINISH_LENGTH, NULL, false);
+        return;
+    }
+    int n_top = s->request.n_logprob;
+    if (n_top >= 0)
+        memcpy(e->raw_logits, logits, (size_t)e->model->config.n_vocab * sizeof *logits);
+    int token = sampler_next(s->sampler, logits, s->tokens, s->n_token);
+    if (token < 0) {
+        struct lathe_err cause;
+        err_set(&cause, LATHE_E_NUMERIC, "the model computed NaN at position %d: damaged weights?", position);
+        finish(e, s, LATHE_FINISH_ERROR, &cause, false);
+        return;
+    }
+    float logprob = n_top >= 0 ? sampler_logprob(s->sampler, e->raw_logits, token, n_top, s->top) : 0;
+    accept(e, s, token, logprob, n_top > 0 ? n_top : 0);
+}
+
+/* Runs the output head for the rows that are sampled or scored, some at a time. */
+static void use_logits(struct lathe_engine *e, const struct pass_batch *b)
+{
+    int rows[OUT_ROWS], positions[OUT_ROWS], n = 0;
+    struct seq *owner[OUT_ROWS];
+    for (int i = 0; i < b->n_seq; i++) {
+        struct seq *s = e->batch[i];
+        for (int r = 0; r < s->n_row; r++) {
+            int position = e->pass_seqs[i].pos0 + r;
+            bool scored = s->request.on_logits && position >= s->request.logits_from;
+            bool last = i + 1 == b->n_seq && r + 1 == s->n_row;
+            if (scored || position + 1 == s->n_token) {
+                rows[n] = s->row0 + r;
+                positions[n] = position;
+                owner[n++] = s;
+            }
+            if (n == OUT_ROWS || (last && n)) {
+                int64_t stride;
+                float *logits = pass_logits(e->pass, rows, n, &stride);
+                for (int k = 0; k < n; k++)
+                    take_logits(e, owner[k], positions[k], logits + k * stride);
+                n = 0;
+            }
+        }
+    }
+}
+
+/* Frees what ended before: its events have been read. */
+static void collect_ended(struct lathe_engine *e)
+{
+    free_list(e, e->ended);
+    e->ended = NULL;
+    e->n_event = e->next_event = 0;
+}
+
+static void clear_slots(struct lathe_engine *e)
+{
+    for (int i = 0; i < e->plan.n_seq; i++) {
+        struct seq *s = e->slots[i];
+        if (!s || s->state != SEQ_DONE)
+            continue;
+        e->slots[i] = NULL;
+        struct seq **list = s->request.keep ? &e->kept : &e->ended;
+        if (!s->request.keep)
+            seq_drop_pages(e, s);
+        s->next = *list;
+        *list = s;
+    }
+}
+
+static int n_unfinished(const struct lathe_engine *e)
+{
+    int n = 0;
+    for (int i = 0; i < e->plan.n_seq; i++)
+        n += e->slots[i] != NULL;
+    for (struct seq *s = e->queue; s; s = s->next)
+        n++;
+    return n;
+}
+
+int lathe_engine_step(lathe_engine *e, struct lathe_err *err)
+{
+    collect_ended(e);
+    drain_cancels(e);
+    clear_slots(e);
+    admit(e);
+    struct pass_batch b = make_batch(e);
+    if (b.n_row) {
+        pass_run(e->pass, &b);
+        for (int i = 0; i < b.n_seq; i++)
+            e->batch[i]->n_past += e->batch[i]->n_row;
+        if (model_file_damaged(e->model->file))
+            return err_set(err, LATHE_E_FILE, "%s was cut while it was in use", model_file_path(e->model->file));
+        use_logits(e, &b);
+        clear_slots(e);
+    } else if (e->queue) {
+        return err_set(err, LATHE_E_LIMIT, "%d KV pages are kept by finished requests, the next one needs %d: release some",
+                       e->plan.n_page - e->pages.n_free, e->queue->n_page_max);
+    }
+    return n_unfinished(e);
+}
+
+bool lathe_engine_poll(lathe_engine *e, struct lathe_event *out)
+{
+    if (e->next_event == e->n_event)
+        return false;
+    *out = e->events[e->next_event++];
+    return true;
+}
+
+/* ---- profile ---- */
+
+bool lathe_engine_profile(const lathe_engine *e, int i, struct lathe_op_stat *out)
+{
+    const struct pass_profile *p = pass_get_profile(e->pass);
+    if (i < 0 || i >= p->n)
+        return false;
+    *out = p->stats[i];
+    return true;
+}
+
+void lathe_engine_profile_reset(lathe_engine *e)
+{
+    pass_reset_profile(e->pass);
+}
+
+bool lathe_engine_trace(const lathe_engine *e, int i, struct lathe_trace_event *out)
+{
+    return pass_trace(e->pass, i, out);
+}

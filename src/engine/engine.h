@@ -1,0 +1,64 @@
+/* Inside of the engine: sequences and their life. */
+#ifndef LATHE_ENGINE_ENGINE_H
+#define LATHE_ENGINE_ENGINE_H
+#include <stdatomic.h>
+#include "base/pool.h"
+#include "engine/pages.h"
+#include "engine/sampler.h"
+#include "engine/stream.h"
+#include "model/pass.h"
+
+enum seq_state { SEQ_QUEUED, SEQ_RUNNING, SEQ_DONE };
+
+/* A request on its way. Owned by the engine; in the queue, then in one slot, then kept or freed. */
+struct seq {
+    struct seq *next;
+    uint64_t id;
+    enum seq_state state;
+    struct lathe_request request; /* ids, stop and bias belong to the caller and are not used after submit */
+    int32_t *tokens;              /* prompt and answer, [n_limit] */
+    int n_token, n_prompt, n_limit;
+    int n_past;                   /* tokens whose KV is in the pages */
+    int n_cached;
+    int32_t *pages;               /* [n_page_max] */
+    int n_page, n_page_max;
+    struct sampler *sampler;
+    struct stream stream;
+    struct lathe_logprob top[20];
+    uint64_t submitted_ns, started_ns, first_ns, ended_ns;
+    int row0, n_row;              /* in the newest pass */
+};
+
+enum { N_CANCEL = 64, OUT_ROWS = 16 };
+
+struct lathe_engine {
+    const struct lathe_model *model;
+    struct lathe_engine_options options;
+    struct lathe_engine_plan plan;
+    struct pool *pool;
+    struct pages pages;
+    struct pass *pass;
+    struct seq **slots; /* [n_seq], running ones */
+    struct seq *queue, *queue_tail, *kept;
+    uint64_t next_id;
+    /* step buffers */
+    int32_t *row_tokens;        /* [n_row] */
+    struct pass_seq *pass_seqs; /* [n_seq] */
+    struct seq **batch;         /* [n_seq] sequences of the pass, in row order */
+    struct lathe_event *events; /* ring is not needed: drained between steps */
+    int n_event, next_event, cap_event;
+    struct seq *ended;          /* freed at the next step: events point into them */
+    float *raw_logits;          /* [n_vocab] of one row, before penalties */
+    uint8_t *dry_breaks;        /* [n_vocab], made when first needed */
+    _Atomic uint64_t cancels[N_CANCEL];
+    int n_row_max;
+};
+
+/* Sequences (seq.c). */
+int seq_new(struct lathe_engine *e, const struct lathe_request *r, struct seq **out, struct lathe_err *err);
+void seq_free(struct lathe_engine *e, struct seq *s);
+/* Gives all pages back. */
+void seq_drop_pages(struct lathe_engine *e, struct seq *s);
+/* Pages for positions < n_token; false if they cannot be had now. */
+bool seq_reserve(struct lathe_engine *e, struct seq *s, int n_token);
+#endif

@@ -1,0 +1,229 @@
+/* Attention over pages, blockwise with a running softmax (Milakov, Gimelshein 2018; Dao et al. 2022).
+ *
+ * Every query meets its spans in ascending order: each span's (max, sum, output) is computed from scratch and merged by one function, for
+ * prefill and decode alike. A piece is up to 64 rows of one sequence for one key-value head, with all query heads that share it; their query
+ * vectors lie side by side in the scratch, so that one tile serves rows and heads. */
+#include <math.h>
+#include <string.h>
+#include "model/pass_impl.h"
+
+void attention_plan(struct pass *p)
+{
+    const struct pass_batch *b = p->batch;
+    p->n_piece = 0;
+    for (int i = 0; i < b->n_seq; i++) {
+        const struct pass_seq *s = &b->seqs[i];
+        for (int r = 0; r < s->n_row; r += QUERY_ROWS) {
+            int n = s->n_row - r < QUERY_ROWS ? s->n_row - r : QUERY_ROWS;
+            p->pieces[p->n_piece++] = (struct attn_piece){i, s->row0 + r, n};
+        }
+        for (int r = 0; r < s->n_row; r++)
+            p->row_pos[s->row0 + r] = s->pos0 + r, p->row_seq[s->row0 + r] = i;
+    }
+}
+
+static uint8_t *head_at(const struct pass *p, const struct pass_seq *s, int span, int layer, int kv_head)
+{
+    return p->kv + (size_t)s->pages[span] * p->form.page_bytes + (size_t)layer * p->form.layer_bytes +
+           (size_t)kv_head * p->form.head_bytes;
+}
+
+/* ---- writing keys and values ---- */
+
+static void write_key(const struct pass *p, const float *k, uint8_t *head, int slot)
+{
+    int n = p->form.head_dim;
+    size_t at = (size_t)(slot / LANES) * (size_t)n * LANES + (size_t)(slot % LANES);
+    if (p->form.elem_bytes == 4) {
+        float *out = (float *)head + at;
+        for (int d = 0; d < n; d++)
+            out[d * LANES] = k[d];
+        return;
+    }
+    uint16_t half[1024], *out = (uint16_t *)head + at;
+    p->kern->to_f16(k, half, n);
+    for (int d = 0; d < n; d++)
+        out[d * LANES] = half[d];
+}
+
+static void write_value(const struct pass *p, const float *v, uint8_t *head, int slot)
+{
+    uint8_t *out = head + p->form.k_bytes + (size_t)slot * (size_t)p->form.value_dim * (size_t)p->form.elem_bytes;
+    int n = p->form.head_dim, pad = p->form.value_dim - n;
+    if (p->form.elem_bytes == 4)
+        memcpy(out, v, (size_t)n * 4);
+    else
+        p->kern->to_f16(v, (uint16_t *)out, n);
+    memset(out + (size_t)n * (size_t)p->form.elem_bytes, 0, (size_t)pad * (size_t)p->form.elem_bytes);
+}
+
+/* Rotates the key of one row and head and puts key and value into their page. */
+static void put_row(const struct pass *p, const struct pass_seq *s, int row, int layer, int kv_head)
+{
+    int pos = p->row_pos[row], hd = p->form.head_dim;
+    float *k = p->qkv + row * p->qkv_stride + p->k_at + kv_head * hd;
+    const float *v = p->qkv + row * p->qkv_stride + p->v_at + kv_head * hd;
+    uint8_t *head = head_at(p, s, pos / SPAN, layer, kv_head);
+    p->kern->rope(k, p->rope + (size_t)pos * (size_t)p->model->config.n_rot, p->model->config.n_rot / 2);
+    write_key(p, k, head, pos % SPAN);
+    write_value(p, v, head, pos % SPAN);
+}
+
+/* ---- reading ---- */
+
+/* Query vectors of the piece: rotated, scaled, [row][head of the group]. */
+static void load_queries(const struct pass *p, const struct attn_piece *a, int kv_head, float *query)
+{
+    const struct model_config *c = &p->model->config;
+    int group = c->n_head / c->n_head_kv, hd = c->head_dim;
+    for (int r = 0; r < a->n_row; r++) {
+        const float *cs = p->rope + (size_t)p->row_pos[a->row + r] * (size_t)c->n_rot;
+        const float *q = p->qkv + (a->row + r) * p->qkv_stride + kv_head * group * hd;
+        for (int g = 0; g < group; g++, query += hd) {
+            memcpy(query, q + g * hd, (size_t)hd * sizeof *q);
+            p->kern->rope(query, cs, c->n_rot / 2);
+            for (int d = 0; d < hd; d++)
+                query[d] *= p->attn_scale;
+        }
+    }
+}
+
+/* One span of keys and values as the tiles read it. */
+struct span_view {
+    const void *k, *v;
+    tile_f32_fn *tile;
+    size_t elem;
+};
+
+static void unpack_span(const struct pass *p, const uint8_t *head, struct scratch *s, struct span_view *view)
+{
+    p->kern->unpack_f16(head, 0, SPAN * p->form.head_dim / LANES, s->k_f32);
+    p->kern->unpack_f16(head + p->form.k_bytes, 0, SPAN * p->form.value_dim / LANES, s->v_f32);
+    *view = (struct span_view){s->k_f32, s->v_f32, p->kern->tile_f32, 4};
+}
+
+/* Queries v0 .. v0+n against one span: n_key[i] of its keys count for query i. */
+static void span_tile(const struct pass *p, const struct span_view *view, struct scratch *s, int v0, int n, const int *n_key)
+{
+    int hd = p->form.head_dim, vd = p->form.value_dim, most = 0, least = SPAN;
+    float max[TILE_TOK], sum[TILE_TOK];
+    for (int i = 0; i < n; i++) {
+        most = n_key[i] > most ? n_key[i] : most;
+        least = n_key[i] < least ? n_key[i] : least;
+    }
+    view->tile(view->k, LANES, (int64_t)hd * LANES, (most + LANES - 1) / LANES, hd, s->query + v0 * hd, hd, n, false, s->score,
+               SPAN);
+    p->kern->span_softmax(s->score, n, n_key, max, sum);
+    view->tile(view->v, vd, LANES, vd / LANES, least, s->score, SPAN, n, false, s->span_out, vd);
+    const uint8_t *rest = (const uint8_t *)view->v + (size_t)least * (size_t)vd * view->elem;
+    for (int i = 0; i < n && most > least; i++)
+        if (n_key[i] > least)
+            view->tile(rest, vd, LANES, vd / LANES, n_key[i] - least, s->score + i * SPAN + least, SPAN, 1, true,
+                       s->span_out + i * vd, vd);
+    p->kern->span_merge(s->run_max + v0, s->run_sum + v0, s->run_out + v0 * vd, max, sum, s->span_out, n, vd);
+}
+
+static void store_outputs(const struct pass *p, const struct attn_piece *a, int kv_head, struct scratch *s)
+{
+    const struct model_config *c = &p->model->config;
+    int group = c->n_head / c->n_head_kv, hd = c->head_dim;
+    for (int i = 0; i < a->n_row * group; i++) {
+        float *out = p->att + (a->row + i / group) * p->att_stride + (kv_head * group + i % group) * hd;
+        const float *o = s->run_out + i * p->form.value_dim, inverse = 1.0f / s->run_sum[i];
+        for (int d = 0; d < hd; d++)
+            out[d] = o[d] * inverse;
+    }
+}
+
+static void attend(const struct pass *p, const struct attn_piece *a, int layer, int kv_head, int worker)
+{
+    struct scratch *s = &p->scratch[worker];
+    const struct pass_seq *seq = &p->batch->seqs[a->seq];
+    int group = p->model->config.n_head / p->model->config.n_head_kv, n_vec = a->n_row * group;
+    load_queries(p, a, kv_head, s->query);
+    for (int i = 0; i < n_vec; i++) {
+        s->run_max[i] = -INFINITY;
+        s->run_sum[i] = 0;
+    }
+    memset(s->run_out, 0, (size_t)n_vec * (size_t)p->form.value_dim * sizeof *s->run_out);
+    int last_pos = p->row_pos[a->row + a->n_row - 1];
+    for (int span = 0; span <= last_pos / SPAN; span++) {
+        const uint8_t *head = head_at(p, seq, span, layer, kv_head);
+        size_t elem = (size_t)p->form.elem_bytes;
+        struct span_view view = {head, head + p->form.k_bytes, elem == 4 ? p->kern->tile_f32 : p->kern->tile_f16, elem};
+        if (elem == 2 && n_vec > TILE_TOK)
+            unpack_span(p, head, s, &view);
+        for (int v = 0; v < n_vec; v += TILE_TOK) {
+            int n = n_vec - v < TILE_TOK ? n_vec - v : TILE_TOK, n_key[TILE_TOK], any = 0;
+            for (int i = 0; i < n; i++) {
+                int keys = p->row_pos[a->row + (v + i) / group] + 1 - span * SPAN;
+                n_key[i] = keys < 0 ? 0 : keys > SPAN ? SPAN : keys;
+                any |= n_key[i];
+            }
+            if (any)
+                span_tile(p, &view, s, v, n, n_key);
+        }
+    }
+    store_outputs(p, a, kv_head, s);
+}
+
+/* ---- operations ---- */
+
+/* Small batches: one piece per sequence and head writes its rows and attends. */
+static void fused_piece(const struct pool_op *op, int piece, int worker)
+{
+    const struct attention *at = op->arg;
+    struct pass *p = at->pass;
+    int n_kv = p->model->config.n_head_kv, kv_head = piece % n_kv;
+    const struct attn_piece *a = &p->pieces[piece / n_kv];
+    for (int r = 0; r < a->n_row; r++)
+        put_row(p, &p->batch->seqs[a->seq], a->row + r, at->layer, kv_head);
+    attend(p, a, at->layer, kv_head, worker);
+}
+
+void attention_put(const struct attention *a, int first, int last)
+{
+    const struct pass *p = a->pass;
+    for (int r = first; r < last; r++)
+        for (int h = 0; h < p->model->config.n_head_kv; h++)
+            put_row(p, &p->batch->seqs[p->row_seq[r]], r, a->layer, h);
+}
+
+static void put_piece(const struct pool_op *op, int piece, int worker)
+{
+    const struct attention *at = op->arg;
+    const struct attn_piece *a = &at->pass->pieces[piece];
+    attention_put(at, a->row, a->row + a->n_row);
+}
+
+static void attend_piece(const struct pool_op *op, int piece, int worker)
+{
+    const struct attention *at = op->arg;
+    struct pass *p = at->pass;
+    int n_kv = p->model->config.n_head_kv;
+    /* longest first: late rows meet more spans */
+    attend(p, &p->pieces[p->n_piece - 1 - piece / n_kv], at->layer, piece % n_kv, worker);
+}
+
+void attention_add(struct pass *p, struct attention *a, bool is_put)
+{
+    const struct model_config *c = &p->model->config;
+    double kv_bytes = 0, n_ops = 0;
+    bool one_piece_each = p->n_piece == p->batch->n_seq;
+    for (int i = 0; i < p->batch->n_seq; i++) {
+        const struct pass_seq *s = &p->batch->seqs[i];
+        double keys = s->pos0 + s->n_row;
+        kv_bytes += keys * 2 * c->head_dim * p->form.elem_bytes * c->n_head_kv;
+        n_ops += 4.0 * c->head_dim * c->n_head * s->n_row * (s->pos0 + (s->n_row + 1) / 2.0);
+    }
+    struct pool_op *op;
+    if (one_piece_each && !is_put) {
+        op = pass_add(p, "attention", a->layer, p->n_piece * c->n_head_kv, a, fused_piece);
+    } else {
+        if (!is_put)
+            pass_add(p, "rope+kv write", a->layer, p->n_piece, a, put_piece);
+        op = pass_add(p, "attention", a->layer, p->n_piece * c->n_head_kv, a, attend_piece);
+    }
+    op->bytes = kv_bytes;
+    op->n_ops = n_ops;
+}

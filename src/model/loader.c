@@ -1,0 +1,109 @@
+/* Loading: what architectures declare is found in the file, checked, and collected for the layout. */
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include "model/model.h"
+
+static void type_name(uint32_t type, char *out, size_t n)
+{
+    const struct format *f = format_by_id(type);
+    if (f)
+        snprintf(out, n, "%s", f->name);
+    else
+        snprintf(out, n, "type %u", type);
+}
+
+static int tensor_shape(struct loader *l, const struct mf_tensor *t, const char *name, int n_row, int n_col)
+{
+    uint64_t rows = t->dim[1] * t->dim[2] * t->dim[3];
+    if (t->dim[0] != (uint64_t)n_col || rows != (uint64_t)n_row)
+        return err_set(l->err, LATHE_E_FILE, "tensor %s has %llu x %llu elements, the metadata say %d x %d", name,
+                       (unsigned long long)rows, (unsigned long long)t->dim[0], n_row, n_col);
+    const struct format *f = format_by_id(t->type);
+    if (!f || !f->runs) {
+        char type[32];
+        type_name(t->type, type, sizeof type);
+        return err_set(l->err, LATHE_E_UNSUPPORTED, "tensor %s is %s, which cannot run; types that run: F32 F16 BF16 Q4_0 Q4_1 Q8_0",
+                       name, type);
+    }
+    if (n_col % f->block_n)
+        return err_set(l->err, LATHE_E_FILE, "tensor %s has %d columns, not a multiple of the %d of a %s block", name, n_col,
+                       f->block_n, f->name);
+    return 0;
+}
+
+static int matrix_init(struct loader *l, struct matrix *m, int n_row, int n_col, const char *name)
+{
+    char full[160];
+    snprintf(full, sizeof full, "%s.weight", name);
+    const struct mf_tensor *t = model_file_tensor_find(l->file, full);
+    if (!t)
+        return err_set(l->err, LATHE_E_FILE, "tensor %s is missing", full);
+    TRY(tensor_shape(l, t, full, n_row, n_col));
+    *m = (struct matrix){.format = (enum format_id)t->type, .n_row = n_row, .n_col = n_col, .tensor = t};
+    m->n_panel = (n_row + LANES - 1) / LANES;
+    m->panel_bytes = panel_bytes(m->format, n_col);
+    const struct kern_row *dot = l->model->exact ? NULL : kern_choose(KERN_TILE_DOT, m->format);
+    m->dot = dot ? (tile_dot_fn *)dot->fn : NULL;
+    m->unpack = (unpack_fn *)kern_choose(KERN_UNPACK, m->format)->fn;
+    snprintf(full, sizeof full, "%s.bias", name);
+    return loader_vector(l, &m->bias, n_row, false, "%s", full);
+}
+
+int loader_matrix(struct loader *l, struct matrix *m, int n_row, int n_col, const char *fmt, ...)
+{
+    char name[128];
+    va_list args;
+    va_start(args, fmt);
+    vsnprintf(name, sizeof name, fmt, args);
+    va_end(args);
+    TRY(matrix_init(l, m, n_row, n_col, name));
+    struct matrix_list *list = &l->matrices;
+    if (list->n == list->cap) {
+        list->cap = list->cap ? list->cap * 2 : 64;
+        list->v = mem_grow(list->v, list->cap * sizeof *list->v);
+    }
+    list->v[list->n++] = m;
+    m->offset = list->layout_bytes;
+    list->layout_bytes += (uint64_t)m->n_panel * m->panel_bytes;
+    l->model->n_param += (uint64_t)n_row * (uint64_t)n_col;
+    return 0;
+}
+
+int loader_embedding(struct loader *l, struct matrix *m, int n_row, int n_col, const char *name)
+{
+    TRY(matrix_init(l, m, n_row, n_col, name));
+    l->model->n_param += (uint64_t)n_row * (uint64_t)n_col;
+    return 0;
+}
+
+int loader_vector(struct loader *l, const float **out, int n, bool required, const char *fmt, ...)
+{
+    char name[160];
+    va_list args;
+    va_start(args, fmt);
+    vsnprintf(name, sizeof name, fmt, args);
+    va_end(args);
+    const struct mf_tensor *t = model_file_tensor_find(l->file, name);
+    *out = NULL;
+    if (!t)
+        return required ? err_set(l->err, LATHE_E_FILE, "tensor %s is missing", name) : 0;
+    TRY(tensor_shape(l, t, name, 1, n));
+    float *v = arena_alloc(&l->model->arena, (size_t)(n + LANES) * sizeof *v);
+    format_by_id(t->type)->decode(t->data, v, n);
+    l->model->n_param += (uint64_t)n;
+    *out = v;
+    return 0;
+}
+
+void matrix_row(const struct matrix *m, int row, float *out)
+{
+    if (m->panels) {
+        panel_row(m->format, m->panels + (size_t)(row / LANES) * m->panel_bytes, row % LANES, m->n_col, out);
+        return;
+    }
+    const struct format *f = format_by_id(m->format);
+    size_t row_bytes = (size_t)(m->n_col / f->block_n) * (size_t)f->block_bytes;
+    f->decode(m->tensor->data + (size_t)row * row_bytes, out, m->n_col);
+}

@@ -1,0 +1,243 @@
+/* Matrix products of a pass.
+ *
+ * One to three matrices that read the same input form one operation. How it is cut into pieces depends on the batch:
+ *
+ *   few rows    a piece is a run of panels; every worker normalizes and quantizes the whole input for itself, which costs less than a barrier
+ *   some rows   a piece is a run of panels that stays in the second-level cache while the rows go over it in tiles of 12; the input is
+ *               prepared by an operation of its own
+ *   many rows   a piece is a block of rows: it prepares its input, goes over all panels, and keeps its rows in the cache of one core from
+ *               operation to operation
+ */
+#include <assert.h>
+#include <string.h>
+#include "model/pass_impl.h"
+
+enum { PIECE_BYTES = 96 << 10, PREFETCH_BYTES = 24 << 10 };
+
+static int group_blocks(const struct input *in)
+{
+    return in->n_col / ACT_BLOCK;
+}
+
+/* Rows row .. row+n of the input (n <= 4): normalized into `norm` if there is a norm, quantized into act if somebody reads int8. */
+static void prepare_rows(const struct pass *p, const struct input *in, int row, int n, float *norm, int64_t norm_stride,
+                         struct act_block *act)
+{
+    const float *x = in->x + row * in->x_stride;
+    int64_t stride = in->x_stride;
+    if (in->norm) {
+        for (int t = 0; t < n; t++)
+            p->kern->rmsnorm(x + t * stride, in->norm, in->n_col, p->model->config.rms_eps, norm + t * norm_stride);
+        x = norm;
+        stride = norm_stride;
+    }
+    if (in->need_int8)
+        p->kern->quantize(x, stride, n, in->n_col, act);
+}
+
+/* The same for an input in two planes: slot 2i is row i as int8, slot 2i+1 what its rounding lost, again as int8. */
+static void prepare_planes(const struct pass *p, const struct input *in, int slot, int n, float *norm, int64_t norm_stride,
+                           struct act_block *act)
+{
+    for (int t = 0; t < n; t += 2) {
+        float *row = norm + t * norm_stride, *rest = row + norm_stride;
+        prepare_rows(p, in, (slot + t) / 2, 1, row, norm_stride, act);
+        for (int k = 0; k < in->n_col; k++) {
+            const struct act_block *b = &act[k / ACT_BLOCK];
+            rest[k] = __builtin_fmaf(-b->d[0], b->q[k % ACT_BLOCK / 4][0][k % 4], row[k]);
+        }
+    }
+    p->kern->quantize(norm, norm_stride, n, in->n_col, act);
+}
+
+/* The prepared input of rows base ..; rows of a worker's own copy, or of the copy that all share. */
+struct prepared {
+    const struct act_block *act;
+    const float *f32;
+    int64_t f32_stride;
+    int base;
+};
+
+/* Prepares rows row .. row+n (groups of 4 from `row` on). The f32 copy is kept only where somebody reads it. */
+static void prepare(const struct pass *p, const struct input *in, int row, int n, float *norm, int64_t norm_stride,
+                    struct act_block *act)
+{
+    for (int t = 0; t < n; t += ACT_GROUP) {
+        int m = n - t < ACT_GROUP ? n - t : ACT_GROUP;
+        float *to = in->need_f32 ? norm + t * norm_stride : norm;
+        struct act_block *group = act + (int64_t)(t / ACT_GROUP) * group_blocks(in);
+        (in->planes ? prepare_planes : prepare_rows)(p, in, row + t, m, to, norm_stride, group);
+    }
+}
+
+static void prepare_piece(const struct pool_op *op, int piece, int worker)
+{
+    const struct matmul *mm = op->arg;
+    struct pass *p = mm->pass;
+    int row = piece * ACT_GROUP, n = mm->n_row - row < ACT_GROUP ? mm->n_row - row : ACT_GROUP;
+    float *norm = mm->in.need_f32 ? p->norm + row * p->norm_stride : p->scratch[worker].norm;
+    prepare(p, &mm->in, row, n, norm, p->norm_stride, p->act + (int64_t)piece * group_blocks(&mm->in));
+}
+
+/* The input of rows row .. row+n as this worker sees it. */
+static struct prepared input_of(const struct matmul *mm, int row, int n, int worker)
+{
+    struct pass *p = mm->pass;
+    const struct input *in = &mm->in;
+    struct scratch *s = &p->scratch[worker];
+    bool own = mm->row_block || mm->n_row <= SMALL_ROWS;
+    if (own && (mm->row_block || s->tag != mm->tag)) {
+        prepare(p, in, row, n, s->norm, p->max_col, s->act);
+        s->tag = mm->tag;
+    }
+    struct prepared out = {.act = own ? s->act : p->act, .f32 = in->x, .f32_stride = in->x_stride, .base = own ? row : 0};
+    if (in->norm) {
+        out.f32 = own ? s->norm : p->norm;
+        out.f32_stride = own ? p->max_col : p->norm_stride;
+    } else if (own) {
+        out.f32 += row * in->x_stride;
+    }
+    return out;
+}
+
+/* y[n][16] of one panel for tokens t0 .. t0+n. */
+static void tile(const struct matmul *mm, const struct matrix *w, int panel, const struct prepared *in, int t0, int n,
+                 int worker, float *y, int64_t y_stride)
+{
+    struct pass *p = mm->pass;
+    const uint8_t *bytes = w->panels + (size_t)panel * w->panel_bytes;
+    int n_block = w->n_col / ACT_BLOCK;
+    if (w->dot) {
+        w->dot(bytes, n_block, in->act + (int64_t)((t0 - in->base) / ACT_GROUP) * n_block, n_block, n, y, y_stride);
+    } else {
+        float *unpacked = p->scratch[worker].unpacked;
+        for (int k = 0; k < w->n_col; k += UNPACK_K) {
+            int n_k = w->n_col - k < UNPACK_K ? w->n_col - k : UNPACK_K;
+            w->unpack(bytes, k, n_k, unpacked);
+            p->kern->tile_f32(unpacked, LANES, 0, 1, n_k, in->f32 + (t0 - in->base) * in->f32_stride + k, in->f32_stride, n, k > 0, y, y_stride);
+        }
+    }
+    if (w->bias)
+        for (int t = 0; t < n; t += mm->in.planes ? 2 : 1)
+            for (int r = 0; r < LANES; r++)
+                y[t * y_stride + r] += w->bias[panel * LANES + r];
+}
+
+static void silu_mul_tile(const struct matmul *mm, int panel, const struct prepared *in, int t0, int n, int worker)
+{
+    struct pass *p = mm->pass;
+    float *gate = p->scratch[worker].tile, *up = gate + TILE_TOK * LANES;
+    tile(mm, mm->w[0], panel, in, t0, n, worker, gate, LANES);
+    tile(mm, mm->w[1], panel, in, t0, n, worker, up, LANES);
+    p->kern->silu_mul(gate, up, gate, n * LANES);
+    for (int t = 0; t < n; t++)
+        memcpy(mm->y[0] + (t0 + t) * mm->y_stride[0] + panel * LANES, gate + t * LANES, LANES * sizeof *gate);
+}
+
+static void add_tile(const struct matmul *mm, int panel, const struct prepared *in, int t0, int n, int worker)
+{
+    float *sum = mm->pass->scratch[worker].tile;
+    tile(mm, mm->w[0], panel, in, t0, n, worker, sum, LANES);
+    for (int t = 0; t < n; t++) {
+        float *y = mm->y[0] + (t0 + t) * mm->y_stride[0] + panel * LANES;
+        for (int r = 0; r < LANES; r++)
+            y[r] += sum[t * LANES + r];
+    }
+}
+
+/* Two planes of a row are summed. */
+static void planes_tile(const struct matmul *mm, int panel, const struct prepared *in, int t0, int n, int worker)
+{
+    float *both = mm->pass->scratch[worker].tile;
+    tile(mm, mm->w[0], panel, in, t0, n, worker, both, LANES);
+    for (int t = 0; t < n; t += 2) {
+        float *y = mm->y[0] + (t0 + t) / 2 * mm->y_stride[0] + panel * LANES;
+        for (int r = 0; r < LANES; r++)
+            y[r] = both[t * LANES + r] + both[(t + 1) * LANES + r];
+    }
+}
+
+static void store_tile(const struct matmul *mm, int panel, const struct prepared *in, int t0, int n, int worker)
+{
+    int i = 0;
+    for (; panel >= mm->w[i]->n_panel; i++)
+        panel -= mm->w[i]->n_panel;
+    tile(mm, mm->w[i], panel, in, t0, n, worker, mm->y[i] + t0 * mm->y_stride[i] + panel * LANES, mm->y_stride[i]);
+}
+
+static void one_tile(const struct matmul *mm, int panel, const struct prepared *in, int t, int end, int worker)
+{
+    static void (*const epilogues[])(const struct matmul *, int, const struct prepared *, int, int, int) = {
+        [EPI_STORE] = store_tile, [EPI_ADD] = add_tile, [EPI_SILU_MUL] = silu_mul_tile, [EPI_PLANES] = planes_tile};
+    epilogues[mm->epilogue](mm, panel, in, t, end - t < TILE_TOK ? end - t : TILE_TOK, worker);
+}
+
+static void panels_piece(const struct pool_op *op, int piece, int worker)
+{
+    const struct matmul *mm = op->arg;
+    struct prepared in = input_of(mm, 0, mm->n_row, worker);
+    int first = piece * mm->panels_per_piece, last = first + mm->panels_per_piece;
+    last = last < mm->n_panel ? last : mm->n_panel;
+    for (int t = 0; t < mm->n_row; t += TILE_TOK)
+        for (int panel = first; panel < last; panel++)
+            one_tile(mm, panel, &in, t, mm->n_row, worker);
+}
+
+static void rows_piece(const struct pool_op *op, int piece, int worker)
+{
+    const struct matmul *mm = op->arg;
+    int first = piece * mm->row_block, last = first + mm->row_block;
+    last = last < mm->n_row ? last : mm->n_row;
+    struct prepared in = input_of(mm, first, last - first, worker);
+    for (int panel = 0; panel < mm->n_panel; panel++)
+        for (int t = first; t < last; t += TILE_TOK)
+            one_tile(mm, panel, &in, t, last, worker);
+    if (mm->put)
+        attention_put(mm->put, first, last);
+}
+
+static void matmul_prefetch(const struct pool_op *op, int piece, int worker)
+{
+    const struct matmul *mm = op->arg;
+    int panel = piece * mm->panels_per_piece, i = 0;
+    if (mm->epilogue != EPI_SILU_MUL)
+        for (; panel >= mm->w[i]->n_panel; i++)
+            panel -= mm->w[i]->n_panel;
+    const uint8_t *bytes = mm->w[i]->panels + (size_t)panel * mm->w[i]->panel_bytes;
+    for (int at = 0; at < PREFETCH_BYTES; at += 64)
+        __builtin_prefetch(bytes + at, 0, 2);
+}
+
+void matmul_add(struct pass *p, struct matmul *mm, const char *name, int layer)
+{
+    bool pair = mm->epilogue == EPI_SILU_MUL;
+    double weight_bytes = 0, n_ops = 0;
+    mm->tag = ++p->next_tag;
+    mm->n_panel = pair ? mm->w[0]->n_panel : 0;
+    for (int i = 0; i < mm->n_w; i++) {
+        if (!pair)
+            mm->n_panel += mm->w[i]->n_panel;
+        weight_bytes += (double)mm->w[i]->n_panel * (double)mm->w[i]->panel_bytes;
+        n_ops += 2.0 * mm->w[i]->n_row * mm->w[i]->n_col * mm->n_row;
+    }
+    int n_worker = pool_n_worker(p->pool), n_piece;
+    mm->row_block = 0;
+    if (mm->n_row >= MIN_BLOCK * n_worker) {
+        n_piece = (mm->n_row + MAX_BLOCK * n_worker - 1) / (MAX_BLOCK * n_worker) * n_worker;
+        mm->row_block = ((mm->n_row + n_piece - 1) / n_piece + ACT_GROUP - 1) / ACT_GROUP * ACT_GROUP;
+        n_piece = (mm->n_row + mm->row_block - 1) / mm->row_block;
+    } else {
+        if (mm->n_row > SMALL_ROWS && (mm->in.norm || mm->in.need_int8))
+            pass_add(p, mm->in.norm ? "norm+quantize" : "quantize", layer, (mm->n_row + ACT_GROUP - 1) / ACT_GROUP, mm,
+                     prepare_piece);
+        n_piece = (int)(weight_bytes / PIECE_BYTES / n_worker + 0.5) * n_worker;
+        n_piece = n_piece < n_worker ? n_worker : n_piece;
+        mm->panels_per_piece = (mm->n_panel + n_piece - 1) / n_piece;
+        n_piece = (mm->n_panel + mm->panels_per_piece - 1) / mm->panels_per_piece;
+    }
+    struct pool_op *op = pass_add(p, name, layer, n_piece, mm, mm->row_block ? rows_piece : panels_piece);
+    op->prefetch = mm->row_block ? NULL : matmul_prefetch;
+    op->bytes = weight_bytes;
+    op->n_ops = n_ops;
+    op->is_int8 = mm->in.need_int8;
+}

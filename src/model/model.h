@@ -1,0 +1,106 @@
+/* A model ready to run: configuration, weights laid out in panels, rotary frequencies, vocabulary. Immutable after loading. */
+#ifndef LATHE_MODEL_MODEL_H
+#define LATHE_MODEL_MODEL_H
+#include "base/mem.h"
+#include "format/model_file.h"
+#include "kern/panel.h"
+#include "text/vocab.h"
+
+struct pool;
+
+/* y[n_row] = W[n_row, n_col] . x[n_col] + bias. Rows are stored in panels of 16, the last filled up with zeros. */
+struct matrix {
+    enum format_id format;
+    int n_row, n_col, n_panel;
+    size_t panel_bytes;
+    const uint8_t *panels; /* owned by the model's layout */
+    const float *bias;     /* [n_panel * 16], zero past n_row; NULL without bias */
+    tile_dot_fn *dot;      /* NULL for float formats and in exact mode: then f32 activations */
+    unpack_fn *unpack;
+    const struct mf_tensor *tensor; /* where the file's rows are */
+    uint64_t offset;                /* in the layout */
+};
+
+enum rope_scaling { ROPE_NONE, ROPE_LINEAR, ROPE_YARN };
+
+struct model_config {
+    int n_layer, n_embd, n_ff, n_head, n_head_kv, head_dim, n_rot, n_vocab, n_ctx_train;
+    float rms_eps;
+    float rope_base;
+    enum rope_scaling rope_scaling;
+    float rope_factor;     /* linear and YaRN: context is stretched by this */
+    int rope_ctx_original; /* YaRN */
+    float yarn_beta_fast, yarn_beta_slow, yarn_attn_factor; /* attn_factor 0: 0.1 ln(factor) + 1 */
+};
+
+struct model_layer {
+    const float *attn_norm, *ffn_norm; /* [n_embd] */
+    struct matrix q, k, v, o, gate, up, down;
+};
+
+struct layout;
+
+struct lathe_model {
+    struct model_file *file;
+    vocab *vocab;
+    struct arena arena;
+    struct model_config config;
+    struct model_layer *layers;
+    const float *output_norm;
+    struct matrix embd;          /* token embedding; laid out only if the head is tied to it, else rows are read from the file */
+    struct matrix head_own;      /* untied head */
+    const struct matrix *head;
+    bool tied, exact, lock;
+    double *rope_freq;           /* [n_rot / 2] radians per position */
+    float rope_mscale;           /* factor of cos and sin */
+    struct layout *layout;
+    char *name, *architecture, *file_type, *chat_template;
+    uint64_t n_param;
+    bool layout_cached;
+    double load_ms;
+};
+
+/* ---- loading: an architecture declares what it needs, then everything is laid out at once ---- */
+
+struct matrix_list {
+    struct matrix **v;
+    size_t n, cap;
+    uint64_t layout_bytes;
+};
+
+struct loader {
+    struct lathe_model *model;
+    const struct model_file *file;
+    struct matrix_list matrices;
+    struct lathe_err *err;
+};
+
+/* A matrix from the tensors NAME.weight and, if present, NAME.bias. Fails if absent, of the wrong shape or of a type without kernels. */
+int loader_matrix(struct loader *l, struct matrix *m, int n_row, int n_col, const char *fmt, ...)
+    __attribute__((format(printf, 5, 6)));
+/* The same, but its rows stay in the file: only loader_row reads them. */
+int loader_embedding(struct loader *l, struct matrix *m, int n_row, int n_col, const char *name);
+/* A vector of n f32, zero-padded to a multiple of 16, owned by the model. *out stays NULL if absent and not `required`. */
+int loader_vector(struct loader *l, const float **out, int n, bool required, const char *fmt, ...)
+    __attribute__((format(printf, 5, 6)));
+/* out[n_col] = row of an embedding, laid out or not. */
+void matrix_row(const struct matrix *m, int row, float *out);
+
+/* ---- layout of all matrices: from the cache, or made and kept there, or made in memory ---- */
+int layout_open(struct lathe_model *m, const struct matrix_list *list, const struct lathe_model_options *o,
+                struct lathe_err *err);
+void layout_free(struct layout *l);
+
+/* ---- architectures: one row each ---- */
+struct architecture {
+    const char *name;
+    int (*load)(struct loader *l);
+};
+int llama_load(struct loader *l);
+
+/* ---- rotary ---- */
+/* Fills model->rope_freq and rope_mscale from config; factors[n_rot/2] divides the frequencies, may be NULL. */
+void rope_init(struct lathe_model *m, const float *factors);
+/* cs[n_rot] = cos, sin of every pair at a position. */
+void rope_position(const struct lathe_model *m, int position, float *cs);
+#endif

@@ -1,0 +1,151 @@
+/* Models of the public interface: open, describe, free. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include "base/clock.h"
+#include "base/cpu.h"
+#include "model/model.h"
+
+static const struct architecture architectures[] = {
+    {"llama", llama_load},
+};
+
+void lathe_model_options_init(struct lathe_model_options *o)
+{
+    *o = (struct lathe_model_options){0};
+}
+
+static char *keep_str(struct lathe_model *m, struct str s)
+{
+    return arena_dup(&m->arena, s.p, s.n);
+}
+
+static int read_names(struct lathe_model *m, struct lathe_err *err)
+{
+    struct str name = STR("unnamed"), arch = STR(""), chat = {0};
+    bool has_chat = false;
+    uint32_t type = UINT32_MAX;
+    TRY(mf_str(m->file, "general.name", &name, NULL, err));
+    TRY(mf_str(m->file, "general.architecture", &arch, NULL, err));
+    TRY(mf_str(m->file, "tokenizer.chat_template", &chat, &has_chat, err));
+    TRY(mf_u32(m->file, "general.file_type", &type, NULL, err));
+    m->name = keep_str(m, name);
+    m->architecture = keep_str(m, arch);
+    m->chat_template = has_chat ? keep_str(m, chat) : NULL;
+    return 0;
+}
+
+/* The type that most weights have names the file. */
+static void name_file_type(struct lathe_model *m, const struct matrix_list *list)
+{
+    const struct matrix *best = list->v[0];
+    uint64_t most = 0;
+    for (size_t i = 0; i < list->n; i++) {
+        uint64_t n = 0;
+        for (size_t j = 0; j < list->n; j++)
+            if (list->v[j]->format == list->v[i]->format)
+                n += (uint64_t)list->v[j]->n_row * (uint64_t)list->v[j]->n_col;
+        if (n > most) {
+            most = n;
+            best = list->v[i];
+        }
+    }
+    m->file_type = keep_str(m, str_of(format_by_id(best->format)->name));
+}
+
+static int load(struct lathe_model *m, const char *path, const struct lathe_model_options *o, struct lathe_err *err)
+{
+    TRY(model_file_open(path, &m->file, err));
+    TRY(read_names(m, err));
+    const struct architecture *arch = NULL;
+    for (size_t i = 0; i < sizeof architectures / sizeof *architectures; i++)
+        if (strcmp(m->architecture, architectures[i].name) == 0)
+            arch = &architectures[i];
+    if (!arch)
+        return err_set(err, LATHE_E_UNSUPPORTED, "architecture '%s' cannot run; known: llama", m->architecture);
+    TRY(vocab_load(m->file, &m->vocab, err));
+    struct loader l = {.model = m, .file = m->file, .err = err};
+    int rc = arch->load(&l);
+    if (!rc) {
+        name_file_type(m, &l.matrices);
+        rc = layout_open(m, &l.matrices, o, err);
+    }
+    free(l.matrices.v);
+    return rc;
+}
+
+int lathe_model_open(const char *path, const struct lathe_model_options *opts, lathe_model **out, struct lathe_err *err)
+{
+    struct lathe_model_options o;
+    uint64_t start = clock_ns();
+    *out = NULL;
+    lathe_model_options_init(&o);
+    if (opts)
+        o = *opts;
+    if (cpu_bad_mask())
+        return err_set(err, LATHE_E_USAGE, "LATHE_CPU is '%s'; known: c avx2 avx512vnni", cpu_bad_mask());
+    struct lathe_model *m = mem_new(sizeof *m);
+    m->exact = o.exact;
+    int rc = load(m, path, &o, err);
+    if (rc) {
+        lathe_model_free(m);
+        return rc;
+    }
+    m->load_ms = (double)(clock_ns() - start) / 1e6;
+    *out = m;
+    return 0;
+}
+
+void lathe_model_free(lathe_model *m)
+{
+    if (!m)
+        return;
+    layout_free(m->layout);
+    vocab_free(m->vocab);
+    model_file_free(m->file);
+    arena_free(&m->arena);
+    free(m);
+}
+
+const lathe_vocab *lathe_model_vocab(const lathe_model *m)
+{
+    return m->vocab;
+}
+
+static void add_matrix(const struct matrix *x, struct lathe_model_info *o, bool in_layer)
+{
+    o->weight_bytes += (uint64_t)x->n_panel * x->panel_bytes;
+    double n_ops = 2.0 * x->n_row * x->n_col;
+    if (in_layer)
+        o->ops_per_token += n_ops;
+    else
+        o->ops_head += n_ops;
+}
+
+void lathe_model_get_info(const lathe_model *m, struct lathe_model_info *out)
+{
+    const struct model_config *c = &m->config;
+    *out = (struct lathe_model_info){.name = m->name,
+                                     .architecture = m->architecture,
+                                     .file_type = m->file_type,
+                                     .chat_template = m->chat_template,
+                                     .n_param = m->n_param,
+                                     .n_layer = c->n_layer,
+                                     .n_embd = c->n_embd,
+                                     .n_ff = c->n_ff,
+                                     .n_head = c->n_head,
+                                     .n_head_kv = c->n_head_kv,
+                                     .head_dim = c->head_dim,
+                                     .n_vocab = c->n_vocab,
+                                     .n_ctx_train = c->n_ctx_train,
+                                     .layout_cached = m->layout_cached,
+                                     .load_ms = m->load_ms};
+    for (int i = 0; i < c->n_layer; i++) {
+        const struct model_layer *y = &m->layers[i];
+        const struct matrix *all[] = {&y->q, &y->k, &y->v, &y->o, &y->gate, &y->up, &y->down};
+        for (size_t j = 0; j < sizeof all / sizeof *all; j++)
+            add_matrix(all[j], out, true);
+    }
+    add_matrix(m->head, out, false);
+    out->resident_bytes = out->weight_bytes;
+}

@@ -1,0 +1,327 @@
+/* One pass over the weights for a batch: buffers, the program of operations, the profile.
+ *
+ * A layer is five operations with a barrier each (plus the preparation of inputs for larger batches):
+ *
+ *     q,k,v = W norm(x)  |  rotate, write KV, attend  |  x += Wo att  |  ff = silu(gate) * up of norm(x)  |  x += Wdown ff
+ *
+ * The program is built anew for each batch from descriptions made once; nothing is allocated. */
+#include "model/pass.h"
+#include <assert.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+#include "base/clock.h"
+#include "model/pass_impl.h"
+
+enum { MM_QKV, MM_O, MM_GATE_UP, MM_DOWN, MM_PER_LAYER, OPS_PER_LAYER = 12 };
+
+struct pool_op *pass_add(struct pass *p, const char *name, int layer, int n_piece, const void *arg,
+                         void (*run)(const struct pool_op *, int, int))
+{
+    assert(p->n_op < p->cap_op);
+    struct pool_op *op = &p->ops[p->n_op++];
+    *op = (struct pool_op){.run = run, .arg = arg, .n_piece = n_piece, .name = name, .layer = layer};
+    return op;
+}
+
+/* ---- building ---- */
+
+static int64_t pad(int64_t n)
+{
+    return (n + LANES - 1) / LANES * LANES;
+}
+
+static int take(struct pass *p, size_t n, size_t size, const char *what, void **out, struct lathe_err *err)
+{
+    TRY(mem_try(n, size, what, out, err));
+    p->buffer_bytes += (uint64_t)n * size;
+    return 0;
+}
+#define TAKE(p, n, field, what) TRY(take(p, (size_t)(n), sizeof *(field), what, (void **)&(field), err))
+
+static void input_needs(struct matmul *mm)
+{
+    mm->in.need_int8 = mm->in.need_f32 = false;
+    for (int i = 0; i < mm->n_w; i++) {
+        mm->in.need_int8 |= mm->w[i]->dot != NULL;
+        mm->in.need_f32 |= mm->w[i]->dot == NULL;
+    }
+}
+
+static void describe_layer(struct pass *p, int i)
+{
+    const struct model_layer *y = &p->model->layers[i];
+    const struct model_config *c = &p->model->config;
+    struct matmul *mm = p->mm + i * MM_PER_LAYER;
+    mm[MM_QKV] = (struct matmul){.in = {p->x, p->x_stride, y->attn_norm, c->n_embd},
+                                 .w = {&y->q, &y->k, &y->v},
+                                 .y = {p->qkv, p->qkv + p->k_at, p->qkv + p->v_at},
+                                 .y_stride = {p->qkv_stride, p->qkv_stride, p->qkv_stride},
+                                 .n_w = 3};
+    mm[MM_O] = (struct matmul){.in = {p->att, p->att_stride, NULL, c->n_head * c->head_dim},
+                               .w = {&y->o},
+                               .y = {p->x},
+                               .y_stride = {p->x_stride},
+                               .n_w = 1,
+                               .epilogue = EPI_ADD};
+    mm[MM_GATE_UP] = (struct matmul){.in = {p->x, p->x_stride, y->ffn_norm, c->n_embd},
+                                     .w = {&y->gate, &y->up},
+                                     .y = {p->ff},
+                                     .y_stride = {p->ff_stride},
+                                     .n_w = 2,
+                                     .epilogue = EPI_SILU_MUL};
+    mm[MM_DOWN] = (struct matmul){.in = {p->ff, p->ff_stride, NULL, c->n_ff},
+                                  .w = {&y->down},
+                                  .y = {p->x},
+                                  .y_stride = {p->x_stride},
+                                  .n_w = 1,
+                                  .epilogue = EPI_ADD};
+    mm[MM_QKV].put = &p->attn[i];
+    for (int j = 0; j < MM_PER_LAYER; j++) {
+        mm[j].pass = p;
+        input_needs(&mm[j]);
+    }
+    p->attn[i] = (struct attention){p, i};
+}
+
+static int make_scratch(struct pass *p, struct lathe_err *err)
+{
+    const struct model_config *c = &p->model->config;
+    int n_worker = pool_n_worker(p->pool), group = c->n_head / c->n_head_kv;
+    int rows = p->limits.n_row < QUERY_ROWS ? p->limits.n_row : QUERY_ROWS;
+    p->n_vec = rows * group;
+    int64_t vd = p->form.value_dim, hd = p->form.head_dim, n_vec = p->n_vec;
+    TAKE(p, n_worker, p->scratch, "worker scratch");
+    for (int i = 0; i < n_worker; i++) {
+        struct scratch *s = &p->scratch[i];
+        TAKE(p, (p->any_f32 ? MAX_BLOCK : SMALL_ROWS) * p->max_col, s->norm, "worker scratch");
+        TAKE(p, MAX_BLOCK / ACT_GROUP * (p->max_col / ACT_BLOCK + 1), s->act, "worker scratch");
+        TAKE(p, 2 * TILE_TOK * LANES, s->tile, "worker scratch");
+        TAKE(p, UNPACK_K * LANES, s->unpacked, "worker scratch");
+        TAKE(p, n_vec * hd, s->query, "worker scratch");
+        TAKE(p, TILE_TOK * SPAN, s->score, "worker scratch");
+        TAKE(p, n_vec * vd, s->run_out, "worker scratch");
+        TAKE(p, TILE_TOK * vd, s->span_out, "worker scratch");
+        TAKE(p, n_vec, s->run_max, "worker scratch");
+        TAKE(p, n_vec, s->run_sum, "worker scratch");
+        TAKE(p, SPAN * hd, s->k_f32, "worker scratch");
+        TAKE(p, SPAN * vd, s->v_f32, "worker scratch");
+    }
+    return 0;
+}
+
+static int make_buffers(struct pass *p, struct lathe_err *err)
+{
+    const struct model_config *c = &p->model->config;
+    int64_t n = p->limits.n_row, q_dim = (int64_t)c->n_head * c->head_dim, kv_dim = (int64_t)c->n_head_kv * c->head_dim;
+    p->x_stride = pad(c->n_embd);
+    p->k_at = pad(q_dim);
+    p->v_at = p->k_at + pad(kv_dim);
+    p->qkv_stride = p->v_at + pad(kv_dim);
+    p->att_stride = pad(q_dim);
+    p->ff_stride = pad(c->n_ff);
+    p->max_col = (int)pad(c->n_ff > c->n_embd ? c->n_ff : c->n_embd);
+    p->max_col = q_dim > p->max_col ? (int)pad(q_dim) : p->max_col;
+    p->norm_stride = p->x_stride;
+    p->logits_stride = pad(c->n_vocab);
+    TAKE(p, n * p->x_stride, p->x, "activations");
+    TAKE(p, n * p->qkv_stride, p->qkv, "activations");
+    TAKE(p, n * p->att_stride, p->att, "activations");
+    TAKE(p, n * p->ff_stride, p->ff, "activations");
+    int64_t n_slot = n > 2 * p->limits.n_out ? n : 2 * p->limits.n_out;
+    TAKE(p, n_slot * p->norm_stride, p->norm, "activations");
+    TAKE(p, (n_slot + ACT_GROUP) / ACT_GROUP * (p->max_col / ACT_BLOCK + 1), p->act, "activations");
+    TAKE(p, (int64_t)p->limits.n_ctx * c->n_rot, p->rope, "rotary table");
+    TAKE(p, p->limits.n_out * p->x_stride, p->out_x, "logits");
+    TAKE(p, p->limits.n_out * p->logits_stride, p->logits, "logits");
+    TAKE(p, n + p->limits.n_seq, p->pieces, "batch");
+    TAKE(p, n, p->row_pos, "batch");
+    TAKE(p, n, p->row_seq, "batch");
+    return make_scratch(p, err);
+}
+
+/* Whether any matrix reads f32 activations. */
+static bool has_f32_reader(const struct lathe_model *m)
+{
+    bool any = !m->head->dot;
+    for (int i = 0; i < m->config.n_layer; i++) {
+        const struct model_layer *y = &m->layers[i];
+        any |= !y->q.dot || !y->k.dot || !y->v.dot || !y->o.dot || !y->gate.dot || !y->up.dot || !y->down.dot;
+    }
+    return any;
+}
+
+int pass_new(const struct lathe_model *m, struct pool *pool, const struct pass_limits *limits, uint8_t *kv,
+             struct pass **out, struct lathe_err *err)
+{
+    const struct model_config *c = &m->config;
+    struct pass *p;
+    *out = NULL;
+    struct pass init = {.model = m, .pool = pool, .limits = *limits, .form = kv_form_of(m), .kv = kv, .kern = kern_set()};
+    TRY(mem_try(1, sizeof *p, "pass", (void **)&p, err));
+    memcpy(p, &init, sizeof init);
+    p->attn_scale = 1.0f / sqrtf((float)c->head_dim);
+    p->cap_op = c->n_layer * OPS_PER_LAYER + OPS_PER_LAYER;
+    p->any_f32 = has_f32_reader(m);
+    int rc = make_buffers(p, err);
+    if (rc) {
+        pass_free(p);
+        return rc;
+    }
+    p->mm = arena_alloc(&p->arena, (size_t)(c->n_layer * MM_PER_LAYER + 1) * sizeof *p->mm);
+    p->attn = arena_alloc(&p->arena, (size_t)c->n_layer * sizeof *p->attn);
+    p->ops = arena_alloc(&p->arena, (size_t)p->cap_op * sizeof *p->ops);
+    for (int i = 0; i < c->n_layer; i++)
+        describe_layer(p, i);
+    struct matmul *head = &p->mm[c->n_layer * MM_PER_LAYER];
+    *head = (struct matmul){.pass = p,
+                            .in = {p->out_x, p->x_stride, m->output_norm, c->n_embd},
+                            .w = {m->head},
+                            .y = {p->logits},
+                            .y_stride = {p->logits_stride},
+                            .n_w = 1};
+    input_needs(head);
+    if (head->in.need_int8) {
+        head->in.planes = true;
+        head->epilogue = EPI_PLANES;
+    }
+    *out = p;
+    return 0;
+}
+
+void pass_free(struct pass *p)
+{
+    if (!p)
+        return;
+    if (p->pool)
+        pool_settle(p->pool);
+    for (int i = 0; p->scratch && i < pool_n_worker(p->pool); i++) {
+        struct scratch *s = &p->scratch[i];
+        void *all[] = {s->norm,    s->act,      s->tile,    s->unpacked, s->query, s->score,
+                       s->run_out, s->span_out, s->run_max, s->run_sum,  s->k_f32, s->v_f32};
+        for (size_t j = 0; j < sizeof all / sizeof *all; j++)
+            free(all[j]);
+    }
+    void *all[] = {p->scratch, p->x,    p->qkv,   p->att,    p->ff,     p->norm,
+                   p->act,     p->rope, p->out_x, p->logits, p->pieces, p->row_pos, p->row_seq};
+    for (size_t j = 0; j < sizeof all / sizeof *all; j++)
+        free(all[j]);
+    arena_free(&p->arena);
+    free(p);
+}
+
+uint64_t pass_buffer_bytes(const struct pass *p)
+{
+    return p->buffer_bytes;
+}
+
+/* ---- profile ---- */
+
+static void profile_add(struct pass *p)
+{
+    for (int i = 0; i < p->n_op && i < POOL_MAX_TIMED_OP; i++) {
+        const struct pool_op *op = &p->ops[i];
+        int j = 0;
+        while (j < p->stats.n && strcmp(p->stats.stats[j].name, op->name))
+            j++;
+        if (j == (int)(sizeof p->stats.stats / sizeof *p->stats.stats))
+            continue;
+        struct lathe_op_stat *s = &p->stats.stats[j];
+        if (j == p->stats.n) {
+            p->stats.n++;
+            *s = (struct lathe_op_stat){.name = op->name, .is_int8 = op->is_int8};
+        }
+        s->n_call++;
+        s->seconds += (double)pool_op_ns(p->pool, i) / 1e9;
+        s->weight_bytes += op->bytes;
+        s->ops += op->n_ops;
+    }
+}
+
+void pass_set_profile(struct pass *p, bool on)
+{
+    p->profile = on;
+    pool_set_profile(p->pool, on);
+}
+
+const struct pass_profile *pass_get_profile(const struct pass *p)
+{
+    return &p->stats;
+}
+
+void pass_reset_profile(struct pass *p)
+{
+    p->stats.n = 0;
+}
+
+bool pass_trace(const struct pass *p, int i, struct lathe_trace_event *out)
+{
+    int n_worker = pool_n_worker(p->pool);
+    for (int at = 0; at < p->n_traced * n_worker; at++) {
+        struct pool_time t = pool_time(p->pool, at / n_worker, at % n_worker);
+        if (!t.end_ns || i--)
+            continue;
+        *out = (struct lathe_trace_event){.name = p->ops[at / n_worker].name,
+                                          .thread = at % n_worker,
+                                          .layer = p->ops[at / n_worker].layer,
+                                          .start_us = (double)(t.start_ns - p->trace_start_ns) / 1e3,
+                                          .duration_us = (double)(t.end_ns - t.start_ns) / 1e3};
+        return true;
+    }
+    return false;
+}
+
+/* ---- running ---- */
+
+static void run(struct pass *p)
+{
+    p->trace_start_ns = p->profile ? clock_ns() : 0;
+    pool_run(p->pool, p->ops, p->n_op);
+    if (p->profile) {
+        profile_add(p);
+        p->n_traced = p->n_op < POOL_MAX_TIMED_OP ? p->n_op : POOL_MAX_TIMED_OP;
+    }
+}
+
+static void embed_piece(const struct pool_op *op, int piece, int worker)
+{
+    const struct pass *p = op->arg;
+    matrix_row(&p->model->embd, p->batch->tokens[piece], p->x + piece * p->x_stride);
+}
+
+void pass_run(struct pass *p, const struct pass_batch *b)
+{
+    assert(b->n_row <= p->limits.n_row && b->n_seq <= p->limits.n_seq);
+    p->batch = b;
+    p->n_op = 0;
+    attention_plan(p);
+    for (int i = 0; i < b->n_row; i++)
+        for (; p->n_rope <= p->row_pos[i]; p->n_rope++)
+            rope_position(p->model, p->n_rope, p->rope + (size_t)p->n_rope * (size_t)p->model->config.n_rot);
+    pass_add(p, "embed", -1, b->n_row, p, embed_piece);
+    for (int i = 0; i < p->model->config.n_layer; i++) {
+        struct matmul *mm = p->mm + i * MM_PER_LAYER;
+        for (int j = 0; j < MM_PER_LAYER; j++)
+            mm[j].n_row = b->n_row;
+        matmul_add(p, &mm[MM_QKV], "qkv", i);
+        attention_add(p, &p->attn[i], mm[MM_QKV].row_block > 0);
+        matmul_add(p, &mm[MM_O], "attn_out", i);
+        matmul_add(p, &mm[MM_GATE_UP], "ffn_gate_up", i);
+        matmul_add(p, &mm[MM_DOWN], "ffn_down", i);
+    }
+    run(p);
+}
+
+float *pass_logits(struct pass *p, const int *rows, int n, int64_t *stride)
+{
+    assert(n > 0 && n <= p->limits.n_out);
+    struct matmul *head = &p->mm[p->model->config.n_layer * MM_PER_LAYER];
+    for (int i = 0; i < n; i++)
+        memcpy(p->out_x + i * p->x_stride, p->x + rows[i] * p->x_stride, (size_t)p->x_stride * sizeof *p->x);
+    head->n_row = head->in.planes ? 2 * n : n;
+    p->n_op = 0;
+    matmul_add(p, head, "output", -1);
+    run(p);
+    *stride = p->logits_stride;
+    return p->logits;
+}

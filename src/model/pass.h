@@ -1,0 +1,50 @@
+/* One pass over the weights for a batch of rows (tokens) of any number of sequences. */
+#ifndef LATHE_MODEL_PASS_H
+#define LATHE_MODEL_PASS_H
+#include "base/pool.h"
+#include "model/kv.h"
+
+/* Rows row0 .. row0+n_row of the batch are positions pos0 .. of one sequence; its position p lies in page pages[p / SPAN] of the cache. */
+struct pass_seq {
+    int row0, n_row, pos0;
+    const int32_t *pages;
+};
+
+struct pass_batch {
+    int n_row;
+    const int32_t *tokens; /* [n_row], 0 <= id < n_vocab */
+    int n_seq;
+    const struct pass_seq *seqs; /* in row order, together all rows */
+};
+
+struct pass;
+
+struct pass_limits {
+    int n_row; /* most rows of a batch */
+    int n_seq;
+    int n_ctx; /* longest position + 1 */
+    int n_out; /* most rows of one pass_logits call */
+    bool no_fusion;
+};
+
+/* Buffers for passes of up to `limits`; `kv` is the page cache, owned by the caller. */
+int pass_new(const struct lathe_model *m, struct pool *pool, const struct pass_limits *limits, uint8_t *kv,
+             struct pass **out, struct lathe_err *err);
+void pass_free(struct pass *p);
+uint64_t pass_buffer_bytes(const struct pass *p);
+/* All layers; KV of the rows is in the pages afterwards. Allocates nothing. */
+void pass_run(struct pass *p, const struct pass_batch *b);
+/* Output head of n (<= limits.n_out) rows of the newest batch. Returns logits [n][*stride], the caller's to change until the next call. */
+float *pass_logits(struct pass *p, const int *rows, int n, int64_t *stride);
+
+/* What the pool ran, summed since the start; see lathe_engine_profile. */
+struct pass_profile {
+    int n;
+    struct lathe_op_stat stats[32];
+};
+void pass_set_profile(struct pass *p, bool on);
+const struct pass_profile *pass_get_profile(const struct pass *p);
+void pass_reset_profile(struct pass *p);
+/* Event i of the trace of the newest pass_run. */
+bool pass_trace(const struct pass *p, int i, struct lathe_trace_event *out);
+#endif

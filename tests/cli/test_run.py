@@ -1,0 +1,194 @@
+"""run, chat, bench, perplexity, profile, selftest, machine on the tiny model."""
+import json, os, signal, subprocess, time
+from pathlib import Path
+
+import pytest
+
+GREEDY = ["--raw", "--temp", "0", "--ignore-eos"]
+
+
+def ok(r):
+    assert r.returncode == 0, r.stderr.decode()
+    return r.stdout
+
+
+def test_raw_prints_the_continuation_alone(run, tiny):
+    r = run("run", "-m", tiny, "-p", "hello", "-n", "5", *GREEDY)
+    assert ok(r) and r.stderr == b""
+    assert ok(run("run", "-m", tiny, "-n", "5", *GREEDY, stdin=b"hello")) == r.stdout
+
+
+def test_json_is_one_object_with_the_same_text(run, tiny):
+    plain = ok(run("run", "-m", tiny, "-p", "hello", "-n", "5", *GREEDY))
+    r = run("run", "-m", tiny, "-p", "hello", "-n", "5", "--json", *GREEDY)
+    d = json.loads(ok(r))
+    assert d["text"] == plain.decode(errors="replace")
+    assert d["n_generated"] == 5 and len(d["tokens"]) == 5 and d["finish"] == "length" and d["n_prompt"] == 4
+    assert ok(run("tokenize", "-m", tiny, "--decode", stdin=" ".join(map(str, d["tokens"])).encode())) == plain
+
+
+def test_same_seed_same_answer(run, tiny):
+    a, b, c = (ok(run("run", "-m", tiny, "-p", "x", "-n", "12", "--raw", "--temp", "2", "--top-p", "1", "--seed", s)) for s in (1, 1, 2))
+    assert a == b and a != c
+
+
+@pytest.mark.parametrize("option", [["--chunk", "1"], ["--chunk", "7"], ["-t", "1"], ["-t", "2"], ["-c", "200"], ["--fusion", "off"], ["--no-cache"]])
+def test_dumped_logits_do_not_depend_on_how(run, tiny, tmp_path, option):
+    args = ["run", "-m", tiny, "-p", "the in hello the in hello the quick brown fox", "-n", "6", *GREEDY]
+    base, other = tmp_path / "base", tmp_path / "other"
+    text = ok(run(*args, "--dump-logits", base))
+    assert ok(run(*args, "--dump-logits", other, *option)) == text
+    lines = base.read_text().splitlines()
+    assert lines == other.read_text().splitlines()
+    n = len(ok(run("tokenize", "-m", tiny, "--ids", "-p", "the in hello the in hello the quick brown fox")).split())
+    assert [int(line.split()[0]) for line in lines] == list(range(n + 5))
+    assert len({line.split()[1] for line in lines}) == n + 5 and all(len(line.split()[1]) == 16 for line in lines)
+
+
+@pytest.mark.parametrize("level", ["c", "avx2"])
+def test_levels_give_the_same_bits(run, tiny, tmp_path, level):
+    flags = Path("/proc/cpuinfo").read_text()
+    if level == "avx2" and " avx2" not in flags:
+        pytest.skip("levels: no AVX2 on this CPU")
+    args = ["run", "-m", tiny, "-p", "the in hello", "-n", "6", *GREEDY, "--dump-logits"]
+    ok(run(*args, tmp_path / "a"))
+    ok(run(*args, tmp_path / "b", env={"LATHE_CPU": level}))
+    assert (tmp_path / "a").read_text() == (tmp_path / "b").read_text()
+
+
+def test_stop_text_is_not_printed(run, tiny):
+    text = json.loads(ok(run("run", "-m", tiny, "-p", "hello", "-n", "24", "--json", "--temp", "1.5", "--raw")))["text"]
+    stop = next(c for c in text[3:] if c.isalnum())
+    d = json.loads(ok(run("run", "-m", tiny, "-p", "hello", "-n", "24", "--json", "--temp", "1.5", "--raw", "--stop", stop)))
+    assert d["finish"] == "stop" and d["text"] == text[:text.index(stop)]
+
+
+def test_logprobs_sum_below_one(run, tiny):
+    import math
+    d = json.loads(ok(run("run", "-m", tiny, "-p", "hello", "-n", "4", "--json", "--logprobs", "5", *GREEDY)))
+    for t in d["tokens"]:
+        assert len(t["top"]) == 5 and t["logprob"] == t["top"][0]["logprob"]
+        assert 0 < sum(math.exp(x["logprob"]) for x in t["top"]) <= 1.0001
+        assert [x["logprob"] for x in t["top"]] == sorted((x["logprob"] for x in t["top"]), reverse=True)
+
+
+def test_logit_bias(run, tiny):
+    d = json.loads(ok(run("run", "-m", tiny, "-p", "x", "-n", "4", "--json", "--logit-bias", "65=1000", *GREEDY)))
+    assert d["tokens"] == [65] * 4
+    first = json.loads(ok(run("run", "-m", tiny, "-p", "x", "-n", "1", "--json", *GREEDY)))["tokens"][0]
+    assert json.loads(ok(run("run", "-m", tiny, "-p", "x", "-n", "1", "--json", f"--logit-bias={first}=-inf", *GREEDY)))["tokens"] != [first]
+    for bad in ("65", "65=", "65=x", "288=1", "-1=1", "65=nan", "65=inf"):
+        r = run("run", "-m", tiny, "-p", "x", "--logit-bias=" + bad)
+        assert r.returncode == 2 and b"--logit-bias" in r.stderr and b"288" not in r.stderr.replace(b"288=1", b"")
+
+
+def test_prompt_over_the_context(run, tiny):
+    r = run("run", "-m", tiny, "-p", "x" * 300, "-n", "1", "--raw")
+    assert r.returncode == 1 and b"lathe: " in r.stderr and b"256" in r.stderr and r.stdout == b""
+    r = run("run", "-m", tiny, "-p", "", "--raw")
+    assert r.returncode == 2 and b"the prompt is empty" in r.stderr
+
+
+def test_without_template_the_prompt_is_continued_and_said_so(run, bare):
+    r = run("run", "-m", bare, "-p", "hi", "-n", "3", "--temp", "0")
+    assert ok(r) == ok(run("run", "-m", bare, "-p", "hi", "-n", "3", "--temp", "0", "--raw"))
+    assert b"no chat template" in r.stderr
+    assert run("chat", "-m", bare).returncode == 3
+
+
+def test_chat_from_a_pipe(run, tiny, tmp_path):
+    r = run("chat", "-m", tiny, "-n", "6", "--temp", "0", stdin=f"hello\n/stats\n/save {tmp_path}/talk.json\nagain\n/nonsense\n/set temp 9999\n"
+            f"/set temp 0.5\n/retry\n/undo\n/clear\n/load {tmp_path}/talk.json\n/save {tmp_path}/two.json\n/help\n/quit\nunread\n".encode())
+    out = ok(r).decode(errors="replace")
+    assert "/retry" in out and "memory: weights" in out and "unread" not in out
+    err = r.stderr.decode()
+    assert "/nonsense is no command" in err and "'9999' is not a number from 0 to 100" in err
+    talk = json.loads((tmp_path / "talk.json").read_text())
+    assert [m["role"] for m in talk] == ["user", "assistant"] and talk[0]["content"] == "hello"
+    assert json.loads((tmp_path / "two.json").read_text()) == talk
+
+
+def test_chat_reuses_the_pages_of_the_last_answer(run, tiny):
+    out = ok(run("chat", "-m", tiny, "-n", "4", "--temp", "0", stdin=b"hello hello hello\n/stats\nagain\n/stats\n")).decode(errors="replace")
+    cached = [int(line.split(" from the cache")[0].split()[-1]) for line in out.splitlines() if "from the cache" in line]
+    assert len(cached) == 2 and cached[0] == 0 and cached[1] > 20
+
+
+def test_interrupt_ends_the_answer(tiny, home):
+    from conftest import PROGRAM
+    p = subprocess.Popen([PROGRAM, "run", "-m", tiny, "-p", "x", "-n", "-1", "--raw", "--ignore-eos", "--logit-bias=65=1000", "-c", "250", "--temp", "0",
+                          "--stats=on", "--dump-logits", "/dev/stdout"], stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                         env={**os.environ, "HOME": str(home)}, bufsize=0)
+    p.stdout.read(1)
+    p.send_signal(signal.SIGINT)
+    p.stdout.read()
+    code = p.wait(timeout=60)
+    err = p.stderr.read()
+    assert (code == 1 and b"cancelled" in err) or (code == 0 and b"tokens/s" in err)  # it may have been faster than the signal
+
+
+def test_bench_json(run, tiny):
+    d = json.loads(ok(run("bench", "-m", tiny, "-p", "16,32", "-n", "8", "-t", "1", "-r", "3", "-b", "1,3", "--json")))
+    for key in ("prefill_tok_s", "decode_tok_s", "samples", "prefill_share", "decode_share", "rss_mib", "load_ms"):
+        assert key in d
+    assert len(d["samples"]["prefill_tok_s"]) == 3 and len(d["samples"]["decode_tok_s"]) == 3
+    assert sorted(d["samples"]["decode_tok_s"])[1] == pytest.approx(d["decode_tok_s"], rel=1e-6)
+    assert [(p["prompt"], p["batch"]) for p in d["points"]] == [(16, 1), (32, 1), (16, 3), (32, 3)]
+    assert all(p["prefill_tok_s"] > 0 and p["decode_tok_s"] > 0 for p in d["points"])
+    assert d["limits"]["before"]["read_gb_s"] > 0.1
+
+
+def test_machine_json(run):
+    d = json.loads(ok(run("machine", "--json", "-t", "1")))
+    assert d["read_gb_s"] > 0.1 and d["int8_gop_s"] > 0.1 and d["f32_gop_s"] > 0.1 and d["bf16_gop_s"] > 0.1 and d["isa"]
+    assert d["cores"] >= d["usable_cores"] >= 1
+
+
+def test_perplexity_of_a_reference_with_itself(run, tiny, tmp_path):
+    text = tmp_path / "text.txt"
+    text.write_text("the in hello quick brown fox jumps over the lazy dog " * 30)
+    base = ["perplexity", "-m", tiny, "-f", text, "--chunks", "3", "--json"]
+    d = json.loads(ok(run(*base, "--save-base", tmp_path / "base")))
+    assert d["n_token"] == 3 * 127 and d["chunks"] == 3 and 1 < d["ppl"] < 1e6
+    e = json.loads(ok(run(*base, "--kl-base", tmp_path / "base")))
+    assert e["ppl"] == d["ppl"] and abs(e["kl_mean"]) < 1e-5 and abs(e["kl_99"]) < 1e-4 and e["same_top"] == 1.0
+    f = json.loads(ok(run(*base, "--kl-base", tmp_path / "base", "--exact")))
+    assert 1e-7 < f["kl_mean"] < 0.2 and f["kl_99"] > f["kl_mean"] and 0.5 < f["same_top"] <= 1
+    r = run("perplexity", "-m", tiny, "-f", text, "--chunks", "2", "--kl-base", tmp_path / "base")
+    assert r.returncode == 3 and b"another text" in r.stderr
+    (tmp_path / "base").write_bytes((tmp_path / "base").read_bytes()[:-5000])
+    r = run(*base, "--kl-base", tmp_path / "base")
+    assert r.returncode == 3 and b"ends early" in r.stderr
+    r = run(*base, "--kl-base", text)
+    assert r.returncode == 3 and b"no reference" in r.stderr
+    r = run("perplexity", "-m", tiny, "-f", text, "--chunks", "900")
+    assert r.returncode == 2 and b"--chunks 900" in r.stderr
+
+
+def test_profile_and_trace(run, tiny, tmp_path):
+    d = json.loads(ok(run("profile", "-m", tiny, "-p", "32", "-n", "4", "--json", "--trace", tmp_path / "t.json")))
+    for phase in ("prefill", "decode"):
+        ops = d[phase]["operations"]
+        assert ops and all(o["seconds"] >= 0 and o["calls"] > 0 for o in ops)
+        assert sum(o["seconds"] for o in ops) <= 1.05 * d[phase]["seconds"] + 1e-4
+    trace = json.loads((tmp_path / "t.json").read_text())["traceEvents"]
+    assert {e["pid"] for e in trace} == {0, 1}
+    assert any(e["ph"] == "X" and e["dur"] >= 0 for e in trace)
+
+
+def test_selftest(run, tiny):
+    d = json.loads(ok(run("selftest", "-m", tiny, "--json", "--sequences", "16")))
+    assert d["passed"] and d["failed"] == 0 and len(d["tests"]) >= 6
+    assert all(t["compared"] > 0 or t["note"] for t in d["tests"])
+
+
+def test_kernels(run):
+    d = json.loads(ok(run("kernels", "--json")))
+    assert d["kernels"] and all(k["why"] for k in d["kernels"])
+    assert any(k["chosen"] for k in d["kernels"])
+    masked = json.loads(ok(run("kernels", "--json", env={"LATHE_CPU": "c"})))
+    assert all(k["isa"] == "c" for k in masked["kernels"] if k["chosen"])
+
+
+def test_version(run):
+    assert ok(run("--version")).startswith(b"lathe 0.") and "isa" in json.loads(ok(run("version", "--json")))

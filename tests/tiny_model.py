@@ -1,0 +1,103 @@
+#!/usr/bin/env python3
+"""Writes a tiny random llama model with a byte-level tokenizer and a chat template: tiny_model.py OUT.gguf [F32|Q8_0|Q4_0] [key=value ...]
+
+Nothing but the standard library; the same bytes on every machine. n_ctx, n_layer, n_embd and template=0 can be set by key=value.
+"""
+import random, struct, sys
+
+TYPES = {"F32": 0, "Q4_0": 2, "Q8_0": 8}
+TEMPLATE = ("{% for m in messages %}<|im_start|>{{ m.role }}\n{{ m.content }}<|im_end|>\n{% endfor %}"
+            "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}")
+
+
+def byte_spellings():
+    """GPT-2's printable characters for all 256 bytes."""
+    keep = [*range(33, 127), *range(161, 173), *range(174, 256)]
+    extra, out = 0, {}
+    for b in range(256):
+        if b in keep:
+            out[b] = chr(b)
+        else:
+            out[b] = chr(256 + extra)
+            extra += 1
+    return out
+
+
+def text(s):
+    b = s.encode()
+    return struct.pack("<Q", len(b)) + b
+
+
+def value(v):
+    if isinstance(v, bool):
+        return 7, struct.pack("<?", v)
+    if isinstance(v, int):
+        return 4, struct.pack("<I", v)
+    if isinstance(v, float):
+        return 6, struct.pack("<f", v)
+    if isinstance(v, str):
+        return 8, text(v)
+    kind = 8 if isinstance(v[0], str) else 5
+    return 9, struct.pack("<IQ", kind, len(v)) + b"".join(text(x) if kind == 8 else struct.pack("<i", x) for x in v)
+
+
+def encode(values, kind):
+    if kind == "F32":
+        return struct.pack(f"<{len(values)}f", *values)
+    out = []
+    for i in range(0, len(values), 32):
+        block = values[i:i + 32]
+        if kind == "Q8_0":
+            d = max(abs(x) for x in block) / 127 or 1.0
+            out.append(struct.pack("<e32b", d, *(max(-127, min(127, round(x / d))) for x in block)))
+        else:
+            d = max(abs(x) for x in block) / 7 or 1.0
+            q = [max(0, min(15, round(x / d) + 8)) for x in block]
+            out.append(struct.pack("<e16B", d, *(q[j] | q[j + 16] << 4 for j in range(16))))
+    return b"".join(out)
+
+
+def write(path, kind="Q8_0", n_ctx=256, n_layer=2, n_embd=64, template=1):
+    rnd = random.Random(7)
+    spell = byte_spellings()
+    tokens = [spell[b] for b in range(256)] + ["\u0120t", "he", "\u0120the", "in", "<|im_start|>", "<|im_end|>", "<|end|>"]
+    tokens += [f"[unused{i}]" for i in range(288 - len(tokens))]
+    kinds = [1] * 260 + [3, 3, 3] + [5] * (len(tokens) - 263)
+    n_head, n_kv, n_ff, n_vocab = 4, 2, 96, len(tokens)
+    dim = n_embd // n_head
+    meta = {"general.architecture": "llama", "general.name": "tiny", "llama.context_length": n_ctx, "llama.embedding_length": n_embd,
+            "llama.block_count": n_layer, "llama.feed_forward_length": n_ff, "llama.attention.head_count": n_head,
+            "llama.attention.head_count_kv": n_kv, "llama.attention.layer_norm_rms_epsilon": 1e-5, "llama.rope.freq_base": 10000.0,
+            "llama.rope.dimension_count": dim, "llama.vocab_size": n_vocab, "tokenizer.ggml.model": "gpt2", "tokenizer.ggml.pre": "gpt-2",
+            "tokenizer.ggml.tokens": tokens, "tokenizer.ggml.token_type": kinds, "tokenizer.ggml.bos_token_id": 262,
+            "tokenizer.ggml.eos_token_id": 261, "tokenizer.ggml.add_bos_token": False,
+            "tokenizer.ggml.merges": ["\u0120 t", "h e", "\u0120t he", "i n"]}
+    if template:
+        meta["tokenizer.chat_template"] = TEMPLATE
+    tensors = [("token_embd.weight", [n_embd, n_vocab], kind), ("output_norm.weight", [n_embd], "F32")]
+    for i in range(n_layer):
+        tensors += [(f"blk.{i}.{name}.weight", shape, "F32" if len(shape) == 1 else kind) for name, shape in (
+            ("attn_norm", [n_embd]), ("attn_q", [n_embd, n_head * dim]), ("attn_k", [n_embd, n_kv * dim]), ("attn_v", [n_embd, n_kv * dim]),
+            ("attn_output", [n_head * dim, n_embd]), ("ffn_norm", [n_embd]), ("ffn_gate", [n_embd, n_ff]), ("ffn_up", [n_embd, n_ff]),
+            ("ffn_down", [n_ff, n_embd]))]
+    head = struct.pack("<4sIQQ", b"GGUF", 3, len(tensors), len(meta))
+    for k, v in meta.items():
+        t, b = value(v)
+        head += text(k) + struct.pack("<I", t) + b
+    data = b""
+    for name, shape, t in tensors:
+        n = 1
+        for d in shape:
+            n *= d
+        values = [1.0 + rnd.uniform(-0.1, 0.1) if len(shape) == 1 else rnd.gauss(0, 0.6 / shape[0] ** 0.5 * 4) for _ in range(n)]
+        head += text(name) + struct.pack(f"<I{len(shape)}QIQ", len(shape), *shape, TYPES[t], len(data))
+        data += encode(values, t)
+        data += b"\0" * (-len(data) % 32)
+    head += b"\0" * (-len(head) % 32)
+    with open(path, "wb") as f:
+        f.write(head + data)
+
+
+if __name__ == "__main__":
+    args = [a for a in sys.argv[1:] if "=" not in a]
+    write(*args, **{k: int(v) for k, v in (a.split("=") for a in sys.argv[1:] if "=" in a)})

@@ -1,0 +1,467 @@
+/* Fails every fallible call of the load path in turn: one run for the first mmap, one for the second, ...
+ * until a run meets no failure. */
+/* clang-format off */
+/* link: -Wl,--wrap=malloc,--wrap=calloc,--wrap=realloc,--wrap=aligned_alloc,--wrap=free,--wrap=mmap,--wrap=munmap,--wrap=open,--wrap=openat,--wrap=close,--wrap=fstat,--wrap=stat,--wrap=read,--wrap=pread,--wrap=flock,--wrap=posix_fallocate,--wrap=fdatasync,--wrap=rename,--wrap=mkdir,--wrap=mlock,--wrap=pthread_create */
+/* clang-format on */
+/* What is checked of each run: it ends with success (where there is a way around, as without a cache) or with
+ * a code and words; nothing that it allocated, mapped or opened is left. malloc, calloc and realloc are
+ * counted, not failed: the library uses them for small sizes of its own, and aborts by rule when the machine
+ * has none left. Sizes that a file decides go through aligned_alloc. */
+#include "unit.h"
+#include <dirent.h>
+#include <errno.h>
+#include <lathe.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+#include "format/model_file.h"
+#include "gguf_write.h"
+#include "quant/format.h"
+#include "tmp_dir.h"
+
+/* ---- failing and counting ---- */
+
+/* name, result of a failed call, errno */
+#define FAULTS(X)              \
+    X(aligned_alloc, ENOMEM)   \
+    X(mmap, ENOMEM)            \
+    X(open, EMFILE)            \
+    X(openat, EMFILE)          \
+    X(fstat, EIO)              \
+    X(stat, EIO)               \
+    X(read, EIO)               \
+    X(pread, EIO)              \
+    X(flock, EWOULDBLOCK)      \
+    X(posix_fallocate, ENOSPC) \
+    X(fdatasync, EIO)          \
+    X(rename, EACCES)          \
+    X(mkdir, EROFS)            \
+    X(mlock, EPERM)            \
+    X(pthread_create, EAGAIN)
+
+enum fault {
+#define X(name, number) FAULT_##name,
+    FAULTS(X)
+#undef X
+        N_FAULT
+};
+static const char *const fault_names[] = {
+#define X(name, number) #name,
+    FAULTS(X)
+#undef X
+};
+
+static atomic_int armed = -1; /* the fault that counts down, or -1 */
+static atomic_int countdown;
+static atomic_long n_map, n_fd;
+
+static bool fails(enum fault which, int number)
+{
+    if (atomic_load(&armed) != (int)which || atomic_fetch_sub(&countdown, 1) != 1)
+        return false;
+    errno = number;
+    return true;
+}
+
+/* Pointers that our code got from the allocator and has not given back. */
+enum { N_LIVE = 1 << 20 };
+static void *live[N_LIVE];
+static long n_live;
+static pthread_mutex_t live_lock = PTHREAD_MUTEX_INITIALIZER;
+
+static void *keep(void *p)
+{
+    pthread_mutex_lock(&live_lock);
+    size_t at = ((uintptr_t)p >> 4) * 2654435761u % N_LIVE;
+    while (p && live[at] && live[at] != (void *)1)
+        at = (at + 1) % N_LIVE;
+    if (p) {
+        live[at] = p;
+        n_live++;
+    }
+    pthread_mutex_unlock(&live_lock);
+    return p;
+}
+
+static void drop(void *p)
+{
+    pthread_mutex_lock(&live_lock);
+    size_t at = ((uintptr_t)p >> 4) * 2654435761u % N_LIVE;
+    for (; p && live[at]; at = (at + 1) % N_LIVE)
+        if (live[at] == p) {
+            live[at] = (void *)1;
+            n_live--;
+            break;
+        }
+    pthread_mutex_unlock(&live_lock);
+}
+
+void *__real_malloc(size_t n);
+void *__real_calloc(size_t n, size_t size);
+void *__real_realloc(void *p, size_t n);
+void *__real_aligned_alloc(size_t align, size_t n);
+void __real_free(void *p);
+void *__real_mmap(void *at, size_t n, int prot, int flags, int fd, off_t offset);
+int __real_munmap(void *p, size_t n);
+int __real_open(const char *path, int flags, mode_t mode);
+int __real_openat(int dir, const char *path, int flags, mode_t mode);
+int __real_close(int fd);
+int __real_fstat(int fd, struct stat *st);
+int __real_stat(const char *path, struct stat *st);
+ssize_t __real_read(int fd, void *p, size_t n);
+ssize_t __real_pread(int fd, void *p, size_t n, off_t at);
+int __real_flock(int fd, int op);
+int __real_posix_fallocate(int fd, off_t at, off_t n);
+int __real_fdatasync(int fd);
+int __real_rename(const char *from, const char *to);
+int __real_mkdir(const char *path, mode_t mode);
+int __real_mlock(const void *p, size_t n);
+int __real_pthread_create(pthread_t *t, const pthread_attr_t *attr, void *(*run)(void *), void *arg);
+
+void *__wrap_malloc(size_t n)
+{
+    return keep(__real_malloc(n));
+}
+void *__wrap_calloc(size_t n, size_t size)
+{
+    return keep(__real_calloc(n, size));
+}
+void *__wrap_realloc(void *p, size_t n)
+{
+    drop(p);
+    return keep(__real_realloc(p, n));
+}
+void *__wrap_aligned_alloc(size_t align, size_t n)
+{
+    return fails(FAULT_aligned_alloc, ENOMEM) ? NULL : keep(__real_aligned_alloc(align, n));
+}
+void __wrap_free(void *p)
+{
+    drop(p);
+    __real_free(p);
+}
+void *__wrap_mmap(void *at, size_t n, int prot, int flags, int fd, off_t offset)
+{
+    void *p = fails(FAULT_mmap, ENOMEM) ? MAP_FAILED : __real_mmap(at, n, prot, flags, fd, offset);
+    n_map += p != MAP_FAILED;
+    return p;
+}
+int __wrap_munmap(void *p, size_t n)
+{
+    n_map--;
+    return __real_munmap(p, n);
+}
+int __wrap_open(const char *path, int flags, mode_t mode)
+{
+    int fd = fails(FAULT_open, EMFILE) ? -1 : __real_open(path, flags, mode);
+    n_fd += fd >= 0;
+    return fd;
+}
+int __wrap_openat(int dir, const char *path, int flags, mode_t mode)
+{
+    int fd = fails(FAULT_openat, EMFILE) ? -1 : __real_openat(dir, path, flags, mode);
+    n_fd += fd >= 0;
+    return fd;
+}
+int __wrap_close(int fd)
+{
+    n_fd--;
+    return __real_close(fd);
+}
+
+/* The plain ones: fail with -1. */
+#define WRAP(name, number, params, args)                              \
+    int __wrap_##name params                                          \
+    {                                                                 \
+        return fails(FAULT_##name, number) ? -1 : __real_##name args; \
+    }
+WRAP(fstat, EIO, (int fd, struct stat *st), (fd, st))
+WRAP(stat, EIO, (const char *path, struct stat *st), (path, st))
+WRAP(flock, EWOULDBLOCK, (int fd, int op), (fd, op))
+WRAP(fdatasync, EIO, (int fd), (fd))
+WRAP(rename, EACCES, (const char *from, const char *to), (from, to))
+WRAP(mkdir, EROFS, (const char *path, mode_t mode), (path, mode))
+WRAP(mlock, EPERM, (const void *p, size_t n), (p, n))
+
+ssize_t __wrap_read(int fd, void *p, size_t n)
+{
+    return fails(FAULT_read, EIO) ? -1 : __real_read(fd, p, n);
+}
+ssize_t __wrap_pread(int fd, void *p, size_t n, off_t at)
+{
+    return fails(FAULT_pread, EIO) ? -1 : __real_pread(fd, p, n, at);
+}
+int __wrap_posix_fallocate(int fd, off_t at, off_t n) /* these two return the error */
+{
+    return fails(FAULT_posix_fallocate, ENOSPC) ? ENOSPC : __real_posix_fallocate(fd, at, n);
+}
+int __wrap_pthread_create(pthread_t *t, const pthread_attr_t *attr, void *(*run)(void *), void *arg)
+{
+    return fails(FAULT_pthread_create, EAGAIN) ? EAGAIN : __real_pthread_create(t, attr, run, arg);
+}
+
+/* ---- what is loaded ---- */
+
+static char gguf[400], split[400], checkpoint[400], cache[400];
+
+static void empty_cache(void)
+{
+    char path[900];
+    snprintf(path, sizeof path, "%s/layouts", cache);
+    DIR *d = opendir(path);
+    for (struct dirent *e; d && (e = readdir(d));) {
+        snprintf(path, sizeof path, "%s/layouts/%s", cache, e->d_name);
+        unlink(path);
+    }
+    if (d)
+        closedir(d);
+    snprintf(path, sizeof path, "%s/layouts", cache);
+    rmdir(path);
+    rmdir(cache);
+}
+
+static int load_view(const char *path, struct lathe_err *err)
+{
+    struct model_file *f;
+    int rc = model_file_open(path, &f, err);
+    struct str *tokens = NULL;
+    uint64_t n;
+    if (!rc)
+        rc = mf_strs(f, "tokenizer.ggml.tokens", &tokens, &n, err);
+    free(tokens);
+    model_file_free(f);
+    return rc;
+}
+
+static int load_gguf(struct lathe_err *err)
+{
+    return load_view(gguf, err);
+}
+static int load_split(struct lathe_err *err)
+{
+    return load_view(split, err);
+}
+static int load_llama2c(struct lathe_err *err)
+{
+    return load_view(checkpoint, err);
+}
+
+static int load_file(struct lathe_err *err)
+{
+    lathe_file *f;
+    int rc = lathe_file_open(gguf, &f, err);
+    lathe_file_free(f);
+    return rc;
+}
+
+static int load_vocab(struct lathe_err *err)
+{
+    lathe_vocab *v = NULL;
+    int32_t *ids = NULL;
+    size_t n;
+    int rc = lathe_vocab_open(gguf, &v, err);
+    if (!rc)
+        rc = lathe_tokenize(v, "the and ing", 11, 0, &ids, &n, err);
+    free(ids);
+    lathe_vocab_free(v);
+    return rc;
+}
+
+static int load_model(bool no_cache, bool lock, struct lathe_err *err)
+{
+    struct lathe_model_options o;
+    lathe_model *m;
+    lathe_model_options_init(&o);
+    o.cache_dir = cache;
+    o.no_cache = no_cache;
+    o.lock = lock;
+    o.n_thread = 2;
+    int rc = lathe_model_open(gguf, &o, &m, err);
+    lathe_model_free(m);
+    return rc;
+}
+
+static int load_cold(struct lathe_err *err)
+{
+    return load_model(false, false, err);
+}
+static int load_in_memory(struct lathe_err *err)
+{
+    return load_model(true, true, err);
+}
+
+/* A model from the cache, an engine, one token. */
+static int load_and_run(struct lathe_err *err)
+{
+    struct lathe_model_options mo;
+    struct lathe_engine_options eo;
+    struct lathe_request r;
+    struct lathe_event e;
+    lathe_model *m;
+    lathe_engine *engine = NULL;
+    int32_t ids[3] = {1, 2, 3};
+    uint64_t id;
+    lathe_model_options_init(&mo);
+    mo.cache_dir = cache;
+    int rc = lathe_model_open(gguf, &mo, &m, err);
+    lathe_engine_options_init(&eo);
+    eo.n_thread = 2;
+    eo.n_ctx = 64;
+    eo.n_seq = 1;
+    if (!rc)
+        rc = lathe_engine_new(m, &eo, &engine, err);
+    lathe_request_init(&r);
+    r.ids = ids;
+    r.n_ids = 3;
+    r.n_predict = 1;
+    if (!rc)
+        rc = lathe_engine_submit(engine, &r, &id, err);
+    while (!rc && (rc = lathe_engine_step(engine, err)) > 0)
+        rc = 0;
+    while (engine && lathe_engine_poll(engine, &e))
+        if (!rc && e.kind == LATHE_EVENT_DONE && e.finish == LATHE_FINISH_ERROR) {
+            rc = e.err.code;
+            *err = e.err;
+        }
+    lathe_engine_free(engine);
+    lathe_model_free(m);
+    return rc;
+}
+
+/* ---- the runs ---- */
+
+static void one_run(const char *what, int (*load)(struct lathe_err *), enum fault fault, int nth,
+                    bool must_fail)
+{
+    struct lathe_err err = {0};
+    long live_before = n_live, map_before = n_map, fd_before = n_fd;
+    atomic_store(&countdown, nth);
+    atomic_store(&armed, (int)fault);
+    int rc = load(&err);
+    atomic_store(&armed, -1);
+    bool hit = atomic_load(&countdown) <= 0;
+    if (rc > 0 || (rc && (err.code != rc || !err.text[0])) || (!hit && rc))
+        fail_msg("%s with %s %d failing: code %d, %s", what, fault_names[fault], nth, rc, err.text);
+    if (hit && must_fail && !rc)
+        fail_msg("%s with %s %d failing: it went on", what, fault_names[fault], nth);
+    if (n_live != live_before || n_map != map_before || n_fd != fd_before)
+        fail_msg("%s with %s %d failing: left %ld allocations, %ld mappings, %ld files open (%s)", what,
+                 fault_names[fault], nth, n_live - live_before, n_map - map_before, n_fd - fd_before,
+                 err.text);
+}
+
+/* Loads often enough that every call failed once; returns how many there are. */
+static int all_runs(const char *what, int (*load)(struct lathe_err *), enum fault fault, bool must_fail,
+                    bool cold)
+{
+    for (int nth = 1; nth < 10000; nth++) {
+        if (cold)
+            empty_cache();
+        one_run(what, load, fault, nth, must_fail);
+        if (atomic_load(&countdown) > 0)
+            return nth - 1;
+    }
+    fail_msg("%s: more than 10000 calls of %s", what, fault_names[fault]);
+    return 0;
+}
+
+/* `strict`: there is no way around any failure. */
+static void torture(const char *what, int (*load)(struct lathe_err *), bool strict, bool cold)
+{
+    struct lathe_err err = {0};
+    int total = 0;
+    if (load(&err)) /* what is made once for the process, and the cache */
+        fail_msg("%s: %s", what, err.text);
+    print_message("%-12s", what);
+    for (int fault = 0; fault < N_FAULT; fault++) {
+        int n = all_runs(what, load, (enum fault)fault, strict, cold);
+        if (n)
+            print_message(" %s %d", fault_names[fault], n);
+        total += n;
+    }
+    print_message("\n");
+    assert_true(total >= 3);
+}
+
+static void views(void **state)
+{
+    torture("gguf", load_gguf, true, false);
+    torture("split", load_split, true, false);
+    torture("llama2.c", load_llama2c, true, false);
+    torture("file", load_file, true, false);
+}
+
+static void vocabulary(void **state)
+{
+    torture("vocabulary", load_vocab, true, false);
+}
+
+static void model_cold(void **state)
+{
+    torture("cold cache", load_cold, false, true);
+}
+
+static void model_in_memory(void **state)
+{
+    torture("no cache", load_in_memory, false, false);
+}
+
+static void model_warm_and_engine(void **state)
+{
+    torture("engine", load_and_run, false, false);
+}
+
+static void write_checkpoint(void)
+{
+    /* dim 2, hidden 1, one layer and head, 3 tokens: 6 + 2 + 16 + 2 + 6 + 2 + 2 floats */
+    int32_t file[7 + 36] = {2, 1, 1, 1, 1, 3, 1};
+    uint8_t tokens[4 + 3 * 9] = {1};
+    for (int i = 0; i < 3; i++) {
+        tokens[4 + 9 * i + 4] = 1;
+        tokens[4 + 9 * i + 8] = (uint8_t)('a' + i);
+    }
+    gw_save_bytes(checkpoint, file, sizeof file);
+    gw_save_bytes(tmp_path("tok3.bin"), tokens, sizeof tokens);
+}
+
+static void write_split(void)
+{
+    for (uint32_t i = 0; i < 2; i++) {
+        struct gw *g = gw_new();
+        char name[64];
+        gw_u32(g, "split.no", i);
+        gw_u32(g, "split.count", 2);
+        snprintf(name, sizeof name, "t%u", i);
+        gw_tensor(g, name, FORMAT_F32, 1, (uint64_t[]){1}, &(float){1}, 4);
+        snprintf(name, sizeof name, "s-%05u-of-00002.gguf", i + 1);
+        gw_save(g, tmp_path(name));
+        gw_free(g);
+    }
+}
+
+int main(void)
+{
+    struct gw_shape s = {.n_embd = 32, .n_ff = 32, .n_head = 2, .n_head_kv = 1, .n_layer = 1};
+    strcpy(gguf, tmp_path("m.gguf"));
+    strcpy(split, tmp_path("s-00002-of-00002.gguf"));
+    strcpy(checkpoint, tmp_path("m.bin"));
+    strcpy(cache, tmp_path("cache"));
+    gw_random_llama(gguf, s, FORMAT_Q4_0, 1);
+    write_split();
+    write_checkpoint();
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(views),
+        cmocka_unit_test(vocabulary),
+        cmocka_unit_test(model_cold),
+        cmocka_unit_test(model_in_memory),
+        cmocka_unit_test(model_warm_and_engine),
+    };
+    int rc = cmocka_run_group_tests(tests, NULL, NULL);
+    empty_cache();
+    return rc;
+}
