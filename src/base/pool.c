@@ -29,7 +29,7 @@ enum {
     COUNT_BITS = 24,
     SPIN_RUN = 4000,         /* polls between two runs before a worker sleeps: some 50 us */
     SPIN_BARRIER = 20000,    /* polls at a barrier before the core is offered to others */
-    LATE_NS = 1000000,
+    LATE_NS = 1000000,       /* a barrier longer than this, and than 1/50 of the run, is late: one piece of a long run may take ms */
     LATE_WINDOW = 20,        /* parked when late in 3 of 20 runs */
     LATE_LIMIT = 3,
     PARK_MS = 100,
@@ -160,8 +160,9 @@ static void work(struct pool *p, const struct pool_op *op, uint64_t number, int 
     }
 }
 
-/* Waits for the barrier; returns the ns waited if that was long enough to matter. */
-static uint64_t wait_done(struct pool *p, const struct pool_op *op, uint64_t number)
+/* Waits for the barrier, or until the run is over, which a late worker may find out only so; returns the ns waited if that was long enough to
+ * matter. */
+static uint64_t wait_done(struct pool *p, const struct pool_op *op, uint64_t first, uint64_t number)
 {
     struct slot *s = &p->slot[number % 2];
     for (int spin = 0; spin < SPIN_BARRIER; spin++) {
@@ -170,7 +171,7 @@ static uint64_t wait_done(struct pool *p, const struct pool_op *op, uint64_t num
         relax();
     }
     uint64_t start = clock_ns();
-    while (!is_done(s, number, op->n_piece))
+    while (!is_done(s, number, op->n_piece) && atomic_load(&p->first) == first)
         sched_yield();
     return clock_ns() - start + 200000;
 }
@@ -183,7 +184,7 @@ static void run_ops(struct pool *p, int me, uint64_t first, const struct pool_op
         work(p, &ops[i], first + (uint64_t)i, n_active, me, timed && i < POOL_MAX_TIMED_OP ? &p->times[i * p->n_worker + me] : NULL);
         if (i + 1 < n_op && ops[i + 1].prefetch)
             ops[i + 1].prefetch(&ops[i + 1], range_start(ops[i + 1].n_piece, n_active, me), me);
-        uint64_t waited = wait_done(p, &ops[i], first + (uint64_t)i);
+        uint64_t waited = wait_done(p, &ops[i], first, first + (uint64_t)i);
         max_wait = waited > max_wait ? waited : max_wait;
         if (timed && me == 0 && i < POOL_MAX_TIMED_OP) {
             uint64_t now = clock_ns();
@@ -248,7 +249,7 @@ static void *worker_main(void *arg)
 }
 
 /* Decides, between two runs, whether the other workers take part. */
-static void park_update(struct pool *p)
+static void park_update(struct pool *p, uint64_t run_ns)
 {
     if (p->n_worker == 1)
         return;
@@ -262,8 +263,9 @@ static void park_update(struct pool *p)
         return;
     }
     bool late = false;
+    uint64_t limit = run_ns / 50 > LATE_NS ? run_ns / 50 : LATE_NS;
     for (int i = 0; i < p->n_worker; i++)
-        late |= atomic_load_explicit(&p->workers[i].max_wait_ns, memory_order_relaxed) > LATE_NS;
+        late |= atomic_load_explicit(&p->workers[i].max_wait_ns, memory_order_relaxed) > limit;
     p->late_history = p->late_history << 1 | late;
     int n_late = __builtin_popcount(p->late_history & ((1u << LATE_WINDOW) - 1));
     if (n_late >= (p->on_trial ? 1 : LATE_LIMIT)) {
@@ -306,13 +308,14 @@ void pool_run(struct pool *p, const struct pool_op *ops, int n_op)
         if (atomic_load(&p->n_sleeping))
             futex_wake_all(&p->wake);
     }
+    uint64_t start = clock_ns();
     run_ops(p, 0, first, ops, n_op, n_active);
 #ifdef __SANITIZE_THREAD__
     /* A late worker may read operations that the caller already rewrites; it uses nothing of them without a piece, and those are gone.
      * The sanitizer cannot know, so under it nobody is late. */
     pool_settle(p);
 #endif
-    park_update(p);
+    park_update(p, clock_ns() - start);
     float_state_set(old);
 }
 
