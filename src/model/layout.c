@@ -48,7 +48,7 @@ static XXH128_hash_t layout_key(const struct lathe_model *m, const struct matrix
     XXH3_128bits_update(s, fixed, sizeof fixed);
     for (size_t i = 0; i < list->n; i++) {
         const struct matrix *x = list->v[i];
-        uint64_t row[4] = {x->format, (uint64_t)x->n_row, (uint64_t)x->n_col, x->offset};
+        uint64_t row[5] = {x->format, (uint64_t)x->n_row, (uint64_t)x->n_col, x->offset, x->panel_stride};
         XXH3_128bits_update(s, row, sizeof row);
     }
     XXH128_hash_t key = XXH3_128bits_digest(s);
@@ -83,7 +83,9 @@ static void pack_piece(const struct pool_op *op, int piece, int worker)
     size_t size = a->m->panel_bytes;
     int first = a->first_panel + piece * PACK_PANELS, last = first + PACK_PANELS;
     for (int p = first; p < last && p < a->last_panel; p++) {
-        uint64_t at = a->m->offset + (uint64_t)p * size;
+        uint64_t at = a->m->offset + (uint64_t)p * a->m->panel_stride;
+        if (at >= a->from + a->n || at + size <= a->from)
+            continue;
         if (at >= a->from && at + size <= a->from + a->n) {
             pack_panel(a, p, a->window + (at - a->from));
             continue;
@@ -101,14 +103,14 @@ static void pack_window(const struct matrix_list *list, struct pool *pool, uint6
 {
     for (size_t i = 0; i < list->n; i++) {
         const struct matrix *m = list->v[i];
-        uint64_t end = m->offset + (uint64_t)m->n_panel * m->panel_bytes;
+        uint64_t end = m->offset + (uint64_t)m->n_panel * m->panel_stride;
         if (end <= from || m->offset >= from + n)
             continue;
         struct pack a = {.m = m, .window = window, .from = from, .n = n, .last_panel = m->n_panel};
         if (m->offset < from)
-            a.first_panel = (int)((from - m->offset) / m->panel_bytes);
+            a.first_panel = (int)((from - m->offset) / m->panel_stride);
         if (end > from + n)
-            a.last_panel = (int)((from + n - m->offset + m->panel_bytes - 1) / m->panel_bytes);
+            a.last_panel = (int)((from + n - m->offset + m->panel_stride - 1) / m->panel_stride);
         struct pool_op op = {.run = pack_piece, .arg = &a, .name = "layout", .layer = -1};
         op.n_piece = (a.last_panel - a.first_panel + PACK_PANELS - 1) / PACK_PANELS;
         pool_run(pool, &op, 1);
