@@ -66,12 +66,13 @@ static int start(struct lathe_engine *e, struct lathe_err *err)
     TRY(make_plan(e, err));
     struct kv_form form = kv_form_of(e->model);
     const char *poison = getenv("LATHE_POISON_KV");
-    TRY(pages_init(&e->pages, form.page_bytes, e->plan.n_page, poison && *poison == '1', err));
+    TRY(pages_init(&e->pages, &form, e->plan.n_page, poison && *poison == '1', err));
     TRY(pool_new(e->plan.n_thread, &e->pool, err));
     struct pass_limits limits = {.n_row = e->n_row_max > e->plan.n_seq ? e->n_row_max : e->plan.n_seq,
                                  .n_seq = e->plan.n_seq,
                                  .n_ctx = e->plan.n_ctx,
                                  .n_out = OUT_ROWS,
+                                 .n_page = e->plan.n_page,
                                  .no_fusion = e->options.no_fusion};
     e->n_row_max = limits.n_row;
     TRY(pass_new(e->model, e->pool, &limits, e->pages.kv, &e->pass, err));

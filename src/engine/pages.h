@@ -4,14 +4,14 @@
 #include "model/kv.h"
 
 struct pages {
-    uint8_t *kv; /* n_page * page_bytes */
-    size_t page_bytes;
+    struct kv_form form;
+    uint8_t *kv; /* n_page * form.page_bytes */
     int32_t *free_list;
     int n_page, n_free;
     bool poison; /* fill freed pages with NaN, so that a read of an unwritten slot shows */
 };
 
-int pages_init(struct pages *p, size_t page_bytes, int n_page, bool poison, struct lathe_err *err);
+int pages_init(struct pages *p, const struct kv_form *form, int n_page, bool poison, struct lathe_err *err);
 void pages_free_all(struct pages *p);
 /* Takes a page; -1 when none is free. */
 int32_t pages_take(struct pages *p);

@@ -46,8 +46,7 @@ void attention_plan(struct pass *p)
 
 static uint8_t *head_at(const struct pass *p, const struct pass_seq *s, int span, int layer, int kv_head)
 {
-    return p->kv + (size_t)s->pages[span] * p->form.page_bytes + (size_t)layer * p->form.layer_bytes +
-           (size_t)kv_head * p->form.head_bytes;
+    return p->kv + kv_offset(&p->form, p->limits.n_page, s->pages[span], layer, kv_head);
 }
 
 /* ---- writing keys and values ---- */
@@ -55,17 +54,16 @@ static uint8_t *head_at(const struct pass *p, const struct pass_seq *s, int span
 static void write_key(const struct pass *p, const float *k, uint8_t *head, int slot)
 {
     int n = p->form.head_dim;
-    size_t at = (size_t)(slot / LANES) * (size_t)n * LANES + (size_t)(slot % LANES);
     if (p->form.elem_bytes == 4) {
-        float *out = (float *)head + at;
+        float *out = (float *)head + slot;
         for (int d = 0; d < n; d++)
-            out[d * LANES] = k[d];
+            out[d * SPAN] = k[d];
         return;
     }
-    uint16_t half[1024], *out = (uint16_t *)head + at;
+    uint16_t half[1024], *out = (uint16_t *)head + slot;
     p->kern->to_f16(k, half, n);
     for (int d = 0; d < n; d++)
-        out[d * LANES] = half[d];
+        out[d * SPAN] = half[d];
 }
 
 static void write_value(const struct pass *p, const float *v, uint8_t *head, int slot)
@@ -133,7 +131,7 @@ static void span_tile(const struct pass *p, const struct span_view *view, struct
         most = n_key[i] > most ? n_key[i] : most;
         least = n_key[i] < least ? n_key[i] : least;
     }
-    view->tile(view->k, LANES, (int64_t)hd * LANES, (most + LANES - 1) / LANES, hd, s->query + v0 * hd, hd, n, false, s->score,
+    view->tile(view->k, SPAN, LANES, (most + LANES - 1) / LANES, hd, s->query + v0 * hd, hd, n, false, s->score,
                SPAN);
     p->kern->span_softmax(s->score, n, n_key, max, sum);
     view->tile(view->v, vd, LANES, vd / LANES, least, s->score, SPAN, n, false, out, vd);

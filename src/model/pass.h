@@ -24,6 +24,7 @@ struct pass_limits {
     int n_seq;
     int n_ctx; /* longest position + 1 */
     int n_out; /* most rows of one pass_logits call */
+    int n_page; /* pages of the cache */
     bool no_fusion;
 };
 
