@@ -2,29 +2,29 @@
 PREFIX ?= /usr/local
 JOBS ?= $(shell nproc)
 
-all: build/CMakeCache.txt
+all: build/Makefile
 	@cmake --build build -j$(JOBS)
 
-build/CMakeCache.txt:
+build/Makefile:
 	@tools/setup.sh --check build
 	@cmake --preset release -DCMAKE_INSTALL_PREFIX=$(PREFIX) >/dev/null
 
 setup:
 	@tools/setup.sh build test lint long
 
-test: all
-	@tools/setup.sh --check test
+test:
+	@tools/setup.sh build test
 	@python3 tools/suite.py test
 
 test-long:
-	@tools/setup.sh --check test long
+	@tools/setup.sh build test long
 	@python3 tools/suite.py long
 
 format:
 	@git ls-files -z "src/*.[ch]" "tests/*.[ch]" "examples/*.c" "bench/*.c" | grep -zv "_tab\.\|^tests/data/\|^tests/fuzz/corpus/" | xargs -0 clang-format-14 -i
 
 lint:
-	@tools/setup.sh --check lint
+	@tools/setup.sh lint
 	@python3 tools/lint.py
 
 demo:

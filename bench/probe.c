@@ -175,7 +175,7 @@ static void child(const struct choice *c, enum what what, const char *p, int64_t
         while (now() < begin)
             ;
         begin = now();
-        while ((t = now()) < end)
+        do {
             if (what == READ) {
                 c->read(p + offset, block);
                 offset = offset + 2 * block <= n_bytes ? offset + block : 0;
@@ -183,6 +183,7 @@ static void child(const struct choice *c, enum what what, const char *p, int64_t
             } else {
                 done += 20000 * c->loop[what](20000);
             }
+        } while ((t = now()) < end);
         r->rate[index][s] = done / (double)(t - begin);
     }
     _exit(0);

@@ -53,7 +53,7 @@ if [ ! -x build/lathe ]; then
     echo "lathe: building"
 fi
 log=$(mktemp)
-{ make -s build/CMakeCache.txt && cmake --build build --target lathe_program -j"$(nproc)"; } >"$log" 2>&1 </dev/null || {
+{ make -s build/Makefile && cmake --build build --target lathe_program -j"$(nproc)"; } >"$log" 2>&1 </dev/null || {
     tail -n 20 "$log" >&2
     fail "the build failed; all of its output is in $log"
 }

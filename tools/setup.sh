@@ -5,12 +5,13 @@ set -u
 
 # what proves that it is there : Debian package
 declare -A need=(
-    [build]="cmd:gcc:gcc cmd:make:make cmd:cmake:cmake cmd:pkg-config:pkg-config pc:jansson:libjansson-dev
+    [build]="cmd:gcc:gcc file:/usr/include/stdio.h:libc6-dev cmd:make:make cmd:cmake:cmake cmd:pkg-config:pkg-config pc:jansson:libjansson-dev
         pc:libpcre2-8:libpcre2-dev pc:libutf8proc:libutf8proc-dev pc:libxxhash:libxxhash-dev"
     [test]="cmd:python3:python3 pc:cmocka:libcmocka-dev py:pytest:python3-pytest"
-    [lint]="cmd:python3:python3 cmd:clang-format-14:clang-format-14 cmd:cppcheck:cppcheck cmd:shellcheck:shellcheck"
+    [lint]="cmd:python3:python3 cmd:git:git cmd:clang-format-14:clang-format-14 cmd:cppcheck:cppcheck cmd:shellcheck:shellcheck"
     [long]="cmd:clang:clang fuzzer:clang:libclang-rt-14-dev"
-    [arm]="cmd:aarch64-linux-gnu-gcc:gcc-aarch64-linux-gnu cmd:qemu-aarch64:qemu-user
+    [arm]="cmd:aarch64-linux-gnu-gcc:gcc-aarch64-linux-gnu
+        file:/usr/aarch64-linux-gnu/include/stdio.h:libc6-dev-arm64-cross cmd:qemu-aarch64:qemu-user
         arm:jansson:libjansson-dev:arm64 arm:libpcre2-8:libpcre2-dev:arm64 arm:libutf8proc:libutf8proc-dev:arm64
         arm:libxxhash:libxxhash-dev:arm64 arm:cmocka:libcmocka-dev:arm64"
     [demo]="cmd:python3:python3 pip:pip:python3-pip"
@@ -25,6 +26,7 @@ present() { # kind, name
     arm) PKG_CONFIG_LIBDIR=/usr/lib/aarch64-linux-gnu/pkgconfig pkg-config --exists "$2" 2>/dev/null ;;
     py) python3 -c "import $2" 2>/dev/null || /usr/bin/python3 -c "import $2" 2>/dev/null ;;
     pip) python3 -m pip --version >/dev/null 2>&1 || /usr/bin/python3 -m pip --version >/dev/null 2>&1 ;;
+    file) [ -e "$2" ] ;;
     fuzzer) echo 'int LLVMFuzzerTestOneInput(const char *p, unsigned long n) { return p && n > 9 ? 0 : 0; }' |
         "$2" -fsanitize=fuzzer,address -x c - -o /dev/null >/dev/null 2>&1 ;;
     esac

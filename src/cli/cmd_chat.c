@@ -226,6 +226,14 @@ static void command(struct chat *c, char *line)
     fprintf(stderr, "lathe: /%.40s is no command: /help lists them\n", line);
 }
 
+static void print_banner(const struct chat *c)
+{
+    struct lathe_engine_plan p;
+    lathe_engine_get_plan(c->s.engine, &p);
+    printf("%s, %d tokens of context, %.0f MiB of memory; /help lists commands, Ctrl-D ends\n",
+           c->s.info.name ? c->s.info.name : c->o->model, p.n_ctx, (double)p.total_bytes / 1048576.0);
+}
+
 int cmd_chat(struct cli *cli, struct lathe_err *err)
 {
     struct chat c = {.o = &cli->o};
@@ -244,7 +252,7 @@ int cmd_chat(struct cli *cli, struct lathe_err *err)
     conversation_init(&c.talk, cli->o.system);
     lines = line_open();
     if (isatty(STDIN_FILENO))
-        printf("%s; /help lists commands, Ctrl-D ends\n", c.s.info.name ? c.s.info.name : cli->o.model);
+        print_banner(&c);
     while (!c.quit && line_read(lines, "> ", &line)) {
         if (line.n == 0)
             continue;

@@ -98,6 +98,8 @@ static int prompt_ids(struct session *s, const struct cli_options *o, int32_t **
     size_t n = 0;
     int rc;
     buf_init(&text, TEXT_LIMIT);
+    if (!o->prompt && isatty(STDIN_FILENO))
+        fprintf(stderr, "lathe: the prompt is read from this terminal until Ctrl-D\n");
     if (o->prompt)
         rc = buf_puts(&text, o->prompt);
     else
@@ -212,6 +214,8 @@ int cmd_run(struct cli *c, struct lathe_err *err)
         print_json(&a, &s);
     else if (a.first_s && show)
         print_stats(&a, &s);
+    else if (a.first_s && isatty(STDOUT_FILENO))
+        putchar('\n');
     if (a.dump && fclose(a.dump) && !rc)
         rc = err_set(err, LATHE_E_IO, "%s: %s", c->o.dump_logits, strerror(errno));
 done:

@@ -12,7 +12,8 @@ static int template_of_model(const char *path, struct buf *out, struct lathe_err
     TRY(lathe_file_open(path, &f, err));
     const char *source = lathe_file_str(f, "tokenizer.chat_template", &n);
     int rc = source ? buf_put(out, source, n)
-                    : err_set(err, LATHE_E_TEMPLATE, "%s: has no chat template: give one with --template FILE", path);
+                    : err_set(err, LATHE_E_TEMPLATE,
+                              "%s: has no chat template: give one with --template FILE", path);
     lathe_file_free(f);
     return rc;
 }

@@ -32,16 +32,32 @@ static void read_loops_read_everything(void **state)
     free(p);
 }
 
-static void probes_exist_and_work_grows_with_rounds(void **state)
+/* Work per round of a loop in registers is constant and at least one vector. */
+static void work_grows_with_rounds(machine_loop *loop)
+{
+    uint64_t sink = 0;
+    double one = loop(NULL, 1, &sink);
+    assert_true(one >= 8 && loop(NULL, 1000, &sink) == 1000 * one);
+}
+
+static void every_loop_counts_its_work(void **state)
 {
     for (int rate = MACHINE_INT8; rate < MACHINE_N_RATE; rate++) {
         const struct machine_probe *probe = machine_probe_find(rate);
-        uint64_t sink = 0;
         assert_non_null(probe);
         assert_int_equal(probe->rate, rate);
-        double one = probe->loop(NULL, 1, &sink);
-        assert_true(one >= 8 && probe->loop(NULL, 1000, &sink) == 1000 * one);
+        work_grows_with_rounds(probe->loop);
     }
+    work_grows_with_rounds(machine_int8_c);
+    work_grows_with_rounds(machine_bf16_c);
+    work_grows_with_rounds(machine_f32_c);
+#ifdef __x86_64__
+    if (cpu_supports(CPU_AVX2)) {
+        work_grows_with_rounds(machine_int8_avx2);
+        work_grows_with_rounds(machine_bf16_avx2);
+        work_grows_with_rounds(machine_f32_avx2);
+    }
+#endif
 }
 
 static void only_what_is_asked_for_is_measured(void **state)
@@ -67,7 +83,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(read_loops_read_everything),
-        cmocka_unit_test(probes_exist_and_work_grows_with_rounds),
+        cmocka_unit_test(every_loop_counts_its_work),
         cmocka_unit_test(only_what_is_asked_for_is_measured),
         cmocka_unit_test(topology_is_plausible),
     };

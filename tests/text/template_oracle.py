@@ -106,7 +106,7 @@ def call(args, call_id="call_123456"):
 
 def chats():
     user = {"role": "user", "content": "Hi, how's 2 < 3 & \"it\"?\n"}
-    bot = {"role": "assistant", "content": "  Fine — thänks 🙂 \n\n"}
+    bot = {"role": "assistant", "content": "  Fine \u2014 thänks 🙂 \n\n"}
     system = {"role": "system", "content": " You are a <helpful> bot. "}
     think = {"role": "assistant", "content": "<think>\nhm, 1+1\n</think>\n\nThe answer is 2."}
     reason = {"role": "assistant", "content": "Two.", "reasoning_content": "one and one"}
