@@ -71,17 +71,24 @@ static void run_all(lathe_engine *e)
             assert_true(ev.kind != LATHE_EVENT_DONE || ev.finish == LATHE_FINISH_LENGTH);
 }
 
-static void run_together(const lathe_model *m, int n_seq, int n_thread, int n_chunk, struct hashes *h)
+/* Prompts from..to. */
+static void run_some(const lathe_model *m, int from, int to, int n_seq, int n_thread, int n_chunk,
+                     struct hashes *h)
 {
     lathe_engine *e = tiny_engine(m, n_seq, N_CTX, n_thread, n_chunk);
     struct one ones[N_PROMPT];
     memset(h, 0, sizeof *h);
-    for (int p = 0; p < N_PROMPT; p++) {
+    for (int p = from; p < to; p++) {
         struct lathe_request r = request(&ones[p], h, p);
         tiny_submit(e, &r);
     }
     run_all(e);
     lathe_engine_free(e);
+}
+
+static void run_together(const lathe_model *m, int n_seq, int n_thread, int n_chunk, struct hashes *h)
+{
+    run_some(m, 0, N_PROMPT, n_seq, n_thread, n_chunk, h);
 }
 
 static void run_alone(const lathe_model *m, struct hashes *h)
@@ -223,7 +230,7 @@ static int print_hashes(void)
         for (int s = 0; s < N_SHAPE; s++) {
             make_prompts(shapes[s].n_vocab);
             lathe_model *m = tiny_model(shapes[s], types[t], 7);
-            run_together(m, 64, 2, 64, h);
+            run_some(m, 30, 50, 20, 1, 64, h); /* 3 of them of several pages: plain C is slow */
             printf("type %d shape %d: %016llx\n", types[t], s,
                    (unsigned long long)XXH3_64bits(h->at, sizeof h->at));
             lathe_model_free(m);
@@ -257,7 +264,8 @@ static bool hashes_on(const char *level, char *out, size_t n)
 static void level(const char *name)
 {
     static char plain[1 << 14], wide[1 << 14];
-    assert_true(hashes_on("c", plain, sizeof plain));
+    if (!plain[0])
+        assert_true(hashes_on("c", plain, sizeof plain));
     if (!hashes_on(name, wide, sizeof wide))
         skip();
     assert_string_equal(wide, plain);
