@@ -225,6 +225,14 @@ static void attend(const struct pass *p, const struct attn_piece *a, int layer, 
     store_outputs(p, a, kv_head, s);
 }
 
+/* The hardware's streams end at every page of 4 KiB: gives each of the next head's pages a start. */
+static void prefetch_head(const struct pass *p, const uint8_t *head)
+{
+    for (size_t page = 0; page < p->form.head_bytes; page += 4096)
+        for (size_t line = 0; line < 512; line += 64)
+            __builtin_prefetch(head + page + line, 0, 2);
+}
+
 /* Spans [first, last) of one key-value head; their results wait in p->partials. */
 static void attend_part(const struct pass *p, int pair, int first, int last, int layer, int worker)
 {
@@ -236,6 +244,8 @@ static void attend_part(const struct pass *p, int pair, int first, int last, int
     for (int span = first; span < last && span < n_span(p, a); span++) {
         const uint8_t *head = head_at(p, &p->batch->seqs[a->seq], span, layer, kv_head);
         struct span_view view = view_of(p, head, s, n_vec);
+        if (span + 1 < last && span + 1 < n_span(p, a))
+            prefetch_head(p, head_at(p, &p->batch->seqs[a->seq], span + 1, layer, kv_head));
         struct partial part = partial_at(p, pair, span);
         for (int v = 0; v < n_vec; v += TILE_TOK) {
             int n = n_vec - v < TILE_TOK ? n_vec - v : TILE_TOK, n_key[TILE_TOK];

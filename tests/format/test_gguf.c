@@ -241,6 +241,26 @@ static void unknown_type_reaches_to_the_next_tensor(void **state)
     model_file_free(f);
 }
 
+static void tensors_may_lie_in_any_order(void **state)
+{
+    static const uint64_t offset[3] = {64, 0, 32};
+    struct gw *g = gw_new();
+    for (int i = 0; i < 3; i++)
+        gw_tensor_raw(g, (const char *[]){"a", "b", "c"}[i], 1, 1, (uint64_t[]){8}, FORMAT_F32, offset[i]);
+    size_t n;
+    uint8_t *p = gw_bytes(g, &n);
+    p = realloc(p, n + 96);
+    for (size_t i = 0; i < 96; i++)
+        p[n + i] = (uint8_t)(i / 32);
+    gw_save_bytes(tmp_path("order.gguf"), p, n + 96);
+    free(p);
+    gw_free(g);
+    struct model_file *f = open_ok(tmp_path("order.gguf"));
+    for (uint64_t i = 0; i < 3; i++)
+        assert_int_equal(model_file_tensor(f, i)->data[31], offset[i] / 32);
+    model_file_free(f);
+}
+
 static void version_2_and_other_alignment(void **state)
 {
     struct gw *g = gw_new();
@@ -335,6 +355,7 @@ int main(void)
         cmocka_unit_test(nested_arrays_are_stepped_over),
         cmocka_unit_test(tensors_of_every_type),
         cmocka_unit_test(unknown_type_reaches_to_the_next_tensor),
+        cmocka_unit_test(tensors_may_lie_in_any_order),
         cmocka_unit_test(version_2_and_other_alignment),
         cmocka_unit_test(many_names_are_found),
         cmocka_unit_test(identity_and_paging),

@@ -14,6 +14,7 @@
 enum { F32 = FORMAT_F32, Q4_0 = FORMAT_Q4_0 };
 
 static const float zeros[256];
+static uint8_t much[10000000];
 
 /* A file with one thing wrong. */
 static void tensor(struct gw *g, const char *name, uint32_t n_dim, const uint64_t *dim, uint32_t type,
@@ -62,6 +63,20 @@ static void many_tensors(struct gw *g)
 {
     gw_header(g, 0, 1ull << 60, 0);
 }
+static void some_tensors(struct gw *g)
+{
+    gw_header(g, 0, 100, 0);
+}
+static void meta_past_the_limit(struct gw *g) /* in a file that could hold as many */
+{
+    gw_raw(g, "big", 3, MF_U8, much, 3000000);
+    gw_header(g, 0, 0, 65537);
+}
+static void tensors_past_the_limit(struct gw *g)
+{
+    gw_raw(g, "big", 3, MF_U8, much, 10000000);
+    gw_header(g, 0, 262145, 0);
+}
 static void one_tensor_too_many(struct gw *g)
 {
     gw_tensor(g, "t", F32, 1, (uint64_t[]){64}, zeros, 256);
@@ -82,6 +97,14 @@ static void key_utf8(struct gw *g)
 static void key_overlong(struct gw *g)
 {
     raw(g, "k\xc0\xaf", MF_U8, "x", 1);
+}
+static void key_overlong_3(struct gw *g)
+{
+    raw(g, "k\xe0\x80\xaf", MF_U8, "x", 1);
+}
+static void key_beyond(struct gw *g)
+{
+    raw(g, "k\xf4\x90\x80\x80", MF_U8, "x", 1);
 }
 static void key_surrogate(struct gw *g)
 {
@@ -211,6 +234,10 @@ static void dims_wrap_to_small(struct gw *g)
 {
     gw_tensor(g, "t", F32, 2, (uint64_t[]){(1ull << 63) + 2, 2}, zeros, 64);
 }
+static void dims_past_signed(struct gw *g)
+{
+    gw_tensor(g, "t", F32, 2, (uint64_t[]){1ull << 62, 2}, zeros, 64);
+}
 static void bytes_wrap(struct gw *g)
 {
     gw_tensor(g, "t", F32, 2, (uint64_t[]){1ull << 31, 1ull << 31}, zeros, 64);
@@ -280,11 +307,16 @@ static const struct row {
     ROW(many_meta, "claims 1000 metadata entries"),
     ROW(all_meta, "claims 18446744073709551615 metadata entries"),
     ROW(many_tensors, "claims 1152921504606846976 tensors"),
+    ROW(some_tensors, "claims 100 tensors; its 32 bytes can hold 0 and 262144 are allowed"),
+    ROW(meta_past_the_limit, "claims 65537 metadata entries"),
+    ROW(tensors_past_the_limit, "claims 262145 tensors"),
     ROW(one_tensor_too_many, "a tensor name at byte"),
     ROW(key_empty, "a metadata key at byte 24 has 0 bytes; 1 to 1024 are allowed"),
     ROW(key_nul, "a metadata key at byte 24 has a NUL at its byte 1"),
     ROW(key_utf8, "has invalid UTF-8 at its byte 1"),
     ROW(key_overlong, "has invalid UTF-8 at its byte 1"),
+    ROW(key_overlong_3, "has invalid UTF-8 at its byte 1"),
+    ROW(key_beyond, "has invalid UTF-8 at its byte 1"),
     ROW(key_surrogate, "has invalid UTF-8 at its byte 1"),
     ROW(key_half, "has invalid UTF-8 at its byte 1"),
     ROW(key_long, "has 2000 bytes; 1 to 1024 are allowed"),
@@ -314,6 +346,7 @@ static const struct row {
     ROW(dim_zero, "tensor t has dimension 1 of size 0"),
     ROW(dims_wrap, "tensor t has more elements than 2^63"),
     ROW(dims_wrap_to_small, "tensor t has more elements than 2^63"),
+    ROW(dims_past_signed, "tensor t has more elements than 2^63"),
     ROW(bytes_wrap, "tensor t has 4611686018427387904 elements of F32, more than 2^64 bytes"),
     ROW(bytes_wrap_u64, "tensor t has 4611686018427387904 elements of F64, more than 2^64 bytes"),
     ROW(row_not_whole, "tensor t has rows of 40 elements, which are not whole blocks of 32"),
