@@ -61,9 +61,12 @@ int sampler_new(const struct lathe_sampling *s, int n_vocab, int n_ctx, uint32_t
 {
     *out = NULL;
     TRY(check(s, err));
-    for (size_t i = 0; i < s->n_bias; i++)
+    for (size_t i = 0; i < s->n_bias; i++) {
         if (s->bias[i].token < 0 || s->bias[i].token >= n_vocab)
             return err_set(err, LATHE_E_USAGE, "logit bias for token %d, the vocabulary has %d", s->bias[i].token, n_vocab);
+        if (isnan(s->bias[i].bias))
+            return err_set(err, LATHE_E_USAGE, "logit bias of token %d is not a number", s->bias[i].token);
+    }
     struct sampler *p = mem_new(sizeof *p);
     p->s = *s;
     p->n_vocab = n_vocab;
@@ -336,6 +339,8 @@ int sampler_next(struct sampler *p, float *logits, const int32_t *history, int n
     for (int i = 0; i < p->n_vocab; i++)
         if (logits[i] > max - 700)
             list[n_list++] = (struct candidate){logits[i], logits[i], i};
+    if (!n_list) /* the largest is infinite: forced, or everything is banned */
+        return best;
     if (s->top_k > 0 && s->top_k < n_list) {
         select_best(list, n_list, s->top_k);
         n_list = s->top_k;
