@@ -225,12 +225,12 @@ static void attend(const struct pass *p, const struct attn_piece *a, int layer, 
     store_outputs(p, a, kv_head, s);
 }
 
-/* The hardware's streams end at every page of 4 KiB: gives each of the next head's pages a start. */
+/* A head's part of a page is too short, and read in too many places at once, for the hardware's streams: while one span is computed, the next
+ * is asked for as a whole. */
 static void prefetch_head(const struct pass *p, const uint8_t *head)
 {
-    for (size_t page = 0; page < p->form.head_bytes; page += 4096)
-        for (size_t line = 0; line < 512; line += 64)
-            __builtin_prefetch(head + page + line, 0, 2);
+    for (size_t line = 0; line < p->form.head_bytes; line += 64)
+        __builtin_prefetch(head + line, 0, 2);
 }
 
 /* Spans [first, last) of one key-value head; their results wait in p->partials. */

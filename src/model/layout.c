@@ -21,7 +21,7 @@
 #include "base/pool.h"
 #include "model/model.h"
 
-enum { LAYOUT_VERSION = 1, HEADER_BYTES = 4096 };
+enum { LAYOUT_VERSION = 2, HEADER_BYTES = 4096, WINDOW_BYTES = 32 << 20, HUGE_PAGE = 2 << 20 };
 
 struct header {
     char magic[8]; /* "LATHELAY" */
@@ -48,7 +48,7 @@ static XXH128_hash_t layout_key(const struct lathe_model *m, const struct matrix
     XXH3_128bits_update(s, fixed, sizeof fixed);
     for (size_t i = 0; i < list->n; i++) {
         const struct matrix *x = list->v[i];
-        uint64_t row[4] = {x->format, (uint64_t)x->n_row, (uint64_t)x->n_col, x->offset};
+        uint64_t row[5] = {x->format, (uint64_t)x->n_row, (uint64_t)x->n_col, x->offset, x->panel_stride};
         XXH3_128bits_update(s, row, sizeof row);
     }
     XXH128_hash_t key = XXH3_128bits_digest(s);
@@ -60,43 +60,94 @@ static XXH128_hash_t layout_key(const struct lathe_model *m, const struct matrix
 
 enum { PACK_PANELS = 32 }; /* panels of one piece */
 
+/* Packs the part of a matrix that falls into bytes [from, from + n) of the layout. */
 struct pack {
     const struct matrix *m;
-    uint8_t *panels;
+    uint8_t *window;
+    uint64_t from, n;
+    int first_panel, last_panel;
 };
+
+static void pack_panel(const struct pack *a, int panel, uint8_t *out)
+{
+    const struct matrix *m = a->m;
+    const struct format *f = format_by_id(m->format);
+    size_t row_bytes = (size_t)(m->n_col / f->block_n) * (size_t)f->block_bytes;
+    int n_row = m->n_row - panel * LANES < LANES ? m->n_row - panel * LANES : LANES;
+    panel_pack(m->format, m->tensor->data + (size_t)panel * LANES * row_bytes, row_bytes, n_row, m->n_col, out);
+}
 
 static void pack_piece(const struct pool_op *op, int piece, int worker)
 {
     const struct pack *a = op->arg;
-    const struct matrix *m = a->m;
-    const struct format *f = format_by_id(m->format);
-    size_t row_bytes = (size_t)(m->n_col / f->block_n) * (size_t)f->block_bytes;
-    for (int p = piece * PACK_PANELS; p < (piece + 1) * PACK_PANELS && p < m->n_panel; p++) {
-        int n_row = m->n_row - p * LANES < LANES ? m->n_row - p * LANES : LANES;
-        panel_pack(m->format, m->tensor->data + (size_t)p * LANES * row_bytes, row_bytes, n_row, m->n_col,
-                   a->panels + (size_t)p * m->panel_bytes);
+    size_t size = a->m->panel_bytes;
+    int first = a->first_panel + piece * PACK_PANELS, last = first + PACK_PANELS;
+    for (int p = first; p < last && p < a->last_panel; p++) {
+        uint64_t at = a->m->offset + (uint64_t)p * a->m->panel_stride;
+        if (at >= a->from + a->n || at + size <= a->from)
+            continue;
+        if (at >= a->from && at + size <= a->from + a->n) {
+            pack_panel(a, p, a->window + (at - a->from));
+            continue;
+        }
+        uint8_t *whole = mem_new(size); /* cut by the window's edge */
+        pack_panel(a, p, whole);
+        uint64_t lo = at > a->from ? at : a->from, hi = at + size < a->from + a->n ? at + size : a->from + a->n;
+        memcpy(a->window + (lo - a->from), whole + (lo - at), hi - lo);
+        free(whole);
     }
 }
 
-static int pack_all(struct lathe_model *m, const struct matrix_list *list, uint8_t *panels,
-                    const struct lathe_model_options *o, struct lathe_err *err)
+/* Bytes [from, from + n) of the layout, into window. */
+static void pack_window(const struct matrix_list *list, struct pool *pool, uint64_t from, uint64_t n, uint8_t *window)
+{
+    for (size_t i = 0; i < list->n; i++) {
+        const struct matrix *m = list->v[i];
+        uint64_t end = m->offset + (uint64_t)m->n_panel * m->panel_stride;
+        if (end <= from || m->offset >= from + n)
+            continue;
+        struct pack a = {.m = m, .window = window, .from = from, .n = n, .last_panel = m->n_panel};
+        if (m->offset < from)
+            a.first_panel = (int)((from - m->offset) / m->panel_stride);
+        if (end > from + n)
+            a.last_panel = (int)((from + n - m->offset + m->panel_stride - 1) / m->panel_stride);
+        struct pool_op op = {.run = pack_piece, .arg = &a, .name = "layout", .layer = -1};
+        op.n_piece = (a.last_panel - a.first_panel + PACK_PANELS - 1) / PACK_PANELS;
+        pool_run(pool, &op, 1);
+        pool_settle(pool);
+    }
+}
+
+/* Lays everything out in windows. Each goes to `write` (arg, offset, bytes), which returns 0 to go on. */
+static int pack_all(struct lathe_model *m, const struct matrix_list *list, const struct lathe_model_options *o,
+                    int (*write)(void *arg, uint64_t offset, const uint8_t *p, size_t n), void *arg, uint8_t *target,
+                    struct lathe_err *err)
 {
     struct pool *pool;
+    uint8_t *window = target;
+    int rc = 0;
     TRY(pool_new(o->n_thread > 0 ? o->n_thread : cpu_count(), &pool, err));
-    for (size_t i = 0; i < list->n; i++) {
-        struct pack a = {list->v[i], panels + list->v[i]->offset};
-        struct pool_op op = {.run = pack_piece, .arg = &a, .name = "layout", .layer = -1};
-        op.n_piece = (list->v[i]->n_panel + PACK_PANELS - 1) / PACK_PANELS;
-        pool_run(pool, &op, 1);
-        pool_settle(pool); /* a and op are on this stack */
-        model_file_drop(m->file, list->v[i]->tensor);
+    if (!target)
+        rc = mem_map(WINDOW_BYTES, "layout window", (void **)&window, err);
+    for (uint64_t at = 0; !rc && at < list->layout_bytes;) {
+        /* the first window is short by the header, so that all others begin on a huge page of the file */
+        uint64_t n = WINDOW_BYTES - (at ? 0 : HEADER_BYTES);
+        n = n < list->layout_bytes - at ? n : list->layout_bytes - at;
+        pack_window(list, pool, at, n, target ? target + at : window);
+        if (write)
+            rc = write(arg, at, window, n);
+        at += n;
         if (o->progress)
-            o->progress(o->user, "laying out weights", (double)(i + 1) / (double)list->n);
+            o->progress(o->user, "laying out weights", (double)at / (double)list->layout_bytes);
     }
+    if (!target)
+        mem_unmap(window, WINDOW_BYTES);
     pool_free(pool);
-    if (model_file_damaged(m->file))
+    for (size_t i = 0; i < list->n; i++)
+        model_file_drop(m->file, list->v[i]->tensor);
+    if (!rc && model_file_damaged(m->file))
         return err_set(err, LATHE_E_FILE, "%s was cut while it was read", model_file_path(m->file));
-    return 0;
+    return rc;
 }
 
 /* ---- the cache folder ---- */
@@ -133,6 +184,28 @@ static bool cache_folder(const struct lathe_model_options *o, char *out, size_t 
     return len > 0 && (size_t)len < n && make_dirs(out) == 0;
 }
 
+/* Maps a file read-only at a multiple of the huge page size: where the page cache holds huge folios (the file was written in large parts),
+ * they are then mapped as such. On 4 KiB pages reading is a third slower (Zen 4: 35 against 54 GB/s). */
+static void *map_huge(int fd, size_t n)
+{
+    uint8_t *room = mmap(NULL, n + HUGE_PAGE, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (room == MAP_FAILED)
+        return MAP_FAILED;
+    size_t page = (size_t)sysconf(_SC_PAGESIZE), rounded = (n + page - 1) / page * page;
+    size_t skip = (HUGE_PAGE - (uintptr_t)room % HUGE_PAGE) % HUGE_PAGE;
+    uint8_t *p = mmap(room + skip, n, PROT_READ, MAP_SHARED | MAP_FIXED, fd, 0);
+    if (p == MAP_FAILED) {
+        munmap(room, n + HUGE_PAGE);
+        return MAP_FAILED;
+    }
+    if (skip)
+        munmap(room, skip);
+    if (HUGE_PAGE - skip > rounded - n)
+        munmap(p + rounded, n + HUGE_PAGE - skip - rounded);
+    madvise(p, n, MADV_HUGEPAGE);
+    return p;
+}
+
 static bool cache_map(struct layout *l, const char *path, XXH128_hash_t key, uint64_t n_bytes)
 {
     int fd = open(path, O_RDONLY | O_CLOEXEC);
@@ -140,7 +213,7 @@ static bool cache_map(struct layout *l, const char *path, XXH128_hash_t key, uin
     if (fd < 0)
         return false;
     bool ok = fstat(fd, &st) == 0 && (uint64_t)st.st_size == HEADER_BYTES + n_bytes;
-    void *p = ok ? mmap(NULL, (size_t)st.st_size, PROT_READ, MAP_SHARED, fd, 0) : MAP_FAILED;
+    void *p = ok ? map_huge(fd, (size_t)st.st_size) : MAP_FAILED;
     close(fd);
     if (p == MAP_FAILED)
         return false;
@@ -167,33 +240,57 @@ static bool same_file(int fd, const char *path)
     return fstat(fd, &a) == 0 && stat(path, &b) == 0 && a.st_dev == b.st_dev && a.st_ino == b.st_ino;
 }
 
+struct cache_writer {
+    int fd;
+    XXH3_state_t *digest;
+    bool failed; /* the disk, not the model: the layout then lives in memory */
+};
+
+static bool write_all(int fd, const void *p, size_t n, uint64_t at)
+{
+    for (size_t done = 0; done < n;) {
+        ssize_t k = pwrite(fd, (const uint8_t *)p + done, n - done, (off_t)(at + done));
+        if (k < 0 && errno == EINTR)
+            continue;
+        if (k <= 0)
+            return false;
+        done += (size_t)k;
+    }
+    return true;
+}
+
+static int cache_write(void *arg, uint64_t offset, const uint8_t *p, size_t n)
+{
+    struct cache_writer *w = arg;
+    XXH3_128bits_update(w->digest, p, n);
+    w->failed = !write_all(w->fd, p, n, HEADER_BYTES + offset);
+    return w->failed ? LATHE_E_IO : 0;
+}
+
 /* Makes the layout in a file under a temporary name, then renames it. False: the caller makes it in memory. */
 static bool cache_make(struct lathe_model *m, const struct matrix_list *list, const char *path, XXH128_hash_t key,
                        const struct lathe_model_options *o, int *rc, struct lathe_err *err)
 {
     char temp[4200];
-    uint64_t n = HEADER_BYTES + list->layout_bytes;
     snprintf(temp, sizeof temp, "%s.part", path);
-    int fd = open(temp, O_RDWR | O_CREAT | O_CLOEXEC, 0644);
-    if (fd < 0)
+    struct cache_writer w = {.fd = open(temp, O_RDWR | O_CREAT | O_CLOEXEC, 0644)};
+    if (w.fd < 0)
         return false;
-    void *p = MAP_FAILED;
     bool made = false;
-    if (flock(fd, LOCK_EX | LOCK_NB) == 0 && same_file(fd, temp) && posix_fallocate(fd, 0, (off_t)n) == 0)
-        p = mmap(NULL, n, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
-    if (p != MAP_FAILED) {
-        struct header *h = p;
-        *rc = pack_all(m, list, (uint8_t *)p + HEADER_BYTES, o, err);
-        if (*rc == 0) {
-            *h = (struct header){.magic = "LATHELAY", .version = LAYOUT_VERSION, .n_bytes = list->layout_bytes, .key = key};
-            h->digest = XXH3_128bits((uint8_t *)p + HEADER_BYTES, list->layout_bytes);
-            made = fdatasync(fd) == 0 && rename(temp, path) == 0;
-        }
-        munmap(p, n);
+    if (flock(w.fd, LOCK_EX | LOCK_NB) == 0 && same_file(w.fd, temp) && ftruncate(w.fd, 0) == 0) {
+        w.digest = XXH3_createState();
+        XXH3_128bits_reset(w.digest);
+        *rc = pack_all(m, list, o, cache_write, &w, NULL, err);
+        struct header h = {.magic = "LATHELAY", .version = LAYOUT_VERSION, .n_bytes = list->layout_bytes, .key = key};
+        h.digest = XXH3_128bits_digest(w.digest);
+        XXH3_freeState(w.digest);
+        made = *rc == 0 && write_all(w.fd, &h, sizeof h, 0) && rename(temp, path) == 0;
         if (!made)
             unlink(temp);
+        if (w.failed)
+            *rc = 0;
     }
-    close(fd);
+    close(w.fd);
     return made || *rc != 0;
 }
 
@@ -217,7 +314,7 @@ int layout_open(struct lathe_model *m, const struct matrix_list *list, const str
         TRY(mem_map(list->layout_bytes, "laid-out weights", (void **)&l->map, err));
         l->map_bytes = list->layout_bytes;
         l->panels = l->map;
-        TRY(pack_all(m, list, l->panels, o, err));
+        TRY(pack_all(m, list, o, NULL, NULL, l->panels, err));
     }
     for (size_t i = 0; i < list->n; i++)
         list->v[i]->panels = l->panels + list->v[i]->offset;

@@ -115,6 +115,7 @@ static int load_layer(struct loader *l, int i)
     TRY(loader_matrix(l, &y->o, c->n_embd, q_dim, "blk.%d.attn_output", i));
     TRY(loader_matrix(l, &y->gate, c->n_ff, c->n_embd, "blk.%d.ffn_gate", i));
     TRY(loader_matrix(l, &y->up, c->n_ff, c->n_embd, "blk.%d.ffn_up", i));
+    loader_interleave(l);
     TRY(loader_matrix(l, &y->down, c->n_embd, c->n_ff, "blk.%d.ffn_down", i));
     return 0;
 }

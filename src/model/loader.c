@@ -43,7 +43,7 @@ static int matrix_init(struct loader *l, struct matrix *m, int n_row, int n_col,
     TRY(tensor_shape(l, t, full, n_row, n_col));
     *m = (struct matrix){.format = (enum format_id)t->type, .n_row = n_row, .n_col = n_col, .tensor = t};
     m->n_panel = (n_row + LANES - 1) / LANES;
-    m->panel_bytes = panel_bytes(m->format, n_col);
+    m->panel_bytes = m->panel_stride = panel_bytes(m->format, n_col);
     const struct kern_row *dot = l->model->exact ? NULL : kern_choose(KERN_TILE_DOT, m->format);
     m->dot = dot ? (tile_dot_fn *)dot->fn : NULL;
     m->unpack = (unpack_fn *)kern_choose(KERN_UNPACK, m->format)->fn;
@@ -69,6 +69,15 @@ int loader_matrix(struct loader *l, struct matrix *m, int n_row, int n_col, cons
     list->layout_bytes += (uint64_t)m->n_panel * m->panel_bytes;
     l->model->n_param += (uint64_t)n_row * (uint64_t)n_col;
     return 0;
+}
+
+void loader_interleave(struct loader *l)
+{
+    struct matrix *a = l->matrices.v[l->matrices.n - 2], *b = l->matrices.v[l->matrices.n - 1];
+    if (a->format != b->format || a->n_row != b->n_row || a->n_col != b->n_col)
+        return;
+    b->offset = a->offset + a->panel_bytes;
+    a->panel_stride = b->panel_stride = 2 * a->panel_bytes;
 }
 
 int loader_embedding(struct loader *l, struct matrix *m, int n_row, int n_col, const char *name)
@@ -100,7 +109,7 @@ int loader_vector(struct loader *l, const float **out, int n, bool required, con
 void matrix_row(const struct matrix *m, int row, float *out)
 {
     if (m->panels) {
-        panel_row(m->format, m->panels + (size_t)(row / LANES) * m->panel_bytes, row % LANES, m->n_col, out);
+        panel_row(m->format, m->panels + (size_t)(row / LANES) * m->panel_stride, row % LANES, m->n_col, out);
         return;
     }
     const struct format *f = format_by_id(m->format);

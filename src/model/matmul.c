@@ -105,7 +105,7 @@ static void tile(const struct matmul *mm, const struct matrix *w, int panel, con
                  int worker, float *y, int64_t y_stride)
 {
     struct pass *p = mm->pass;
-    const uint8_t *bytes = w->panels + (size_t)panel * w->panel_bytes;
+    const uint8_t *bytes = w->panels + (size_t)panel * w->panel_stride;
     int n_block = w->n_col / ACT_BLOCK;
     if (w->dot) {
         w->dot(bytes, n_block, in->act + (int64_t)((t0 - in->base) / ACT_GROUP) * n_block, n_block, n, y, y_stride);
@@ -203,7 +203,7 @@ static void matmul_prefetch(const struct pool_op *op, int piece, int worker)
     if (mm->epilogue != EPI_SILU_MUL)
         for (; panel >= mm->w[i]->n_panel; i++)
             panel -= mm->w[i]->n_panel;
-    const uint8_t *bytes = mm->w[i]->panels + (size_t)panel * mm->w[i]->panel_bytes;
+    const uint8_t *bytes = mm->w[i]->panels + (size_t)panel * mm->w[i]->panel_stride;
     for (int at = 0; at < PREFETCH_BYTES; at += 64)
         __builtin_prefetch(bytes + at, 0, 2);
 }

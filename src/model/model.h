@@ -13,6 +13,7 @@ struct matrix {
     enum format_id format;
     int n_row, n_col, n_panel;
     size_t panel_bytes;
+    size_t panel_stride;   /* from one panel to the next: panel_bytes, or twice that in an interleaved pair */
     const uint8_t *panels; /* owned by the model's layout */
     const float *bias;     /* [n_panel * 16], zero past n_row; NULL without bias */
     tile_dot_fn *dot;      /* NULL for float formats and in exact mode: then f32 activations */
@@ -78,7 +79,10 @@ struct loader {
 /* A matrix from the tensors NAME.weight and, if present, NAME.bias. Fails if absent, of the wrong shape or of a type without kernels. */
 int loader_matrix(struct loader *l, struct matrix *m, int n_row, int n_col, const char *fmt, ...)
     __attribute__((format(printf, 5, 6)));
-/* The same, but its rows stay in the file: only loader_row reads them. */
+/* The two matrices declared last, of equal shape and format, are laid out panel by panel in turn, since they are read so. Others stay as they
+ * are. */
+void loader_interleave(struct loader *l);
+/* A matrix whose rows stay in the file: only matrix_row reads them. */
 int loader_embedding(struct loader *l, struct matrix *m, int n_row, int n_col, const char *name);
 /* A vector of n f32, zero-padded to a multiple of 16, owned by the model. *out stays NULL if absent and not `required`. */
 int loader_vector(struct loader *l, const float **out, int n, bool required, const char *fmt, ...)
