@@ -199,8 +199,7 @@ static void with_a_hog(void **state)
     for (int i = 0; i < CPU_SETSIZE && n < 2; i++)
         if (CPU_ISSET(i, &was))
             cpu[n++] = i;
-    if (n < 2)
-        skip();
+    cpu[1] = cpu[n - 1]; /* the only one, if there is only one */
     pthread_t threads[3];
     hog_stop = false;
     for (int i = 0; i < 3; i++)

@@ -298,8 +298,7 @@ static void attention_of_spans(void **state)
             float s[64], v[64][DIM], m, sum, out[DIM] = {0};
             int n_key = sp == 2 ? 0 : (int)(rng() % 64) + 1;
             for (int k = 0; k < 64; k++) {
-                s[k] =
-                    k < n_key ? 4 * tame_float() : NAN; /* what lies behind the last key must not matter */
+                s[k] = k < n_key ? 4 * tame_float() : NAN; /* what lies behind the last key must not matter */
                 for (int d = 0; d < DIM; d++)
                     v[k][d] = tame_float();
             }
