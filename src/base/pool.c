@@ -31,9 +31,9 @@ enum {
     COUNT_BITS = 24,
     SPIN_RUN = 4000,      /* polls between two runs before a worker sleeps: some 50 us */
     SPIN_BARRIER = 20000, /* polls at a barrier before the core is offered to others */
-    LATE_NS = 1000000, /* a barrier longer than this, and than 1/50 of the run, is late: one piece of a long
-                          run may take ms */
-    LATE_WINDOW = 20,  /* parked when late in 3 of 20 runs */
+    LATE_NS = 1000000,    /* a run is late if somebody waited longer than this, */
+    LATE_SHARE = 5,       /* and longer than a fifth of the run: less is not worth a worker */
+    LATE_WINDOW = 20,     /* parked when late in 3 of 20 runs */
     LATE_LIMIT = 3,
     PARK_MS = 100,
     PARK_MAX_MS = 6400
@@ -54,7 +54,7 @@ struct worker {
     int index;
     pthread_t thread;
     _Atomic uint64_t
-        max_wait_ns; /* longest barrier of the newest run, written by the worker, read after the run */
+        waited_ns; /* at long barriers of the newest run, written by the worker, read after the run */
 };
 
 struct pool {
@@ -74,8 +74,9 @@ struct pool {
     uint64_t next_number;
     /* parking, touched by the caller only */
     uint32_t late_history; /* bit per run, newest lowest */
+    int n_trial;           /* runs left of the trial after parking; 0: not on trial */
     uint64_t parked_until_ns, park_ms;
-    bool parked, on_trial;
+    bool parked;
     /* profile */
     _Atomic bool profile;
     struct pool_time *times; /* [POOL_MAX_TIMED_OP][worker] */
@@ -199,7 +200,7 @@ static uint64_t wait_done(struct pool *p, int n_piece, uint64_t first, uint64_t 
 
 static void run_ops(struct pool *p, int me, uint64_t first, const struct pool_op *ops, int n_op, int n_active)
 {
-    uint64_t max_wait = 0, last = p->profile && me == 0 ? clock_ns() : 0;
+    uint64_t sum = 0, last = p->profile && me == 0 ? clock_ns() : 0;
     bool timed = p->profile;
     int n_piece, n_next;
     for (int i = 0; i < n_op && op_pieces(p, &ops[i], first, &n_piece); i++) {
@@ -212,14 +213,14 @@ static void run_ops(struct pool *p, int me, uint64_t first, const struct pool_op
                 prefetch(&ops[i + 1], range_start(n_next, n_active, me), me);
         }
         uint64_t waited = wait_done(p, n_piece, first, first + (uint64_t)i);
-        max_wait = waited > max_wait ? waited : max_wait;
+        sum += waited;
         if (timed && me == 0 && i < POOL_MAX_TIMED_OP) {
             uint64_t now = clock_ns();
             p->op_ns[i] = now - last;
             last = now;
         }
     }
-    atomic_store_explicit(&p->workers[me].max_wait_ns, max_wait, memory_order_relaxed);
+    atomic_store_explicit(&p->workers[me].waited_ns, sum, memory_order_relaxed);
 }
 
 static void futex_wait(_Atomic uint32_t *word, uint32_t seen)
@@ -283,26 +284,25 @@ static void park_update(struct pool *p, uint64_t run_ns)
     if (p->parked) {
         if (clock_ns() >= p->parked_until_ns) {
             p->parked = false;
-            p->on_trial = true;
+            p->n_trial = LATE_WINDOW;
             p->late_history = 0;
             p->n_active_next = p->n_worker;
         }
         return;
     }
     bool late = false;
-    uint64_t limit = run_ns / 50 > LATE_NS ? run_ns / 50 : LATE_NS;
+    uint64_t limit = run_ns / LATE_SHARE > LATE_NS ? run_ns / LATE_SHARE : LATE_NS;
     for (int i = 0; i < p->n_worker; i++)
-        late |= atomic_load_explicit(&p->workers[i].max_wait_ns, memory_order_relaxed) > limit;
-    p->late_history = p->late_history << 1 | late;
-    int n_late = __builtin_popcount(p->late_history & ((1u << LATE_WINDOW) - 1));
-    if (n_late >= (p->on_trial ? 1 : LATE_LIMIT)) {
-        p->park_ms =
-            p->on_trial && p->park_ms < PARK_MAX_MS ? p->park_ms * 2 : (p->on_trial ? PARK_MAX_MS : PARK_MS);
+        late |= atomic_load_explicit(&p->workers[i].waited_ns, memory_order_relaxed) > limit;
+    p->late_history = (p->late_history << 1 | late) & ((1u << LATE_WINDOW) - 1);
+    bool again = p->n_trial > 0;
+    if (__builtin_popcount(p->late_history) >= (again ? 1 : LATE_LIMIT)) {
+        p->park_ms = !again ? PARK_MS : p->park_ms * 2 < PARK_MAX_MS ? p->park_ms * 2 : PARK_MAX_MS;
         p->parked = true;
         p->parked_until_ns = clock_ns() + p->park_ms * 1000000u;
         p->n_active_next = 1;
-    } else if (p->on_trial && p->late_history >> LATE_WINDOW) {
-        p->on_trial = false;
+    } else if (again) {
+        p->n_trial--;
     }
 }
 
@@ -321,7 +321,7 @@ void pool_run(struct pool *p, const struct pool_op *ops, int n_op)
         memset(p->times, 0, (size_t)p->n_timed * (size_t)p->n_worker * sizeof *p->times);
     }
     for (int i = 0; i < p->n_worker; i++)
-        atomic_store_explicit(&p->workers[i].max_wait_ns, 0, memory_order_relaxed);
+        atomic_store_explicit(&p->workers[i].waited_ns, 0, memory_order_relaxed);
     int n_active = p->n_active_next;
     uint64_t first = p->next_number;
     p->next_number += (uint64_t)n_op + 1;
