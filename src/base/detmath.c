@@ -4,7 +4,8 @@
 #include <stdint.h>
 #include <string.h>
 
-/* pi/2 in three parts of 33 bits: n times the first two is exact for n < 2^20, so the reduction loses nothing that matters. */
+/* pi/2 in three parts of 33 bits. n is taken in two parts as well, a multiple of 2^20 and a rest below it: each times the first two parts is
+ * exact for n < 2^30, so the reduction loses nothing that matters. */
 #define PIO2_1 1.57079632673412561417e+00
 #define PIO2_2 6.07710050630396597660e-11
 #define PIO2_3 2.02226624879595063154e-21
@@ -12,8 +13,9 @@
 void det_sincos(double x, double *s, double *c)
 {
     double n = nearbyint(x * 0.63661977236758134308);
-    double r = x - n * PIO2_1;
-    r = r - n * PIO2_2;
+    double high = nearbyint(n * 0x1p-20) * 0x1p20, low = n - high;
+    double r = x - high * PIO2_1 - low * PIO2_1;
+    r = r - high * PIO2_2 - low * PIO2_2;
     r = r - n * PIO2_3;
     double z = r * r;
     /* Taylor terms to r^19: below 1e-17 on |r| <= pi/4 */

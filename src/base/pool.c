@@ -1,12 +1,14 @@
 /* Worker pool: pieces, barriers that count pieces, parking.
  *
- * Operations are numbered by one ever-growing sequence number. Its claim counters live in two slots (number % 2):
+ * Operations are numbered by one ever-growing sequence number. Its claim counters live in two slots (number %
+ * 2):
  *
- *     slot: next[worker] = (number << 24 | pieces of that worker's range already taken)      one cache line pair each
- *           done         = (number << 24 | pieces finished)
+ *     slot: next[worker] = (number << 24 | pieces of that worker's range already taken)      one cache line
+ * pair each done         = (number << 24 | pieces finished)
  *
- * A counter that shows an older number is untouched, one that shows a newer number belongs to an operation that can only run because
- * this one is finished: so a worker that slept through any number of operations finds out by looking, and nothing is ever reset. */
+ * A counter that shows an older number is untouched, one that shows a newer number belongs to an operation
+ * that can only run because this one is finished: so a worker that slept through any number of operations
+ * finds out by looking, and nothing is ever reset. */
 #include "base/pool.h"
 #include <assert.h>
 #include <linux/futex.h>
@@ -27,11 +29,11 @@
 
 enum {
     COUNT_BITS = 24,
-    SPIN_RUN = 4000,         /* polls between two runs before a worker sleeps: some 50 us */
-    SPIN_BARRIER = 20000,    /* polls at a barrier before the core is offered to others */
-    LATE_NS = 1000000,       /* a run is late if somebody waited longer than this, */
-    LATE_SHARE = 5,          /* and longer than a fifth of the run: less is not worth a worker */
-    LATE_WINDOW = 20,        /* parked when late in 3 of 20 runs */
+    SPIN_RUN = 4000,      /* polls between two runs before a worker sleeps: some 50 us */
+    SPIN_BARRIER = 20000, /* polls at a barrier before the core is offered to others */
+    LATE_NS = 1000000,    /* a run is late if somebody waited longer than this, */
+    LATE_SHARE = 5,       /* and longer than a fifth of the run: less is not worth a worker */
+    LATE_WINDOW = 20,     /* parked when late in 3 of 20 runs */
     LATE_LIMIT = 3,
     PARK_MS = 100,
     PARK_MAX_MS = 6400
@@ -51,17 +53,19 @@ struct worker {
     _Alignas(128) struct pool *pool;
     int index;
     pthread_t thread;
-    _Atomic uint64_t waited_ns; /* at long barriers of the newest run, written by the worker, read after the run */
+    _Atomic uint64_t
+        waited_ns; /* at long barriers of the newest run, written by the worker, read after the run */
 };
 
 struct pool {
     struct slot slot[2];
-    /* The current run, guarded like a seqlock: `first`, the sequence number of op 0, is 0 while the rest changes. */
+    /* The current run, guarded like a seqlock: `first`, the sequence number of op 0, is 0 while the rest
+     * changes. */
     _Alignas(128) _Atomic uint64_t first;
     const struct pool_op *_Atomic ops;
     _Atomic int n_op;
-    _Atomic int n_active; /* workers 0 .. n_active-1 have ranges */
-    _Alignas(128) _Atomic uint32_t wake;   /* futex: counts runs */
+    _Atomic int n_active;                /* workers 0 .. n_active-1 have ranges */
+    _Alignas(128) _Atomic uint32_t wake; /* futex: counts runs */
     _Atomic uint32_t n_sleeping;
     _Atomic uint32_t n_inside; /* workers that may look at the newest run */
     _Atomic bool stop;
@@ -90,7 +94,8 @@ static inline void relax(void)
 #endif
 }
 
-/* Every thread computes with round-to-nearest and denormals kept, whatever its creator had set. Returns the old state. */
+/* Every thread computes with round-to-nearest and denormals kept, whatever its creator had set. Returns the
+ * old state. */
 static unsigned float_state_set(unsigned state)
 {
 #if defined(__x86_64__)
@@ -121,8 +126,8 @@ static int claim(struct slot *s, uint64_t number, int owner, int n_range)
             taken = 0;
         if (taken >= (uint64_t)n_range)
             return -1;
-        if (atomic_compare_exchange_weak_explicit(next, &v, number << COUNT_BITS | (taken + 1), memory_order_acquire,
-                                                  memory_order_relaxed))
+        if (atomic_compare_exchange_weak_explicit(next, &v, number << COUNT_BITS | (taken + 1),
+                                                  memory_order_acquire, memory_order_relaxed))
             return (int)taken;
     }
 }
@@ -132,23 +137,38 @@ static void add_done(struct slot *s, uint64_t number, uint64_t n)
     uint64_t v = atomic_load_explicit(&s->done.v, memory_order_relaxed), to;
     do
         to = v >> COUNT_BITS == number ? v + n : (number << COUNT_BITS | n);
-    while (!atomic_compare_exchange_weak_explicit(&s->done.v, &v, to, memory_order_acq_rel, memory_order_relaxed));
+    while (!atomic_compare_exchange_weak_explicit(&s->done.v, &v, to, memory_order_acq_rel,
+                                                  memory_order_relaxed));
 }
 
 static bool is_done(struct slot *s, uint64_t number, int n_piece)
 {
     uint64_t v = atomic_load_explicit(&s->done.v, memory_order_acquire);
-    return v >= (number << COUNT_BITS | (uint64_t)n_piece);
+    return n_piece == 0 ||
+           v >= (number << COUNT_BITS | (uint64_t)n_piece); /* nobody counts an operation without pieces */
+}
+
+/* The operation's pieces; false if the run is over. A worker that was taken off its core may come back when
+ * the caller has already rewritten the operations for the next run: `first` is cleared before that, so a
+ * number read while it still stands is of this run, and with it claim() finds nothing left once the run is
+ * over. */
+static bool op_pieces(struct pool *p, const struct pool_op *op, uint64_t first, int *n_piece)
+{
+    *n_piece = op->n_piece;
+    atomic_thread_fence(memory_order_acquire);
+    return atomic_load_explicit(&p->first, memory_order_relaxed) == first;
 }
 
 /* Runs pieces of one operation until none is left to take: the own range first, then the others'. */
-static void work(struct pool *p, const struct pool_op *op, uint64_t number, int n_active, int me, struct pool_time *time)
+static void work(struct pool *p, const struct pool_op *op, int n_piece, uint64_t number, int n_active, int me,
+                 struct pool_time *time)
 {
     struct slot *s = &p->slot[number % 2];
     uint64_t n_done = 0;
     for (int i = 0; i < n_active; i++) {
         int owner = (me + i) % n_active;
-        int start = range_start(op->n_piece, n_active, owner), n = range_start(op->n_piece, n_active, owner + 1) - start;
+        int start = range_start(n_piece, n_active, owner),
+            n = range_start(n_piece, n_active, owner + 1) - start;
         for (int piece; (piece = claim(s, number, owner, n)) >= 0; n_done++) {
             if (time && !time->start_ns)
                 time->start_ns = clock_ns();
@@ -162,18 +182,18 @@ static void work(struct pool *p, const struct pool_op *op, uint64_t number, int 
     }
 }
 
-/* Waits for the barrier, or until the run is over, which a late worker may find out only so; returns the ns waited if that was long enough to
- * matter. */
-static uint64_t wait_done(struct pool *p, const struct pool_op *op, uint64_t first, uint64_t number)
+/* Waits for the barrier, or until the run is over, which a late worker may find out only so; returns the ns
+ * waited if that was long enough to matter. */
+static uint64_t wait_done(struct pool *p, int n_piece, uint64_t first, uint64_t number)
 {
     struct slot *s = &p->slot[number % 2];
     for (int spin = 0; spin < SPIN_BARRIER; spin++) {
-        if (is_done(s, number, op->n_piece))
+        if (is_done(s, number, n_piece))
             return 0;
         relax();
     }
     uint64_t start = clock_ns();
-    while (!is_done(s, number, op->n_piece) && atomic_load(&p->first) == first)
+    while (!is_done(s, number, n_piece) && atomic_load(&p->first) == first)
         sched_yield();
     return clock_ns() - start + 200000;
 }
@@ -182,11 +202,17 @@ static void run_ops(struct pool *p, int me, uint64_t first, const struct pool_op
 {
     uint64_t sum = 0, last = p->profile && me == 0 ? clock_ns() : 0;
     bool timed = p->profile;
-    for (int i = 0; i < n_op; i++) {
-        work(p, &ops[i], first + (uint64_t)i, n_active, me, timed && i < POOL_MAX_TIMED_OP ? &p->times[i * p->n_worker + me] : NULL);
-        if (i + 1 < n_op && ops[i + 1].prefetch)
-            ops[i + 1].prefetch(&ops[i + 1], range_start(ops[i + 1].n_piece, n_active, me), me);
-        uint64_t waited = wait_done(p, &ops[i], first, first + (uint64_t)i);
+    int n_piece, n_next;
+    for (int i = 0; i < n_op && op_pieces(p, &ops[i], first, &n_piece); i++) {
+        work(p, &ops[i], n_piece, first + (uint64_t)i, n_active, me,
+             timed && i < POOL_MAX_TIMED_OP ? &p->times[i * p->n_worker + me] : NULL);
+        if (i + 1 < n_op) {
+            void (*prefetch)(const struct pool_op *, int, int) =
+                ops[i + 1].prefetch; /* read before it is known to be this run's */
+            if (op_pieces(p, &ops[i + 1], first, &n_next) && prefetch)
+                prefetch(&ops[i + 1], range_start(n_next, n_active, me), me);
+        }
+        uint64_t waited = wait_done(p, n_piece, first, first + (uint64_t)i);
         sum += waited;
         if (timed && me == 0 && i < POOL_MAX_TIMED_OP) {
             uint64_t now = clock_ns();
@@ -312,9 +338,12 @@ void pool_run(struct pool *p, const struct pool_op *ops, int n_op)
     }
     uint64_t start = clock_ns();
     run_ops(p, 0, first, ops, n_op, n_active);
+    /* before the caller may rewrite the operations: see op_pieces */
+    atomic_store_explicit(&p->first, 0, memory_order_relaxed);
+    atomic_thread_fence(memory_order_seq_cst);
 #ifdef __SANITIZE_THREAD__
-    /* A late worker may read operations that the caller already rewrites; it uses nothing of them without a piece, and those are gone.
-     * The sanitizer cannot know, so under it nobody is late. */
+    /* A late worker may read operations that the caller already rewrites; it drops what it read then. The
+     * sanitizer cannot know, so under it nobody is late. */
     pool_settle(p);
 #endif
     park_update(p, clock_ns() - start);
@@ -339,7 +368,8 @@ int pool_new(int n_worker, struct pool **out, struct lathe_err *err)
         int rc = pthread_create(&p->workers[i].thread, NULL, worker_main, &p->workers[i]);
         if (rc) {
             pool_free(p);
-            return err_set(err, LATHE_E_FAILED, "thread %d of %d cannot start: %s", i, n_worker, strerror(rc));
+            return err_set(err, LATHE_E_FAILED, "thread %d of %d cannot start: %s", i, n_worker,
+                           strerror(rc));
         }
         p->n_worker = i + 1;
     }

@@ -187,7 +187,12 @@ static struct seq *take_kept(struct lathe_engine *e, uint64_t id)
 
 void lathe_engine_release(lathe_engine *e, uint64_t id)
 {
-    seq_free(e, take_kept(e, id));
+    struct seq *s = take_kept(e, id);
+    if (!s)
+        return;
+    seq_drop_pages(e, s);
+    s->next = e->ended; /* the text of its last event stays valid until the next step */
+    e->ended = s;
 }
 
 static struct lathe_event *event_add(struct lathe_engine *e, struct seq *s, enum lathe_event_kind kind)
@@ -275,7 +280,7 @@ static void drain_cancels(struct lathe_engine *e)
         if (!id)
             continue;
         for (int i = 0; i < e->plan.n_seq; i++)
-            if (e->slots[i] && e->slots[i]->id == id)
+            if (e->slots[i] && e->slots[i]->id == id && e->slots[i]->state == SEQ_RUNNING)
                 finish(e, e->slots[i], LATHE_FINISH_CANCELLED, NULL, false);
         struct seq *before = NULL;
         for (struct seq *s = e->queue; s; before = s, s = s->next) {

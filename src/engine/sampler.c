@@ -1,5 +1,6 @@
-/* Sampling. Filters work on a shortlist of the best candidates, found by partial selection and doubled until the filter's mass is inside: the
- * vocabulary is never sorted as a whole unless a filter asks for all of it. */
+/* Sampling. Filters work on a shortlist of the best candidates, found by partial selection and doubled until
+ * the filter's mass is inside: the vocabulary is never sorted as a whole unless a filter asks for all of it.
+ */
 #include "engine/sampler.h"
 #include <math.h>
 #include <stdlib.h>
@@ -52,18 +53,23 @@ static int check(const struct lathe_sampling *s, struct lathe_err *err)
     };
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
         if (!(rows[i].v >= rows[i].lo && rows[i].v <= rows[i].hi))
-            return err_set(err, LATHE_E_USAGE, "%s is %g, expected %g..%g", rows[i].name, rows[i].v, rows[i].lo, rows[i].hi);
+            return err_set(err, LATHE_E_USAGE, "%s is %g, expected %g..%g", rows[i].name, rows[i].v,
+                           rows[i].lo, rows[i].hi);
     return 0;
 }
 
-int sampler_new(const struct lathe_sampling *s, int n_vocab, int n_ctx, uint32_t candidate, const uint8_t *breaks,
-                struct sampler **out, struct lathe_err *err)
+int sampler_new(const struct lathe_sampling *s, int n_vocab, int n_ctx, uint32_t candidate,
+                const uint8_t *breaks, struct sampler **out, struct lathe_err *err)
 {
     *out = NULL;
     TRY(check(s, err));
-    for (size_t i = 0; i < s->n_bias; i++)
+    for (size_t i = 0; i < s->n_bias; i++) {
         if (s->bias[i].token < 0 || s->bias[i].token >= n_vocab)
-            return err_set(err, LATHE_E_USAGE, "logit bias for token %d, the vocabulary has %d", s->bias[i].token, n_vocab);
+            return err_set(err, LATHE_E_USAGE, "logit bias for token %d, the vocabulary has %d",
+                           s->bias[i].token, n_vocab);
+        if (isnan(s->bias[i].bias))
+            return err_set(err, LATHE_E_USAGE, "logit bias of token %d is not a number", s->bias[i].token);
+    }
     struct sampler *p = mem_new(sizeof *p);
     p->s = *s;
     p->n_vocab = n_vocab;
@@ -100,6 +106,34 @@ void sampler_free(struct sampler *p)
 
 /* ---- changes to single logits ---- */
 
+static void swap_bytes(char *a, char *b, size_t size)
+{
+    for (size_t i = 0; i < size; i++) {
+        char t = a[i];
+        a[i] = b[i];
+        b[i] = t;
+    }
+}
+
+/* Heapsort (Williams 1964): in place, where qsort would allocate. */
+static void sort_heap(void *base, int n, size_t size, int (*compare)(const void *, const void *))
+{
+    char *p = base;
+    for (int start = n / 2, end = n; end > 1;) {
+        if (start > 0)
+            start--;
+        else
+            swap_bytes(p, p + (size_t)--end * size, size);
+        for (int parent = start, child; (child = 2 * parent + 1) < end; parent = child) {
+            if (child + 1 < end && compare(p + (size_t)child * size, p + (size_t)(child + 1) * size) < 0)
+                child++;
+            if (compare(p + (size_t)parent * size, p + (size_t)child * size) >= 0)
+                break;
+            swap_bytes(p + (size_t)parent * size, p + (size_t)child * size, size);
+        }
+    }
+}
+
 static int by_id(const void *a, const void *b)
 {
     int32_t x = *(const int32_t *)a, y = *(const int32_t *)b;
@@ -113,7 +147,7 @@ static void penalize(struct sampler *p, float *logits, const int32_t *history, i
         return;
     int last = s->penalty_last_n < 0 || s->penalty_last_n > n ? n : s->penalty_last_n;
     memcpy(p->window, history + n - last, (size_t)last * sizeof *history);
-    qsort(p->window, (size_t)last, sizeof *p->window, by_id);
+    sort_heap(p->window, last, sizeof *p->window, by_id);
     for (int i = 0, j; i < last; i = j) {
         for (j = i; j < last && p->window[j] == p->window[i]; j++)
             ;
@@ -129,7 +163,8 @@ static int by_token_longest(const void *a, const void *b)
     return x->token != y->token ? (x->token > y->token) - (x->token < y->token) : y->length - x->length;
 }
 
-/* z[i] = how many tokens before end[-i], that one included, agree with the text's end (the Z function of the reversed text). */
+/* z[i] = how many tokens before end[-i], that one included, agree with the text's end (the Z function of the
+ * reversed text). */
 static void match_ending(const int32_t *end, int n, int *z)
 {
     int left = 0, right = 0;
@@ -146,8 +181,8 @@ static void match_ending(const int32_t *end, int n, int *z)
     }
 }
 
-/* DRY (p-e-w 2024): a token that would continue an earlier occurrence of the text's ending loses multiplier * base^(length - allowed);
- * an ending does not reach across a breaker. */
+/* DRY (p-e-w 2024): a token that would continue an earlier occurrence of the text's ending loses multiplier *
+ * base^(length - allowed); an ending does not reach across a breaker. */
 static void penalize_dry(struct sampler *p, float *logits, const int32_t *history, int n)
 {
     const struct lathe_sampling *s = &p->s;
@@ -164,13 +199,14 @@ static void penalize_dry(struct sampler *p, float *logits, const int32_t *histor
         if (length >= s->dry_allowed_length)
             p->repeats[n_repeat++] = (struct repeat){end[-(i - 1)], length};
     }
-    qsort(p->repeats, (size_t)n_repeat, sizeof *p->repeats, by_token_longest);
+    sort_heap(p->repeats, n_repeat, sizeof *p->repeats, by_token_longest);
     for (int i = 0; i < n_repeat; i++) {
         if (i && p->repeats[i].token == p->repeats[i - 1].token)
             continue;
         int excess = p->repeats[i].length - s->dry_allowed_length;
         double log_penalty = det_log((double)s->dry_base) * excess;
-        logits[p->repeats[i].token] -= s->dry_multiplier * (float)det_exp(log_penalty < 80 ? log_penalty : 80);
+        logits[p->repeats[i].token] -=
+            s->dry_multiplier * (float)det_exp(log_penalty < 80 ? log_penalty : 80);
     }
 }
 
@@ -188,28 +224,34 @@ static void swap(struct candidate *a, struct candidate *b)
     *b = t;
 }
 
-/* Brings the best k of list[n] to the front, in no order (Hoare's selection with a median-of-three pivot). */
+/* Parts list[lo..hi] around the median of three (Hoare): afterwards list[lo..*j] comes before list[*i..hi],
+ * what lies between is in place. */
+static void partition(struct candidate *list, int lo, int hi, int *i, int *j)
+{
+    int mid = lo + (hi - lo) / 2;
+    if (better(&list[mid], &list[lo]))
+        swap(&list[mid], &list[lo]);
+    if (better(&list[hi], &list[lo]))
+        swap(&list[hi], &list[lo]);
+    if (better(&list[hi], &list[mid]))
+        swap(&list[hi], &list[mid]);
+    struct candidate pivot = list[mid];
+    for (*i = lo, *j = hi; *i <= *j;) {
+        while (better(&list[*i], &pivot))
+            ++*i;
+        while (better(&pivot, &list[*j]))
+            --*j;
+        if (*i <= *j)
+            swap(&list[(*i)++], &list[(*j)--]);
+    }
+}
+
+/* Brings the best k of list[n] to the front, in no order. */
 static void select_best(struct candidate *list, int n, int k)
 {
-    int lo = 0, hi = n - 1;
+    int lo = 0, hi = n - 1, i, j;
     while (lo < hi && k > lo) {
-        int mid = lo + (hi - lo) / 2;
-        if (better(&list[mid], &list[lo]))
-            swap(&list[mid], &list[lo]);
-        if (better(&list[hi], &list[lo]))
-            swap(&list[hi], &list[lo]);
-        if (better(&list[hi], &list[mid]))
-            swap(&list[hi], &list[mid]);
-        struct candidate pivot = list[mid];
-        int i = lo, j = hi;
-        while (i <= j) {
-            while (better(&list[i], &pivot))
-                i++;
-            while (better(&pivot, &list[j]))
-                j--;
-            if (i <= j)
-                swap(&list[i++], &list[j--]);
-        }
+        partition(list, lo, hi, &i, &j);
         if (k - 1 <= j)
             hi = j;
         else if (k - 1 >= i)
@@ -219,9 +261,21 @@ static void select_best(struct candidate *list, int n, int k)
     }
 }
 
-static int by_key(const void *a, const void *b)
+/* Best first. Not qsort: the C library's allocates. Recursion goes into the smaller part, so 32 deep at most.
+ */
+static void sort(struct candidate *list, int lo, int hi)
 {
-    return better(a, b) ? -1 : 1;
+    while (lo < hi) {
+        int i, j;
+        partition(list, lo, hi, &i, &j);
+        if (j - lo < hi - i) {
+            sort(list, lo, j);
+            lo = i;
+        } else {
+            sort(list, i, hi);
+            hi = j;
+        }
+    }
 }
 
 /* The best k, sorted. */
@@ -229,10 +283,11 @@ static void shortlist(struct candidate *list, int n, int k)
 {
     if (k < n)
         select_best(list, n, k);
-    qsort(list, (size_t)(k < n ? k : n), sizeof *list, by_key);
+    sort(list, 0, (k < n ? k : n) - 1);
 }
 
-/* Natural exponent of (logit - max) as the kernels compute it is not needed here: double precision, deterministic. */
+/* Natural exponent of (logit - max) as the kernels compute it is not needed here: double precision,
+ * deterministic. */
 static double weight(const struct candidate *c, float max)
 {
     double x = (double)c->logit - (double)max;
@@ -336,6 +391,8 @@ int sampler_next(struct sampler *p, float *logits, const int32_t *history, int n
     for (int i = 0; i < p->n_vocab; i++)
         if (logits[i] > max - 700)
             list[n_list++] = (struct candidate){logits[i], logits[i], i};
+    if (!n_list) /* the largest is infinite: forced, or everything is banned */
+        return best;
     if (s->top_k > 0 && s->top_k < n_list) {
         select_best(list, n_list, s->top_k);
         n_list = s->top_k;
@@ -355,8 +412,9 @@ int sampler_next(struct sampler *p, float *logits, const int32_t *history, int n
                 list[kept++] = list[i];
         n_list = kept;
     }
-    if (n_list <= 4096) /* an order that no filter's way of selecting shows in; larger lists are in order of id already */
-        qsort(list, (size_t)n_list, sizeof *list, by_key);
+    if (n_list <= 4096) /* an order that no filter's way of selecting shows in; larger lists are in order of
+                           id already */
+        sort(list, 0, n_list - 1);
     return draw(p, list, n_list, n);
 }
 

@@ -1,0 +1,227 @@
+/* The worker pool: every piece of every operation runs exactly once and in order, with any number of threads,
+ * pieces and operations; on a crowded machine too, where workers sleep through whole runs; and a busy
+ * neighbour parks the others. */
+#include "base/pool.h"
+#include <pthread.h>
+#include <sched.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+#include "base/clock.h"
+#include "base/cpu.h"
+#include "gguf_write.h"
+#include "unit.h"
+
+enum { MAX_OP = 40, MAX_PIECE = 70 };
+
+struct board {
+    _Atomic int count[MAX_OP][MAX_PIECE];
+    _Atomic int n_early; /* pieces that ran before the operation before theirs was complete */
+    _Atomic int n_wrong; /* pieces or workers out of range */
+    int n_piece[MAX_OP];
+    int n_worker;
+    uint64_t spin; /* work per piece */
+};
+
+struct op_arg {
+    struct board *board;
+    int op;
+};
+
+static void run_piece(const struct pool_op *op, int piece, int worker)
+{
+    const struct op_arg *a = op->arg;
+    struct board *b = a->board;
+    if (piece < 0 || piece >= b->n_piece[a->op] || worker < 0 || worker >= b->n_worker) {
+        atomic_fetch_add(&b->n_wrong, 1);
+        return;
+    }
+    if (a->op > 0)
+        for (int i = 0; i < b->n_piece[a->op - 1]; i++)
+            if (atomic_load_explicit(&b->count[a->op - 1][i], memory_order_relaxed) != 1) {
+                atomic_fetch_add(&b->n_early, 1);
+                break;
+            }
+    for (volatile uint64_t i = 0; i < b->spin; i++)
+        ;
+    atomic_fetch_add_explicit(&b->count[a->op][piece], 1, memory_order_relaxed);
+}
+
+static void prefetch_piece(const struct pool_op *op, int piece, int worker)
+{
+    const struct op_arg *a = op->arg;
+    if (piece < 0 || worker < 0 || worker >= a->board->n_worker)
+        atomic_fetch_add(&a->board->n_wrong, 1);
+}
+
+/* n_run runs over the same array of operations, whose shapes change in between, as a model's pass does. */
+static void many_runs(int n_thread, int n_run, uint64_t spin, uint64_t seed)
+{
+    struct pool *p;
+    struct lathe_err err;
+    if (pool_new(n_thread, &p, &err))
+        fail_msg("%s", err.text);
+    assert_int_equal(pool_n_worker(p), n_thread);
+    struct board *b = calloc(1, sizeof *b);
+    struct op_arg args[MAX_OP];
+    struct pool_op ops[MAX_OP];
+    b->n_worker = n_thread;
+    b->spin = spin;
+    for (int r = 0; r < n_run; r++) {
+        int n_op = (int)(gw_next(&seed) % (MAX_OP + 1));
+        for (int i = 0; i < n_op; i++) {
+            args[i] = (struct op_arg){b, i};
+            b->n_piece[i] = (int)(gw_next(&seed) % 4 ? gw_next(&seed) % MAX_PIECE : gw_next(&seed) % 3);
+            ops[i] = (struct pool_op){.run = run_piece,
+                                      .prefetch = i % 2 ? prefetch_piece : NULL,
+                                      .arg = &args[i],
+                                      .n_piece = b->n_piece[i]};
+            for (int k = 0; k < MAX_PIECE; k++)
+                atomic_store_explicit(&b->count[i][k], 0, memory_order_relaxed);
+        }
+        pool_run(p, ops, n_op);
+        for (int i = 0; i < n_op; i++)
+            for (int k = 0; k < MAX_PIECE; k++)
+                if (atomic_load(&b->count[i][k]) != (k < b->n_piece[i]))
+                    fail_msg("%d threads, run %d: piece %d of %d of operation %d ran %d times", n_thread, r,
+                             k, b->n_piece[i], i, atomic_load(&b->count[i][k]));
+    }
+    assert_int_equal(b->n_wrong, 0);
+    assert_int_equal(b->n_early, 0);
+    pool_free(p);
+    free(b);
+}
+
+static void each_piece_runs_once(void **state)
+{
+    for (int n_thread = 1; n_thread <= 5; n_thread++)
+        many_runs(n_thread, 400, 0, (uint64_t)n_thread);
+}
+
+/* More threads than cores: workers are taken off their cores anywhere and come back runs later. */
+static void crowded(void **state)
+{
+    many_runs(4 * cpu_count(), 1500, 30, 17);
+    many_runs(16, 300, 300, 18);
+}
+
+static void no_pieces_and_one_piece(void **state)
+{
+    for (int n_thread = 1; n_thread < 4; n_thread++) {
+        struct pool *p;
+        assert_int_equal(pool_new(n_thread, &p, NULL), 0);
+        struct board *b = calloc(1, sizeof *b);
+        struct op_arg args[3] = {{b, 0}, {b, 1}, {b, 2}};
+        struct pool_op ops[3];
+        b->n_worker = n_thread;
+        for (int i = 0; i < 3; i++)
+            ops[i] = (struct pool_op){.run = run_piece, .arg = &args[i]};
+        pool_run(p, ops, 3);
+        pool_run(p, ops, 0);
+        for (int i = 0; i < 3; i++)
+            ops[i].n_piece = b->n_piece[i] = i % 2;
+        pool_run(p, ops, 3);
+        assert_int_equal(b->count[1][0], 1);
+        assert_int_equal(b->n_wrong, 0);
+        pool_free(p);
+        free(b);
+    }
+}
+
+static void threads_out_of_range(void **state)
+{
+    struct pool *p;
+    struct lathe_err err;
+    assert_int_equal(pool_new(0, &p, &err), LATHE_E_USAGE);
+    assert_int_equal(pool_new(POOL_MAX_WORKER + 1, &p, &err), LATHE_E_USAGE);
+    assert_null(p);
+    pool_free(NULL);
+    for (int i = 0; i < 50; i++) { /* freed at once, before the workers have begun */
+        assert_int_equal(pool_new(4, &p, NULL), 0);
+        pool_free(p);
+    }
+}
+
+static void profile(void **state)
+{
+    struct pool *p;
+    assert_int_equal(pool_new(2, &p, NULL), 0);
+    struct board *b = calloc(1, sizeof *b);
+    struct op_arg args[2] = {{b, 0}, {b, 1}};
+    struct pool_op ops[2];
+    b->n_worker = 2;
+    b->spin = 20000;
+    for (int i = 0; i < 2; i++) {
+        b->n_piece[i] = 8;
+        ops[i] = (struct pool_op){.run = run_piece, .arg = &args[i], .n_piece = 8};
+    }
+    pool_set_profile(p, true);
+    uint64_t start = clock_ns();
+    pool_run(p, ops, 2);
+    uint64_t took = clock_ns() - start, sum = 0;
+    for (int i = 0; i < 2; i++) {
+        uint64_t busy = 0;
+        for (int w = 0; w < 2; w++) {
+            struct pool_time t = pool_time(p, i, w);
+            assert_true(t.end_ns >= t.start_ns);
+            busy += t.end_ns - t.start_ns;
+        }
+        assert_true(busy > 0);
+        sum += pool_op_ns(p, i);
+    }
+    assert_true(sum > 0 && sum <= took);
+    pool_free(p);
+    free(b);
+}
+
+/* ---- a busy neighbour ---- */
+
+static _Atomic bool hog_stop;
+
+static void *hog(void *cpu)
+{
+    cpu_set_t set;
+    CPU_ZERO(&set);
+    CPU_SET(*(int *)cpu, &set);
+    pthread_setaffinity_np(pthread_self(), sizeof set, &set);
+    while (!atomic_load_explicit(&hog_stop, memory_order_relaxed))
+        ;
+    return NULL;
+}
+
+/* Seconds of n_run runs that share one core with the hog; the results of every run are checked. */
+static void with_a_hog(void **state)
+{
+    cpu_set_t was;
+    int cpu[2], n = 0;
+    sched_getaffinity(0, sizeof was, &was);
+    for (int i = 0; i < CPU_SETSIZE && n < 2; i++)
+        if (CPU_ISSET(i, &was))
+            cpu[n++] = i;
+    cpu[1] = cpu[n - 1]; /* the only one, if there is only one */
+    pthread_t threads[3];
+    hog_stop = false;
+    for (int i = 0; i < 3; i++)
+        pthread_create(&threads[i], NULL, hog, &cpu[1]);
+    many_runs(2, 150, 2000, 23);
+    many_runs(3, 100, 2000, 24);
+    hog_stop = true;
+    for (int i = 0; i < 3; i++)
+        pthread_join(threads[i], NULL);
+    many_runs(2, 150, 2000, 25); /* and after it has gone */
+}
+
+int main(void)
+{
+    alarm(240); /* a hang is a failure */
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(each_piece_runs_once),
+        cmocka_unit_test(crowded),
+        cmocka_unit_test(no_pieces_and_one_piece),
+        cmocka_unit_test(threads_out_of_range),
+        cmocka_unit_test(profile),
+        cmocka_unit_test(with_a_hog),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,294 @@
+/* The same bits, however a sequence is computed: together with 63 others or alone, in chunks of 1, 7, 64 or
+ * 512, by 1, 2 or 3 threads, from kept pages or from scratch, with free pages poisoned, and on every level of
+ * instructions that the CPU has.
+ *
+ * Every position's logits are hashed. LATHE_CPU is read once per process, so the program runs itself per
+ * level (--hashes prints). */
+#include "engine/tiny.h"
+#include <unistd.h>
+#include <xxhash.h>
+
+enum { N_PROMPT = 64, MAX_LEN = 264, N_PREDICT = 3, N_CTX = MAX_LEN + N_PREDICT };
+
+/* Lengths around the ends of pages; the rest short. */
+static const int long_lengths[] = {63, 64, 65, 127, 128, 129, 192, 200, 257, MAX_LEN};
+
+static struct {
+    int32_t ids[MAX_LEN];
+    int n;
+} prompts[N_PROMPT];
+
+struct hashes {
+    uint64_t at[N_PROMPT][N_CTX]; /* 0: not computed */
+    uint64_t id[N_PROMPT];
+};
+
+struct one {
+    struct hashes *h;
+    int prompt;
+};
+
+static void make_prompts(int n_vocab)
+{
+    uint64_t state = 99;
+    for (int p = 0; p < N_PROMPT; p++) {
+        int n_long = (int)(sizeof long_lengths / sizeof *long_lengths);
+        prompts[p].n = p % 6 == 5 && p / 6 < n_long ? long_lengths[p / 6] : 1 + (int)(gw_next(&state) % 24);
+        for (int i = 0; i < prompts[p].n; i++)
+            prompts[p].ids[i] = (int32_t)(gw_next(&state) % (uint64_t)n_vocab);
+        if (p % 2) /* pairs share a beginning */
+            memcpy(prompts[p].ids, prompts[p - 1].ids,
+                   (size_t)(prompts[p].n < prompts[p - 1].n ? prompts[p].n : prompts[p - 1].n) * 4);
+    }
+}
+
+static void keep_hash(void *user, uint64_t id, int position, const float *logits, int n_vocab)
+{
+    struct one *o = user;
+    o->h->at[o->prompt][position] = XXH3_64bits(logits, (size_t)n_vocab * sizeof *logits) | 1;
+}
+
+static struct lathe_request request(struct one *o, struct hashes *h, int prompt)
+{
+    struct lathe_request r;
+    lathe_request_init(&r);
+    *o = (struct one){h, prompt};
+    r.ids = prompts[prompt].ids;
+    r.n_ids = (size_t)prompts[prompt].n;
+    r.n_predict = N_PREDICT;
+    r.ignore_eos = true;
+    r.logits_from = 0;
+    r.on_logits = keep_hash;
+    r.user = o;
+    return r;
+}
+
+static void run_all(lathe_engine *e)
+{
+    struct lathe_event ev;
+    while (tiny_step(e) > 0)
+        while (lathe_engine_poll(e, &ev))
+            assert_true(ev.kind != LATHE_EVENT_DONE || ev.finish == LATHE_FINISH_LENGTH);
+}
+
+/* Prompts from..to. */
+static void run_some(const lathe_model *m, int from, int to, int n_seq, int n_thread, int n_chunk,
+                     struct hashes *h)
+{
+    lathe_engine *e = tiny_engine(m, n_seq, N_CTX, n_thread, n_chunk);
+    struct one ones[N_PROMPT];
+    memset(h, 0, sizeof *h);
+    for (int p = from; p < to; p++) {
+        struct lathe_request r = request(&ones[p], h, p);
+        tiny_submit(e, &r);
+    }
+    run_all(e);
+    lathe_engine_free(e);
+}
+
+static void run_together(const lathe_model *m, int n_seq, int n_thread, int n_chunk, struct hashes *h)
+{
+    run_some(m, 0, N_PROMPT, n_seq, n_thread, n_chunk, h);
+}
+
+static void run_alone(const lathe_model *m, struct hashes *h)
+{
+    lathe_engine *e = tiny_engine(m, 1, N_CTX, 1, 512);
+    struct one o;
+    memset(h, 0, sizeof *h);
+    for (int p = 0; p < N_PROMPT; p++) {
+        struct lathe_request r = request(&o, h, p);
+        tiny_submit(e, &r);
+        run_all(e);
+    }
+    lathe_engine_free(e);
+}
+
+/* Every prompt takes over what its predecessor computed, as far as they agree. */
+static void run_reused(const lathe_model *m, struct hashes *h)
+{
+    lathe_engine *e = tiny_engine(m, 2, N_CTX, 2, 64);
+    struct one o;
+    struct lathe_event ev;
+    uint64_t last = 0;
+    int n_cached = 0;
+    memset(h, 0, sizeof *h);
+    for (int p = 0; p < N_PROMPT; p++) {
+        struct lathe_request r = request(&o, h, p);
+        r.keep = true;
+        r.reuse = last;
+        last = tiny_submit(e, &r);
+        while (tiny_step(e) > 0)
+            while (lathe_engine_poll(e, &ev))
+                n_cached += ev.kind == LATHE_EVENT_DONE ? ev.timings.n_cached : 0;
+        while (lathe_engine_poll(e, &ev))
+            n_cached += ev.kind == LATHE_EVENT_DONE ? ev.timings.n_cached : 0;
+    }
+    assert_true(n_cached > 100);
+    lathe_engine_free(e);
+}
+
+/* Every position that `got` has must equal `want`; `whole`: got must have all. */
+static bool same(const struct hashes *want, const struct hashes *got, bool whole, const char *what)
+{
+    int n = 0;
+    for (int p = 0; p < N_PROMPT; p++)
+        for (int i = 0; i < prompts[p].n + N_PREDICT - 1; i++) {
+            if (!got->at[p][i] && !whole)
+                continue;
+            n++;
+            if (!want->at[p][i] || got->at[p][i] != want->at[p][i]) {
+                fprintf(stderr, "%s: prompt %d of %d tokens differs at position %d\n", what, p, prompts[p].n,
+                        i);
+                return false;
+            }
+        }
+    return n > 0;
+}
+
+static bool check_model(const lathe_model *m)
+{
+    struct hashes *want = malloc(sizeof *want), *got = malloc(sizeof *got);
+    run_alone(m, want);
+    bool good = same(want, want, true, "alone");
+    static const struct {
+        int n_seq, n_thread, n_chunk;
+    } ways[] = {{64, 1, 512}, {64, 2, 512}, {5, 2, 1}, {64, 2, 7}, {3, 3, 7}, {64, 3, 64}, {1, 2, 64}};
+    for (size_t w = 0; w < sizeof ways / sizeof *ways; w++) {
+        char what[100];
+        snprintf(what, sizeof what, "%d at once, %d threads, chunks of %d", ways[w].n_seq, ways[w].n_thread,
+                 ways[w].n_chunk);
+        run_together(m, ways[w].n_seq, ways[w].n_thread, ways[w].n_chunk, got);
+        good &= same(want, got, true, what);
+    }
+    run_reused(m, got);
+    good &= same(want, got, false, "reused pages");
+    setenv("LATHE_POISON_KV", "1", 1);
+    run_together(m, 7, 2, 64, got);
+    good &= same(want, got, true, "poisoned pages");
+    run_reused(m, got);
+    good &= same(want, got, false, "poisoned and reused pages");
+    unsetenv("LATHE_POISON_KV");
+    free(want);
+    free(got);
+    return good;
+}
+
+static const int types[] = {0, 1, 30, 2, 3, 8};
+static const struct gw_shape shapes[] = {
+    {.n_embd = 64,
+     .n_ff = 96,
+     .n_head = 4,
+     .n_head_kv = 2,
+     .head_dim = 24,
+     .n_layer = 2,
+     .n_vocab = 275,
+     .n_ctx = 512},
+    {.n_embd = 96,
+     .n_ff = 224,
+     .n_head = 5,
+     .n_head_kv = 1,
+     .head_dim = 64,
+     .n_layer = 2,
+     .n_vocab = 283,
+     .n_ctx = 512,
+     .untied = true},
+    {.n_embd = 160,
+     .n_ff = 64,
+     .n_head = 2,
+     .n_head_kv = 2,
+     .head_dim = 80,
+     .n_layer = 1,
+     .n_vocab = 305,
+     .n_ctx = 512,
+     .bias = true},
+};
+enum { N_TYPE = sizeof types / sizeof *types, N_SHAPE = sizeof shapes / sizeof *shapes };
+
+static void every_way_of_computing(void **state)
+{
+    int n_bad = 0;
+    for (int t = 0; t < N_TYPE; t++)
+        for (int s = 0; s < N_SHAPE; s++) {
+            make_prompts(shapes[s].n_vocab);
+            lathe_model *m = tiny_model(shapes[s], types[t], 7);
+            if (!check_model(m)) {
+                fprintf(stderr, "    in the model of type %d and shape %d\n", types[t], s);
+                n_bad++;
+            }
+            lathe_model_free(m);
+        }
+    assert_int_equal(n_bad, 0);
+}
+
+/* ---- instruction sets ---- */
+
+static int print_hashes(void)
+{
+    struct hashes *h = malloc(sizeof *h);
+    for (int t = 0; t < N_TYPE; t++)
+        for (int s = 0; s < N_SHAPE; s++) {
+            make_prompts(shapes[s].n_vocab);
+            lathe_model *m = tiny_model(shapes[s], types[t], 7);
+            run_some(m, 30, 50, 20, 1, 64, h); /* 3 of them of several pages: plain C is slow */
+            printf("type %d shape %d: %016llx\n", types[t], s,
+                   (unsigned long long)XXH3_64bits(h->at, sizeof h->at));
+            lathe_model_free(m);
+        }
+    free(h);
+    printf("%s\n", lathe_isa());
+    return 0;
+}
+
+/* What this program prints on a level; false if the CPU does not have it. */
+static bool hashes_on(const char *level, char *out, size_t n)
+{
+    char command[4200], self[4000];
+    ssize_t len = readlink("/proc/self/exe", self, sizeof self - 1);
+    assert_true(len > 0);
+    self[len] = 0;
+    snprintf(command, sizeof command, "LATHE_CPU=%s '%s' --hashes", level, self);
+    FILE *in = popen(command, "r");
+    assert_non_null(in);
+    size_t got = fread(out, 1, n - 1, in);
+    out[got] = 0;
+    assert_int_equal(pclose(in), 0);
+    char *isa = strrchr(out, ':');
+    assert_non_null(isa);
+    isa = strchr(isa, '\n') + 1;
+    bool has = strncmp(isa, level, strlen(level)) == 0; /* the widest in use comes first */
+    *isa = 0;
+    return has;
+}
+
+static void level(const char *name)
+{
+    static char plain[1 << 14], wide[1 << 14];
+    if (!plain[0])
+        assert_true(hashes_on("c", plain, sizeof plain));
+    if (!hashes_on(name, wide, sizeof wide))
+        skip();
+    assert_string_equal(wide, plain);
+}
+
+static void avx2_equals_plain_c(void **state)
+{
+    level("avx2");
+}
+
+static void avx512vnni_equals_plain_c(void **state)
+{
+    level("avx512vnni");
+}
+
+int main(int argc, char **argv)
+{
+    if (argc > 1 && !strcmp(argv[1], "--hashes"))
+        return print_hashes();
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(every_way_of_computing),
+        cmocka_unit_test(avx2_equals_plain_c),
+        cmocka_unit_test(avx512vnni_equals_plain_c),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,362 @@
+/* Plain C, the specification of all kernel rows, against formulas in double precision with derived bounds;
+ * exp and f16 over their whole range; panels there and back. (That the other rows equal plain C is
+ * test_kcheck.) */
+#include "unit.h"
+#include "kern/kcheck_data.h"
+
+#define EPS 0x1p-24 /* half an ulp of f32, relative */
+
+/* Without the far-off magnitudes: halves stay finite, e^x in its range. */
+static float tame_float(void)
+{
+    float f;
+    do
+        f = random_float();
+    while (fabsf(f) > 8);
+    return f;
+}
+
+static void near(double got, double want, double bound, const char *what, int at)
+{
+    if (!(fabs(got - want) <= bound))
+        fail_msg("%s, element %d: %.9g, in double %.9g, bound %.3g", what, at, got, want, bound);
+}
+
+/* A random file-form matrix of 16 rows, decoded by the format's own row and packed as a panel. */
+struct weights {
+    struct guarded panel;
+    float *rows; /* [16][n_col] */
+};
+
+static struct weights weights(enum format_id format, int n_row, int n_col)
+{
+    const struct format *f = format_by_id((uint32_t)format);
+    size_t row_bytes = (size_t)(n_col / f->block_n * f->block_bytes);
+    uint8_t *file = malloc(16 * row_bytes);
+    struct weights w = {.rows = calloc(16 * (size_t)n_col, sizeof *w.rows),
+                        .panel = guarded_new(panel_bytes(format, n_col))};
+    for (size_t i = 0; i < 16 * row_bytes; i++)
+        file[i] = (uint8_t)rng();
+    for (size_t at = 0; at < 16 * row_bytes;
+         at += (size_t)f->block_bytes) { /* finite scales and values of sane size */
+        float v = tame_float() * 0.1f;
+        uint16_t h[2] = {f32_to_f16(v), f32_to_f16(tame_float() * 0.1f)};
+        uint32_t u = scalar_bits(v) >> 16;
+        if (format == FORMAT_F32)
+            memcpy(file + at, &v, 4);
+        else if (format == FORMAT_BF16)
+            memcpy(file + at, &u, 2);
+        else
+            memcpy(file + at, h, format == FORMAT_Q4_1 ? 4 : 2);
+    }
+    for (int r = 0; r < n_row; r++)
+        f->decode(file + (size_t)r * row_bytes, w.rows + (size_t)r * (size_t)n_col, n_col);
+    panel_pack(format, file, row_bytes, n_row, n_col, w.panel.p);
+    free(file);
+    return w;
+}
+
+static void weights_free(struct weights *w)
+{
+    guarded_free(&w->panel);
+    free(w->rows);
+}
+
+static const enum format_id formats[] = {FORMAT_F32,  FORMAT_F16,  FORMAT_BF16,
+                                         FORMAT_Q4_0, FORMAT_Q4_1, FORMAT_Q8_0};
+enum { N_FORMAT = sizeof formats / sizeof *formats };
+
+static void panels_there_and_back(void **state)
+{
+    for (int i = 0; i < N_FORMAT; i++) {
+        int block = format_by_id((uint32_t)formats[i])->block_n;
+        for (int n_row = 1; n_row <= 16; n_row++)
+            for (int n_block = 1; n_block < 8; n_block++) {
+                int n_col = n_block * block;
+                struct weights w = weights(formats[i], n_row, n_col);
+                float *row = malloc((size_t)n_col * sizeof *row),
+                      *lanes = malloc((size_t)n_col * LANES * sizeof *lanes);
+                unpack_fn *unpack = (unpack_fn *)kern_find(KERN_UNPACK, formats[i], CPU_C)->fn;
+                unpack(w.panel.p, 0, n_col, lanes);
+                for (int r = 0; r < 16; r++) {
+                    panel_row(formats[i], w.panel.p, r, n_col, row);
+                    for (int k = 0; k < n_col; k++) {
+                        float want = w.rows[(size_t)r * (size_t)n_col + (size_t)k]; /* 0 past n_row */
+                        assert_true(row[k] == want && lanes[k * LANES + r] == want);
+                    }
+                }
+                if (n_block > 1) { /* from a column in the middle */
+                    float *part = malloc((size_t)(n_col - block) * LANES * sizeof *part);
+                    unpack(w.panel.p, block, n_col - block, part);
+                    assert_memory_equal(part, lanes + block * LANES,
+                                        (size_t)(n_col - block) * LANES * sizeof *part);
+                    free(part);
+                }
+                free(row);
+                free(lanes);
+                weights_free(&w);
+            }
+    }
+    assert_int_equal(panel_bytes(FORMAT_Q6_K, 256), 0);
+}
+
+/* q = round(x / d), d = largest / 127; the sums follow. The product x * (127 / amax) is off by 3 roundings of
+ * at most 127: it may fall on the other side of a half. */
+static void quantize_is_rounding(void **state)
+{
+    enum { N_COL = 96, STRIDE = 100 };
+    for (int round = 0; round < 300; round++) {
+        float x[4 * STRIDE];
+        struct act_block out[N_COL / 32];
+        int n_tok = round % 4 + 1;
+        for (int i = 0; i < 4 * STRIDE; i++)
+            x[i] = tame_float();
+        quantize_c(x, STRIDE, n_tok, N_COL, out);
+        for (int b = 0; b < N_COL / 32; b++)
+            for (int t = 0; t < 4; t++) {
+                double amax = 0;
+                int sum = 0;
+                for (int i = 0; i < 32; i++)
+                    amax = fmax(amax, t < n_tok ? fabs((double)x[t * STRIDE + b * 32 + i]) : 0);
+                for (int i = 0; i < 32; i++) {
+                    double exact =
+                        amax > 0 && t < n_tok ? (double)x[t * STRIDE + b * 32 + i] / amax * 127 : 0;
+                    int q = out[b].q[i / 4][t][i % 4];
+                    near(q, exact, 0.5 + 127 * 3 * EPS, "quantize", i);
+                    assert_in_range(q + 127, 0, 254); /* the AVX2 tile depends on it */
+                    sum += q;
+                }
+                near((double)out[b].d[t], amax / 127, amax / 127 * EPS * 2, "scale", t);
+                near((double)out[b].s[t], (double)out[b].d[t] * sum,
+                     fabs((double)out[b].d[t] * sum) * EPS * 2, "sum", t);
+                assert_int_equal(out[b].n8sum[t], -8 * sum);
+            }
+    }
+    float bad[32] = {1, 2, NAN}, tiny[32] = {1e-40f, -1e-42f};
+    struct act_block b;
+    quantize_c(bad, 32, 1, 32, &b);
+    assert_true(b.d[0] != b.d[0]);
+    quantize_c(tiny, 32, 1, 32, &b);
+    assert_true(b.d[0] == 0 && b.n8sum[0] == 0);
+}
+
+/* Integer dots are exact, so a block loses the rounding of its scale product and of its fused add: eps *
+ * (n_block + 2) of the sum of magnitudes. */
+static void dots(void **state)
+{
+    for (int i = 3; i < N_FORMAT; i++)
+        for (int n_block = 1; n_block < 20; n_block += 3) {
+            enum { N_TOK = 12 };
+            int n_col = n_block * 32;
+            struct weights w = weights(formats[i], 16, n_col);
+            struct guarded x = guarded_act(KIND_RANDOM, N_TOK, n_block, n_block);
+            const struct act_block *a = (const struct act_block *)x.p;
+            float y[N_TOK * LANES];
+            ((tile_dot_fn *)kern_find(KERN_TILE_DOT, formats[i], CPU_C)->fn)(w.panel.p, n_block, a, n_block,
+                                                                             N_TOK, y, LANES);
+            for (int t = 0; t < N_TOK; t++)
+                for (int r = 0; r < LANES; r++) {
+                    double sum = 0, size = 0;
+                    for (int k = 0; k < n_col; k++) {
+                        const struct act_block *at = &a[t / 4 * n_block + k / 32];
+                        double xv = at->q[k % 32 / 4][t % 4][k % 4] * (double)at->d[t % 4];
+                        double wv = (double)w.rows[(size_t)r * (size_t)n_col + (size_t)k];
+                        sum += wv * xv;
+                        size += (fabs(wv) + (formats[i] == FORMAT_Q4_1 ? 16 : 0)) *
+                                fabs(xv); /* d*q and m cancel */
+                    }
+                    near((double)y[t * LANES + r], sum, size * EPS * (2 * n_block + 4), "dot", t * LANES + r);
+                }
+            guarded_free(&x);
+            weights_free(&w);
+        }
+}
+
+static void f32_tiles(void **state)
+{
+    enum { N_K = 70, N_TOK = 5, N_GROUP = 3, W_STRIDE = 16 * N_GROUP };
+    float w[N_K * W_STRIDE], x[N_TOK * N_K], y[N_TOK * W_STRIDE];
+    uint16_t h[N_K * W_STRIDE];
+    for (int add = 0; add < 2; add++)
+        for (int is_f16 = 0; is_f16 < 2; is_f16++) {
+            for (int i = 0; i < N_K * W_STRIDE; i++) {
+                h[i] = f32_to_f16(tame_float());
+                w[i] = is_f16 ? f16_to_f32(h[i]) : tame_float();
+            }
+            for (int i = 0; i < N_TOK * N_K; i++)
+                x[i] = tame_float();
+            for (int i = 0; i < N_TOK * W_STRIDE; i++)
+                y[i] = 100;
+            if (is_f16)
+                tile_f16_c(h, W_STRIDE, 16, N_GROUP, N_K, x, N_K, N_TOK, add != 0, y, W_STRIDE);
+            else
+                tile_f32_c(w, W_STRIDE, 16, N_GROUP, N_K, x, N_K, N_TOK, add != 0, y, W_STRIDE);
+            for (int t = 0; t < N_TOK; t++)
+                for (int r = 0; r < W_STRIDE; r++) {
+                    double sum = add ? 100 : 0, size = sum;
+                    for (int k = 0; k < N_K; k++) {
+                        double p = (double)w[k * W_STRIDE + r] * (double)x[t * N_K + k];
+                        sum += p;
+                        size += fabs(p);
+                    }
+                    near((double)y[t * W_STRIDE + r], sum, size * EPS * (N_K + 1), "f32 tile",
+                         t * W_STRIDE + r);
+                }
+        }
+}
+
+/* Every float of the range that e^x takes: at most 2 ulp off, and monotone enough that e^0 is 1. */
+static void exp_everywhere(void **state)
+{
+    double worst = 0;
+    for (int sign = 0; sign < 2; sign++)
+        for (uint32_t u = 0; u <= 0x42b00000; u += 97) { /* 0 .. 88 */
+            float x = scalar_from_bits(u | (uint32_t)sign << 31);
+            if (x < EXP_LO)
+                break;
+            double want = exp((double)x);
+            int e;
+            frexp(want, &e);
+            worst = fmax(worst, fabs((double)scalar_exp(x) - want) / ldexp(1, e - 24));
+        }
+    printf("exp: %.3f ulp\n", worst);
+    assert_true(worst <= 2);
+    assert_true(scalar_exp(0) == 1 && scalar_exp(-0.0f) == 1);
+    assert_true(scalar_exp(-INFINITY) == scalar_exp(EXP_LO) && scalar_exp(-INFINITY) < 1e-37f);
+    assert_true(scalar_exp(INFINITY) == scalar_exp(EXP_HI) && scalar_exp(INFINITY) > 1e38f);
+    assert_true(scalar_exp(NAN) != scalar_exp(NAN));
+}
+
+/* Every half comes back; every float between two halves goes to the nearer, ties to the even one; on all rows
+ * that this CPU has. */
+static void halves(void **state)
+{
+    enum { N = 4 };
+    for (uint32_t i = 0; i < 0x7c00; i++) {
+        float lo = f16_to_f32((uint16_t)i), hi = i + 1 < 0x7c00 ? f16_to_f32((uint16_t)(i + 1)) : 65536.0f;
+        float x[N] = {lo, (lo + hi) / 2, nextafterf((lo + hi) / 2, 0), nextafterf((lo + hi) / 2, INFINITY)};
+        uint16_t want[N] = {(uint16_t)i, (uint16_t)(i + i % 2), (uint16_t)i, (uint16_t)(i + 1)}, got[N];
+        for (int isa = 0; isa < CPU_N_ISA; isa++) {
+            if (!cpu_supports((enum cpu_isa)isa))
+                continue;
+            ((to_f16_fn *)kern_find(KERN_TO_F16, FORMAT_F32, (enum cpu_isa)isa)->fn)(x, got, N);
+            for (int k = 0; k < N; k++)
+                if (got[k] != want[k])
+                    fail_msg("%s: %a becomes %04x, expected %04x", cpu_isa_name((enum cpu_isa)isa),
+                             (double)x[k], got[k], want[k]);
+        }
+    }
+}
+
+static void vectors(void **state)
+{
+    enum { N = 100 };
+    for (int n = 1; n <= N; n++) {
+        float x[N], u[N], y[N];
+        double squares = 0, sum = 0, max = -INFINITY;
+        for (int i = 0; i < n; i++) {
+            x[i] = tame_float();
+            u[i] = tame_float();
+            squares += (double)x[i] * (double)x[i];
+            max = fmax(max, (double)x[i]);
+        }
+        rmsnorm_c(x, u, n, 1e-5f,
+                  y); /* the sum: eps per add, halved by the root; root, division, two products: 4 */
+        double scale = 1 / sqrt(squares / n + (double)1e-5f);
+        for (int i = 0; i < n; i++)
+            near((double)y[i], (double)x[i] * scale * (double)u[i],
+                 fabs((double)y[i]) * EPS * (n / 16.0 + 12), "rmsnorm", i);
+        silu_mul_c(x, u, y, n); /* exp 2 ulp, add, division, product */
+        for (int i = 0; i < n; i++) {
+            double want = (double)x[i] / (1 + exp(-(double)x[i])) * (double)u[i];
+            near((double)y[i], want, fabs(want) * EPS * 10, "silu_mul", i);
+        }
+        memcpy(y, x, sizeof y);
+        rope_c(y, u, n / 2);
+        for (int i = 0; i + 1 < n; i += 2) {
+            double a = (double)x[i], b = (double)x[i + 1], c = (double)u[i], s = (double)u[i + 1];
+            near((double)y[i], a * c - b * s, (fabs(a * c) + fabs(b * s)) * EPS * 2, "rope", i);
+            near((double)y[i + 1], a * s + b * c, (fabs(a * s) + fabs(b * c)) * EPS * 2, "rope", i + 1);
+        }
+        for (int i = 0; i < n; i++)
+            sum += exp((double)x[i] - max);
+        /* the argument x - max is rounded, by up to eps * |x - max|, which e^x turns into a relative error;
+         * far ones weigh nothing */
+        near((double)sum_exp_c(x, n, (float)max), sum, sum * EPS * (n / 16.0 + 14), "sum_exp", n);
+    }
+}
+
+/* Spans one by one and merged against softmax over all keys at once. */
+static void attention_of_spans(void **state)
+{
+    enum { N_SPAN = 5, DIM = 24 };
+    for (int round = 0; round < 50; round++) {
+        float run_max = -INFINITY, run_sum = 0, run_out[DIM] = {0};
+        double score[N_SPAN * 64], value[N_SPAN * 64][DIM], max = -INFINITY, total = 0;
+        int n = 0;
+        for (int sp = 0; sp < N_SPAN; sp++) {
+            float s[64], v[64][DIM], m, sum, out[DIM] = {0};
+            int n_key = sp == 2 ? 0 : (int)(rng() % 64) + 1;
+            for (int k = 0; k < 64; k++) {
+                s[k] = k < n_key ? 4 * tame_float() : NAN; /* what lies behind the last key must not matter */
+                for (int d = 0; d < DIM; d++)
+                    v[k][d] = tame_float();
+            }
+            for (int k = 0; k < n_key; k++, n++) {
+                score[n] = (double)s[k];
+                max = fmax(max, score[n]);
+                for (int d = 0; d < DIM; d++)
+                    value[n][d] = (double)v[k][d];
+            }
+            span_softmax_c(s, 1, &n_key, &m, &sum);
+            for (int k = n_key; k < 64; k++)
+                assert_true(s[k] == 0);
+            for (int d = 0; d < DIM; d++)
+                for (int k = 0; k < n_key; k++)
+                    out[d] = fmaf(s[k], v[k][d], out[d]);
+            span_merge_c(&run_max, &run_sum, run_out, &m, &sum, out, 1, DIM);
+        }
+        for (int k = 0; k < n; k++)
+            total += exp(score[k] - max);
+        for (int d = 0; d < DIM; d++) {
+            double want = 0, size = 0;
+            for (int k = 0; k < n; k++) {
+                want += exp(score[k] - max) * value[k][d] / total;
+                size += exp(score[k] - max) * fabs(value[k][d]) / total;
+            }
+            near((double)(run_out[d] / run_sum), want, size * EPS * (64 + 8 * N_SPAN + 64), "attention", d);
+        }
+    }
+}
+
+static void argmax_by_definition(void **state)
+{
+    float x[50];
+    for (int round = 0; round < 500; round++) {
+        int n = round % 50 + 1, best = 0;
+        for (int i = 0; i < n; i++)
+            x[i] = (float)(rng() % 9);
+        for (int i = 0; i < n; i++)
+            best = x[i] > x[best] ? i : best;
+        assert_int_equal(argmax_c(x, n), best);
+        x[rng() % (uint64_t)n] = NAN;
+        assert_int_equal(argmax_c(x, n), -1);
+    }
+}
+
+int main(void)
+{
+    rng_start();
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(panels_there_and_back),
+        cmocka_unit_test(quantize_is_rounding),
+        cmocka_unit_test(dots),
+        cmocka_unit_test(f32_tiles),
+        cmocka_unit_test(exp_everywhere),
+        cmocka_unit_test(halves),
+        cmocka_unit_test(vectors),
+        cmocka_unit_test(attention_of_spans),
+        cmocka_unit_test(argmax_by_definition),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
