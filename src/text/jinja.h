@@ -1,7 +1,8 @@
 /* The Jinja interpreter behind template_render: what its files share.
  *
- * lexer -> tokens -> parser -> tree -> evaluation; everything lives in one arena that is freed at the end. A failure anywhere leaves by
- * longjmp to template_render, which is sound because nothing but the arena is owned here. Bounded: steps, depth, bytes. */
+ * lexer -> tokens -> parser -> tree -> evaluation; everything lives in one arena that is freed at the end. A
+ * failure anywhere leaves by longjmp to template_render, which is sound because nothing but the arena is
+ * owned here. Bounded: steps, depth, bytes. */
 #ifndef LATHE_TEXT_JINJA_H
 #define LATHE_TEXT_JINJA_H
 #include <setjmp.h>
@@ -9,18 +10,34 @@
 #include "base/str.h"
 
 #define JN_STEP_LIMIT 5000000u
-#define JN_DEPTH_LIMIT 600     /* nested evaluation */
-#define JN_PARSE_LIMIT 200     /* nested syntax */
+#define JN_DEPTH_LIMIT 600 /* nested evaluation */
+#define JN_PARSE_LIMIT 200 /* nested syntax */
 #define JN_BYTES_LIMIT ((size_t)256 << 20)
-#define JN_RANGE_LIMIT 100000  /* as the sandbox of jinja2 */
+#define JN_RANGE_LIMIT 100000 /* as the sandbox of jinja2 */
 
 /* ---- values ---- */
 
 enum jn_kind {
     JN_MISSING, /* an argument that was not given; never seen by a template */
-    JN_UNDEFINED, JN_NONE, JN_BOOL, JN_INT, JN_FLOAT, JN_STR,
-    JN_LIST, JN_TUPLE, JN_RANGE, JN_VIEW /* of a dict */, JN_GEN /* can be iterated once */,
-    JN_DICT, JN_NAMESPACE, JN_MACRO, JN_FUNC, JN_METHOD, JN_LOOP, JN_CYCLER, JN_JOINER
+    JN_UNDEFINED,
+    JN_NONE,
+    JN_BOOL,
+    JN_INT,
+    JN_FLOAT,
+    JN_STR,
+    JN_LIST,
+    JN_TUPLE,
+    JN_RANGE,
+    JN_VIEW /* of a dict */,
+    JN_GEN /* can be iterated once */,
+    JN_DICT,
+    JN_NAMESPACE,
+    JN_MACRO,
+    JN_FUNC,
+    JN_METHOD,
+    JN_LOOP,
+    JN_CYCLER,
+    JN_JOINER
 };
 
 struct jn_grow { /* bytes behind a string that may be extended in place by the string that ends at `used` */
@@ -32,6 +49,7 @@ struct jn_string {
     size_t n;
     struct jn_grow *grow; /* or NULL */
     size_t n_char;        /* SIZE_MAX: not counted yet */
+    bool safe;            /* came from `safe` or `escape`: what is added to it gets escaped */
 };
 
 struct jn_list;
@@ -76,7 +94,7 @@ struct jn_entry {
 struct jn_dict {
     struct jn_entry *e; /* in order of insertion, with dead ones */
     size_t n, cap, n_live;
-    uint32_t *index;    /* entry + 1; NULL while small */
+    uint32_t *index; /* entry + 1; NULL while small */
     uint32_t mask;
 };
 struct jn_cycler {
@@ -86,7 +104,19 @@ struct jn_cycler {
 
 /* ---- syntax ---- */
 
-enum jn_token_kind { T_DATA, T_VAR, T_VAR_END, T_BLOCK, T_BLOCK_END, T_NAME, T_STR, T_INT, T_FLOAT, T_OP, T_EOF };
+enum jn_token_kind {
+    T_DATA,
+    T_VAR,
+    T_VAR_END,
+    T_BLOCK,
+    T_BLOCK_END,
+    T_NAME,
+    T_STR,
+    T_INT,
+    T_FLOAT,
+    T_OP,
+    T_EOF
+};
 struct jn_token {
     enum jn_token_kind kind;
     int line, op; /* op: one or two characters, first in the upper byte: OP2('/', '/') */
@@ -97,10 +127,44 @@ struct jn_token {
 
 enum jn_node_kind {
     /* expressions */
-    N_CONST, N_NAME, N_TUPLE, N_LIST, N_DICT, N_ATTR, N_ITEM, N_SLICE, N_CALL, N_FILTER, N_TEST, N_NOT, N_NEG, N_POS, N_BINARY,
-    N_CONCAT, N_AND, N_OR, N_COND, N_COMPARE, N_NSREF, N_KEYWORD, N_STAR, N_STARSTAR,
+    N_CONST,
+    N_NAME,
+    N_TUPLE,
+    N_LIST,
+    N_DICT,
+    N_ATTR,
+    N_ITEM,
+    N_SLICE,
+    N_CALL,
+    N_FILTER,
+    N_TEST,
+    N_NOT,
+    N_NEG,
+    N_POS,
+    N_BINARY,
+    N_CONCAT,
+    N_AND,
+    N_OR,
+    N_COND,
+    N_COMPARE,
+    N_NSREF,
+    N_KEYWORD,
+    N_STAR,
+    N_STARSTAR,
     /* statements */
-    N_DATA, N_OUTPUT, N_FOR, N_IF, N_SET, N_SET_BLOCK, N_MACRO, N_CALL_BLOCK, N_FILTER_BLOCK, N_WITH, N_SCOPE, N_BREAK, N_CONTINUE
+    N_DATA,
+    N_OUTPUT,
+    N_FOR,
+    N_IF,
+    N_SET,
+    N_SET_BLOCK,
+    N_MACRO,
+    N_CALL_BLOCK,
+    N_FILTER_BLOCK,
+    N_WITH,
+    N_SCOPE,
+    N_BREAK,
+    N_CONTINUE
 };
 enum { MACRO_VARARGS = 1, MACRO_KWARGS = 2 };
 struct jn_nodes {
@@ -112,10 +176,11 @@ struct jn_node {
     int line;
     int op;  /* BINARY, COMPARE: operator; FOR: 1 if recursive; MACRO: flags; SCOPE: 1 if it opens one */
     int sym; /* NAME, NSREF, MACRO; MACRO of a call block: -1 */
-    struct str name;               /* ATTR, FILTER, TEST, KEYWORD, NSREF */
-    jval value;                    /* CONST, DATA */
-    const struct jn_func *func;    /* FILTER, TEST; NULL if unknown */
-    struct jn_node *a, *b, *c, *d; /* operands; FOR: target, iterable, test; SET: target, value; SLICE: parts */
+    struct str name;            /* ATTR, FILTER, TEST, KEYWORD, NSREF */
+    jval value;                 /* CONST, DATA */
+    const struct jn_func *func; /* FILTER, TEST; NULL if unknown */
+    struct jn_node *a, *b, *c,
+        *d; /* operands; FOR: target, iterable, test; SET: target, value; SLICE: parts */
     struct jn_nodes list, body, other; /* items or arguments; body; else or defaults */
 };
 
@@ -126,7 +191,7 @@ struct jn_env { /* one scope; names are few, so a list */
     struct jn_binding {
         int sym;
         jval v;
-    } *b;
+    } * b;
     int n, cap;
 };
 
@@ -148,14 +213,15 @@ struct jn {
     int n_sym, cap_sym;
     int *sym_index;
     int sym_mask;
-    jval *global;    /* by symbol: the variables of the caller and the functions of the language; MISSING if none */
+    jval *global; /* by symbol: the variables of the caller and the functions of the language; MISSING if none
+                   */
     struct jn_env *root;
     struct jn_out *out;
     int sym_loop, sym_caller, sym_varargs, sym_kwargs;
     /* parser */
     struct jn_token *tok;
     int n_tok, cap_tok, at, nest, in_loop;
-    bool soft; /* unknown filters and tests fail only when they are reached ... */
+    bool soft;               /* unknown filters and tests fail only when they are reached ... */
     struct jn_nodes unknown; /* ... others before anything runs */
 };
 
@@ -180,8 +246,9 @@ struct jn_args {
     int n_kw;
 };
 
-/* A function, filter, test or method: one row. `params` names its parameters, '?' after the ones that may be left out; bound arguments
- * arrive in a[], MISSING where not given. "/" in front: by position only. "*" leaves everything in `raw`. */
+/* A function, filter, test or method: one row. `params` names its parameters, '?' after the ones that may be
+ * left out; bound arguments arrive in a[], MISSING where not given. "/" in front: by position only. "*"
+ * leaves everything in `raw`. */
 enum { JN_MAX_PARAM = 8 };
 typedef jval jn_fn(struct jn *j, jval self, jval *a, const struct jn_args *raw);
 struct jn_func {
@@ -191,8 +258,8 @@ struct jn_func {
 };
 
 /* jinja_value.c */
-_Noreturn void jn_fail(struct jn *j, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
-_Noreturn void jn_limit(struct jn *j, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+void jn_fail(struct jn *j, const char *fmt, ...) __attribute__((noreturn, format(printf, 2, 3)));
+void jn_limit(struct jn *j, const char *fmt, ...) __attribute__((noreturn, format(printf, 2, 3)));
 void jn_work(struct jn *j, size_t n); /* accounts for n units of work */
 void *jn_alloc(struct jn *j, size_t n);
 void jn_enter(struct jn *j); /* a level deeper; jn_leave on the way back */
@@ -208,13 +275,15 @@ jval jn_list(struct jn *j, enum jn_kind kind, size_t cap);
 void jn_push(struct jn *j, jval list, jval v);
 jval jn_dict(struct jn *j);
 void jn_dict_set(struct jn *j, struct jn_dict *d, jval key, jval v);
-jval *jn_dict_get(struct jn *j, const struct jn_dict *d, jval key); /* NULL if absent; fails for unhashable keys */
+jval *jn_dict_get(struct jn *j, const struct jn_dict *d,
+                  jval key); /* NULL if absent; fails for unhashable keys */
 jval *jn_dict_find(struct jn *j, const struct jn_dict *d, struct str key);
 bool jn_dict_del(struct jn *j, struct jn_dict *d, jval key);
 bool jn_hashable(jval v);
 bool jn_truth(jval v);
 bool jn_equal(struct jn *j, jval a, jval b);
-int jn_order(struct jn *j, jval a, jval b, const char *op); /* -1, 0, 1, or 2 with a NaN; fails for kinds without order */
+int jn_order(struct jn *j, jval a, jval b,
+             const char *op); /* -1, 0, 1, or 2 with a NaN; fails for kinds without order */
 bool jn_contains(struct jn *j, jval item, jval box);
 const char *jn_kind_name(jval v); /* as Python calls the type */
 static inline jval jn_bool(bool b)
@@ -250,6 +319,12 @@ static inline struct str jn_s(jval v)
     return (struct str){v.s->p, v.s->n};
 }
 size_t jn_n_char(jval s);
+jval jn_mark(struct jn *j, jval s, bool safe); /* the same string, marked as such */
+jval jn_escape(struct jn *j, jval s);          /* safe; one that is safe already stays */
+static inline bool jn_is_safe(jval v)
+{
+    return v.kind == JN_STR && v.s->safe;
+}
 
 /* jinja_iter.c: going through any iterable. */
 struct jn_iter {
@@ -265,8 +340,10 @@ struct jn_slice {
     size_t n;
 };
 jval jn_slice(struct jn *j, jval v, jval from, jval to, jval step);
-jval jn_index(struct jn *j, jval v, int64_t i, bool *found); /* of a sequence or string, negative from the end */
-void jn_sort(struct jn *j, jval *v, size_t n, int (*order)(struct jn *j, void *ctx, jval a, jval b), void *ctx);
+jval jn_index(struct jn *j, jval v, int64_t i,
+              bool *found); /* of a sequence or string, negative from the end */
+void jn_sort(struct jn *j, jval *v, size_t n, int (*order)(struct jn *j, void *ctx, jval a, jval b),
+             void *ctx);
 
 /* jinja_print.c */
 void jn_put(struct jn *j, struct jn_out *o, const char *p, size_t n);
@@ -295,7 +372,8 @@ bool jn_at_name(struct jn *j, const char *name);
 /* jinja_eval.c, jinja_stmt.c */
 jval jn_eval(struct jn *j, const struct jn_node *n, struct jn_env *env);
 jval jn_eval_call(struct jn *j, const struct jn_node *n, struct jn_env *env, jval caller);
-jval jn_run_filters(struct jn *j, const struct jn_node *n, jval v, struct jn_env *env); /* from the bottom of a chain, where v goes in */
+jval jn_run_filters(struct jn *j, const struct jn_node *n, jval v,
+                    struct jn_env *env); /* from the bottom of a chain, where v goes in */
 enum jn_jump { JN_ON, JN_BREAK, JN_CONTINUE };
 enum jn_jump jn_run(struct jn *j, const struct jn_nodes *body, struct jn_env *env);
 jval jn_call(struct jn *j, jval f, const struct jn_args *args);
@@ -317,7 +395,8 @@ jval jn_repeat(struct jn *j, jval v, int64_t times);
 
 /* Tables of rows, each ended by a row without name. */
 extern const struct jn_func jn_filters[], jn_filters_seq[], jn_tests[], jn_globals[];
-extern const struct jn_func jn_str_methods[], jn_str_find_methods[], jn_list_methods[], jn_dict_methods[], jn_cycler_methods[], jn_loop_methods[];
+extern const struct jn_func jn_str_methods[], jn_str_find_methods[], jn_list_methods[], jn_dict_methods[],
+    jn_cycler_methods[], jn_loop_methods[];
 const struct jn_func *jn_find_func(const struct jn_func *rows, struct str name);
 const struct jn_func *jn_find_filter(struct str name);
 jval jn_apply_filter(struct jn *j, const char *name, jval v, const struct jn_args *args);

@@ -207,13 +207,25 @@ jval jn_call_macro(struct jn *j, struct jn_macro *m, const struct jn_args *args)
     return jn_out_str(j, &mine);
 }
 
+/* What the methods of a safe string return is safe too. */
+static jval mark_all(struct jn *j, jval v)
+{
+    if (v.kind == JN_STR)
+        return jn_mark(j, v, true);
+    for (size_t i = 0; jn_is_seq(v) && i < v.l->n; i++)
+        v.l->v[i] = mark_all(j, v.l->v[i]);
+    return v;
+}
+
 jval jn_call(struct jn *j, jval f, const struct jn_args *args)
 {
     switch (f.kind) {
     case JN_FUNC:
         return jn_call_func(j, f.func, jn_none(), args);
-    case JN_METHOD:
-        return jn_call_func(j, f.method->func, f.method->self, args);
+    case JN_METHOD: {
+        jval v = jn_call_func(j, f.method->func, f.method->self, args);
+        return jn_is_safe(f.method->self) ? mark_all(j, v) : v;
+    }
     case JN_MACRO:
         return jn_call_macro(j, f.macro, args);
     case JN_LOOP:
@@ -334,7 +346,7 @@ static jval eval_concat(struct jn *j, const struct jn_node *n, struct jn_env *en
     jval s = jn_to_str(j, jn_eval(j, n->list.v[0], env));
     for (int i = 1; i < n->list.n; i++)
         s = jn_concat(j, s, jn_to_str(j, jn_eval(j, n->list.v[i], env)));
-    return s;
+    return jn_mark(j, s, false);
 }
 
 static jval eval_item(struct jn *j, const struct jn_node *n, struct jn_env *env)

@@ -60,13 +60,13 @@ static jval f_trim(struct jn *j, jval v, jval *a, const struct jn_args *raw)
     if (given)
         chars = text(j, a[0]);
     s = jn_trim(s, given ? &chars : NULL, true, true);
-    return jn_str_keep(j, s.p, s.n);
+    return jn_mark(j, jn_str_keep(j, s.p, s.n), jn_is_safe(v));
 }
 
 #define RECASE(name, how)                                                      \
     static jval name(struct jn *j, jval v, jval *a, const struct jn_args *raw) \
     {                                                                          \
-        return jn_recase(j, text(j, v), how);                                  \
+        return jn_mark(j, jn_recase(j, text(j, v), how), jn_is_safe(v));       \
     }
 RECASE(f_upper, JN_UPPER)
 RECASE(f_lower, JN_LOWER)
@@ -112,23 +112,23 @@ static jval f_replace(struct jn *j, jval v, jval *a, const struct jn_args *raw)
 {
     struct jn_args args = {.pos = (jval[]){jn_to_str(j, a[0]), jn_to_str(j, a[1]), a[2]},
                            .n = jn_given(a[2]) && a[2].kind != JN_NONE ? 3 : 2};
-    return jn_call_func(j, jn_find_func(jn_str_find_methods, STR("replace")), jn_to_str(j, v), &args);
+    return jn_call_func(j, jn_find_func(jn_str_find_methods, STR("replace")),
+                        jn_mark(j, jn_to_str(j, v), false), &args);
 }
 
 static jval f_escape(struct jn *j, jval v, jval *a, const struct jn_args *raw)
 {
-    struct str s = text(j, v);
-    struct jn_out o = {0};
-    static const char chars[] = "&<>\"'";
-    static const char *const names[] = {"&amp;", "&lt;", "&gt;", "&#34;", "&#39;"};
-    for (size_t i = 0; i < s.n; i++) {
-        const char *hit = s.p[i] ? strchr(chars, s.p[i]) : NULL;
-        if (hit)
-            jn_put(j, &o, names[hit - chars], strlen(names[hit - chars]));
-        else
-            jn_put(j, &o, s.p + i, 1);
-    }
-    return jn_out_str(j, &o);
+    return jn_escape(j, jn_to_str(j, v));
+}
+
+static jval f_forceescape(struct jn *j, jval v, jval *a, const struct jn_args *raw)
+{
+    return jn_escape(j, jn_mark(j, jn_to_str(j, v), false));
+}
+
+static jval f_safe(struct jn *j, jval v, jval *a, const struct jn_args *raw)
+{
+    return jn_mark(j, jn_to_str(j, v), true);
 }
 
 static jval f_indent(struct jn *j, jval v, jval *a, const struct jn_args *raw)
@@ -445,11 +445,11 @@ const struct jn_func jn_filters[] = {
     {"capitalize", f_capitalize, ""},
     {"title", f_title, ""},
     {"string", f_string, ""},
-    {"safe", f_string, ""},
+    {"safe", f_safe, ""},
     {"replace", f_replace, "old new count?"},
     {"escape", f_escape, ""},
     {"e", f_escape, ""},
-    {"forceescape", f_escape, ""},
+    {"forceescape", f_forceescape, ""},
     {"indent", f_indent, "width? first? blank?"},
     {"center", f_center, "width?"},
     {"truncate", f_truncate, "length? killwords? end? leeway?"},

@@ -191,6 +191,8 @@ static jval replace_empty(struct jn *j, struct str s, struct str to, int64_t max
 static jval s_replace(struct jn *j, jval self, jval *a, const struct jn_args *raw)
 {
     struct str s = jn_s(self), old = need_str(j, a[0]), to = need_str(j, a[1]);
+    if (self.s->safe)
+        to = jn_s(jn_escape(j, a[1]));
     int64_t max = jn_arg_int(j, a[2], -1);
     if (!old.n)
         return replace_empty(j, s, to, max);

@@ -132,11 +132,15 @@ static int64_t number(struct jn *j, struct str f, size_t *i)
     return v;
 }
 
-static jval percent_value(struct jn *j, struct spec *s, char type, jval v)
+static jval percent_value(struct jn *j, struct spec *s, char type, jval v, bool escape)
 {
     bool is_int = v.kind == JN_INT || v.kind == JN_BOOL;
     int64_t i = is_int ? (v.kind == JN_BOOL ? v.b : v.i) : 0;
     s->type = type == 'i' || type == 'u' ? 'd' : type;
+    if (escape && (type == 's' || type == 'r'))
+        v = jn_escape(j, type == 's' ? jn_to_str(j, v) : repr(j, v));
+    if (escape && type == 'r')
+        s->type = 's';
     switch (s->type) {
     case 's':
         return layout(j, s, jn_strz(j, ""),
@@ -181,6 +185,7 @@ static jval percent_value(struct jn *j, struct spec *s, char type, jval v)
 struct percent {
     jval args;
     size_t used;
+    bool safe; /* the format is: what goes in gets escaped */
 };
 
 static jval next_arg(struct jn *j, struct percent *p)
@@ -237,7 +242,7 @@ static size_t conversion(struct jn *j, struct str f, size_t i, struct percent *p
         s.fill = STR(" ");
     else if (zero)
         s.align = '=';
-    v = percent_value(j, &s, f.p[i], jn_given(v) ? v : next_arg(j, p));
+    v = percent_value(j, &s, f.p[i], jn_given(v) ? v : next_arg(j, p), p->safe);
     jn_put(j, o, v.s->p, v.s->n);
     return i + 1;
 }
@@ -246,7 +251,7 @@ jval jn_percent(struct jn *j, jval format, jval args)
 {
     struct str f = jn_s(format);
     struct jn_out o = {0};
-    struct percent p = {.args = args};
+    struct percent p = {.args = args, .safe = format.s->safe};
     bool named = memmem(f.p, f.n, "%(", 2) != NULL;
     for (size_t i = 0; i < f.n;) {
         const char *hit = memchr(f.p + i, '%', f.n - i);
@@ -258,7 +263,7 @@ jval jn_percent(struct jn *j, jval format, jval args)
     size_t n = args.kind == JN_TUPLE ? args.l->n : args.kind == JN_DICT || args.kind == JN_LIST ? 0 : 1;
     if (!named && p.used < n)
         jn_fail(j, "not all arguments converted during string formatting");
-    return jn_out_str(j, &o);
+    return jn_mark(j, jn_out_str(j, &o), p.safe);
 }
 
 /* ---- str.format ---- */

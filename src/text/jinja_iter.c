@@ -112,7 +112,7 @@ jval jn_index(struct jn *j, jval v, int64_t i, bool *found)
     size_t from = char_at(v, (size_t)i), to = from + 1;
     while (to < v.s->n && ((unsigned char)v.s->p[to] & 0xc0) == 0x80)
         to++;
-    return jn_str_keep(j, v.s->p + from, to - from);
+    return jn_mark(j, jn_str_keep(j, v.s->p + from, to - from), v.s->safe);
 }
 
 static int64_t slice_bound(struct jn *j, jval v, int64_t absent, int64_t n, int64_t low, int64_t high)
@@ -175,7 +175,7 @@ jval jn_slice(struct jn *j, jval v, jval from, jval to, jval step)
                 v.kind == JN_UNDEFINED && v.name ? v.name : jn_kind_name(v));
     struct jn_slice s = slice_of(j, jn_len(j, v), from, to, step);
     if (v.kind == JN_STR)
-        return slice_str(j, v, s);
+        return jn_mark(j, slice_str(j, v, s), v.s->safe);
     jval out = jn_list(j, v.kind, s.n);
     for (size_t k = 0; k < s.n; k++)
         jn_push(j, out, v.l->v[s.from + (int64_t)k * s.step]);

@@ -150,7 +150,7 @@ jval jn_repeat(struct jn *j, jval v, int64_t times)
         char *p = jn_alloc(j, n * (size_t)times);
         for (int64_t i = 0; i < times; i++)
             memcpy(p + (size_t)i * n, v.s->p, n);
-        return jn_str_keep(j, p, n * (size_t)times);
+        return jn_mark(j, jn_str_keep(j, p, n * (size_t)times), v.s->safe);
     }
     jval out = jn_list(j, v.kind, n * (size_t)times);
     for (int64_t i = 0; i < times; i++)
@@ -183,7 +183,8 @@ jval jn_binary(struct jn *j, int op, jval a, jval b)
     if (op == '%' && a.kind == JN_STR)
         return jn_percent(j, a, b);
     if (op == '+' && a.kind == b.kind && a.kind == JN_STR)
-        return jn_concat(j, a, b);
+        return a.s->safe || b.s->safe ? jn_mark(j, jn_concat(j, jn_escape(j, a), jn_escape(j, b)), true)
+                                      : jn_concat(j, a, b);
     if (op == '+' && a.kind == b.kind && (a.kind == JN_LIST || a.kind == JN_TUPLE))
         return join_lists(j, a, b);
     if (op == '*' && can_repeat(a) && is_int(b))

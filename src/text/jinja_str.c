@@ -173,6 +173,7 @@ static jval s_join(struct jn *j, jval self, jval *a, const struct jn_args *raw)
             jn_put(j, &o, self.s->p, self.s->n);
         if (item.kind != JN_STR)
             jn_fail(j, "join: expected a string, %s found", jn_kind_name(item));
+        item = self.s->safe ? jn_escape(j, item) : item;
         jn_put(j, &o, item.s->p, item.s->n);
     }
     return jn_out_str(j, &o);

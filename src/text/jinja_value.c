@@ -7,26 +7,32 @@
 #define XXH_INLINE_ALL
 #include <xxhash.h>
 
-static _Noreturn void leave(struct jn *j, int code, const char *fmt, va_list args)
+static _Noreturn void leave(struct jn *j, int code, const char *text)
 {
-    char text[400];
-    vsnprintf(text, sizeof text, fmt, args);
     j->rc = err_set(j->err, code, "chat template, line %d: %s", j->line, text);
     longjmp(j->fail, 1);
 }
 
+#define WORDS(text, fmt)                         \
+    do {                                         \
+        va_list args;                            \
+        va_start(args, fmt);                     \
+        vsnprintf(text, sizeof text, fmt, args); \
+        va_end(args);                            \
+    } while (0)
+
 void jn_fail(struct jn *j, const char *fmt, ...)
 {
-    va_list args;
-    va_start(args, fmt);
-    leave(j, LATHE_E_TEMPLATE, fmt, args);
+    char text[400];
+    WORDS(text, fmt);
+    leave(j, LATHE_E_TEMPLATE, text);
 }
 
 void jn_limit(struct jn *j, const char *fmt, ...)
 {
-    va_list args;
-    va_start(args, fmt);
-    leave(j, LATHE_E_LIMIT, fmt, args);
+    char text[400];
+    WORDS(text, fmt);
+    leave(j, LATHE_E_LIMIT, text);
 }
 
 void jn_work(struct jn *j, size_t n)
@@ -96,6 +102,33 @@ jval jn_str(struct jn *j, const char *p, size_t n)
     if (n)
         memcpy(q, p, n);
     return jn_str_keep(j, q, n);
+}
+
+jval jn_mark(struct jn *j, jval v, bool safe)
+{
+    if (v.s->safe == safe)
+        return v;
+    jval out = jn_str_keep(j, v.s->p, v.s->n);
+    out.s->safe = safe;
+    return out;
+}
+
+jval jn_escape(struct jn *j, jval v)
+{
+    static const char chars[] = "&<>\"'";
+    static const char *const names[] = {"&amp;", "&lt;", "&gt;", "&#34;", "&#39;"};
+    struct str s = jn_s(v);
+    struct jn_out o = {0};
+    if (v.s->safe)
+        return v;
+    for (size_t i = 0; i < s.n; i++) {
+        const char *hit = s.p[i] ? strchr(chars, s.p[i]) : NULL;
+        if (hit)
+            jn_put(j, &o, names[hit - chars], strlen(names[hit - chars]));
+        else
+            jn_put(j, &o, s.p + i, 1);
+    }
+    return jn_mark(j, jn_out_str(j, &o), true);
 }
 
 jval jn_strz(struct jn *j, const char *z)

@@ -19,6 +19,20 @@ static uint32_t rank_of(float score)
     return ~ascending;
 }
 
+/* Whether a token's bytes begin at blob[at]. */
+static bool starts_token(const vocab *v, uint32_t at)
+{
+    uint32_t lo = 0, hi = (uint32_t)v->n;
+    while (lo < hi) {
+        uint32_t mid = lo + (hi - lo) / 2;
+        if (v->off[mid] < at)
+            lo = mid + 1;
+        else
+            hi = mid;
+    }
+    return v->off[lo] == at;
+}
+
 int spm_load(vocab *v, const struct model_file *f, struct lathe_err *err)
 {
     float *score;
@@ -35,6 +49,10 @@ int spm_load(vocab *v, const struct model_file *f, struct lathe_err *err)
         v->rank = p;
         for (int i = 0; i < v->n; i++)
             v->rank[i] = rank_of(score[i]);
+        v->space_begins = true;
+        for (uint32_t i = 1; i < v->off[v->n]; i++)
+            if (v->blob[i] == ' ' && v->blob[i - 1] != ' ' && !starts_token(v, i))
+                v->space_begins = false;
     }
     free(score);
     return rc;
@@ -92,20 +110,40 @@ static void spm_emit(const vocab *v, const char *p, size_t n, struct ids *out)
     }
 }
 
+/* End of the stretch from `from` on that no token reaches across: the next space after something else, if no
+ * token has that inside. */
+static size_t stretch(const vocab *v, const char *text, size_t n, size_t from)
+{
+    for (size_t i = from + 1; v->space_begins && i < n; i++)
+        if (text[i] == ' ' && text[i - 1] != ' ')
+            return i;
+    return n;
+}
+
 int spm_encode(const vocab *v, const char *text, size_t n, bool first, struct ids *out, struct lathe_err *err)
 {
     void *clean = NULL, *syms = NULL;
+    size_t n_syms = 0;
     int rc;
     if (n == 0)
         return 0;
     TRY_GOTO(mem_try(n + 1, 1, "text", &clean, err));
     size_t n_clean = spm_normalize(text, n, first && v->add_space_prefix, clean);
-    TRY_GOTO(mem_try(n_clean, sizeof(struct sym), "symbols of the text", &syms, err));
-    struct sym *s = syms;
-    uint32_t n_sym = spm_symbols(clean, n_clean, s);
-    TRY_GOTO(merge_all(v, clean, s, n_sym, spm_rank, err));
-    for (uint32_t i = 0; i != SYM_END; i = s[i].next)
-        spm_emit(v, (char *)clean + s[i].pos, s[i].len, out);
+    for (size_t from = 0, to; from < n_clean; from = to) {
+        const char *p = (const char *)clean + from;
+        to = stretch(v, clean, n_clean, from);
+        if (to - from > n_syms) {
+            free(syms);
+            syms = NULL;
+            n_syms = to - from < 64 ? 64 : to - from;
+            TRY_GOTO(mem_try(n_syms, sizeof(struct sym), "symbols of the text", &syms, err));
+        }
+        struct sym *s = syms;
+        uint32_t n_sym = spm_symbols(p, to - from, s);
+        TRY_GOTO(merge_all(v, p, s, n_sym, spm_rank, err));
+        for (uint32_t i = 0; i != SYM_END; i = s[i].next)
+            spm_emit(v, p + s[i].pos, s[i].len, out);
+    }
 done:
     free(syms);
     free(clean);

@@ -46,6 +46,7 @@ struct lathe_vocab {
     int32_t byte_id[256];        /* -1: the vocabulary has no such byte */
     int32_t bos, eos, unk;       /* -1: none */
     bool add_bos, add_eos, add_space_prefix, ignore_merges, has_duplicates;
+    bool space_begins; /* SPM: no token has a space behind something else */
     struct pretok *pre;
 };
 

@@ -459,6 +459,32 @@ l|string
 '<a>'|e
 '<a>'|safe
 '<a>'|e|upper
+'<a>'|safe + '<b>'
+'<b>' + '<a>'|safe
+'<a>'|safe ~ '<b>'
+('<a>'|safe ~ 'x') + '<b>'
+'<a>'|e + '<b>' + 1|string
+'<a>'|safe|e
+'<a>'|e|e
+'<a>'|e|forceescape
+('<a>'|safe)[0] + '<'
+('<a>'|safe)[1:] + '<'
+'<a>'|safe|upper + '<'
+'<a>'|safe|trim + '<'
+'<a>'|safe|replace('a', '<') + '<'
+('<a>'|safe).replace('a', '<') + '<'
+('<a>'|safe).split('a')[0] + '<'
+('<a>'|safe).upper() + '<'
+(', '|safe).join(['<', 'b'|safe]) + '<'
+['<']|join('<'|safe) + '<'
+('<%s %d %r>'|safe) % ('<', 5, "<")
+'<'|safe * 2 + '<'
+'<'|safe is escaped
+'<' is escaped
+'<'|safe == '<'
+'<'|safe + 1
+'<a>'|safe|tojson
+'<'|safe|string + '<'
 ml|indent
 ml|indent(2)
 ml|indent(2, true)

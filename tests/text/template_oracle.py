@@ -106,7 +106,7 @@ def call(args, call_id="call_123456"):
 
 def chats():
     user = {"role": "user", "content": "Hi, how's 2 < 3 & \"it\"?\n"}
-    bot = {"role": "assistant", "content": "  Fine \u2014 thänks 🙂 \n\n"}
+    bot = {"role": "assistant", "content": "  Fine, thänks 🙂 \n\n"}
     system = {"role": "system", "content": " You are a <helpful> bot. "}
     think = {"role": "assistant", "content": "<think>\nhm, 1+1\n</think>\n\nThe answer is 2."}
     reason = {"role": "assistant", "content": "Two.", "reasoning_content": "one and one"}
@@ -244,6 +244,8 @@ def main():
             for what, v in all_vars:
                 if not total.check(f"{name} / {what}", *python_render(source, v), *lathe.render(source, v)):
                     broken[name] = broken.get(name, 0) + 1
+            if args.verbose:
+                print(f"{total.n} renderings, {total.bad} differ, after {name}", flush=True)
         print(f"templates: {total.n} renderings, {total.n_raise} of them fail, {total.bad} differ; goldens that give target: {golden} of {n_golden}")
         for name, n in broken.items():
             print(f"  {name}: {n}")
