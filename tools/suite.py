@@ -20,9 +20,10 @@ SUITES = {
     "long": [("unit tests under asan+ubsan", "asan", ["-LE", "cli|long"], {}),
              ("black-box tests under asan+ubsan", "asan", ["-L", "cli", "-LE", "long"], {}),
              ("engine tests under tsan", "tsan", ["-L", "engine|base", "-LE", "long"], {}),
+             ("run and chat under tsan", "tsan", ["-R", "test_run_py"], {}),
              ("torture under asan+ubsan", "asan", ["-L", "torture"], {}),
-             ("fuzzers", "fuzz", ["-L", "fuzz"], {}),
-             ("long tests", "release", ["-L", "long", "-LE", "torture|fuzz"], {})],
+             ("unit tests on aarch64 under qemu", "aarch64", ["-LE", "long"], {}),
+             ("fuzzers", "fuzz", ["-L", "fuzz"], {})],
 }
 
 
@@ -37,14 +38,22 @@ def cpu_flag(flag):
         return False
 
 
-def condition_holds(words):
-    """Whether a skip with these words (any, no-shared, no-model, no-cpu:FLAG) is legitimate on this machine."""
+def arm_present():
+    return subprocess.run(["tools/setup.sh", "--check", "arm"], cwd=ROOT, stderr=subprocess.DEVNULL).returncode == 0
+
+
+def condition_holds(words, preset):
+    """Whether a skip with these words (see tests/skips.txt) is legitimate on this machine and in this build."""
     for w in words.split(","):
         if w == "any" or (w == "no-shared" and not shared_present()):
             return True
         if w == "no-model" and not os.environ.get("LATHE_MODEL"):
             return True
-        if w == "sanitizer":
+        if w == "sanitizer" and preset in ("asan", "tsan", "coverage"):
+            return True
+        if w == "emulated" and preset == "aarch64":
+            return True
+        if w == "no-arm" and not arm_present():
             return True
         if w.startswith("no-cpu:") and not cpu_flag(w[7:]):
             return True
@@ -96,6 +105,8 @@ def build(preset):
 
 
 def run(title, preset, args, env):
+    if preset == "aarch64" and not arm_present():
+        return 0, 0, ["aarch64/cross-build"]
     t = time.time()
     if not build(preset):
         return 0, 1, []
@@ -137,7 +148,7 @@ def main():
             words = known.get(name)
             if words is None:
                 words = next((w for n, w in known.items() if n.endswith("/*") and name.startswith(n[:-1])), None)
-            if words is not None and ("sanitizer" not in words.split(",") or preset != "release") and condition_holds(words):
+            if words is not None and condition_holds(words, preset):
                 print(f"  skipped {name} ({words})")
             else:
                 print(f"  skipped {name}: {'not in tests/skips.txt' if words is None else 'allowed only for ' + words}: counts as failed")

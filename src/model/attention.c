@@ -7,6 +7,27 @@
 #include <string.h>
 #include "model/pass_impl.h"
 
+/* Spreads spans over workers where sequences and heads alone are too few pieces to share out evenly. */
+static void plan_split(struct pass *p)
+{
+    const struct model_config *c = &p->model->config;
+    int pairs = p->n_piece * c->n_head_kv, wanted = PIECES_PER_WORKER * pool_n_worker(p->pool);
+    p->n_split = 1;
+    p->split_spans = p->split_vec = 0;
+    for (int i = 0; i < p->n_piece; i++) {
+        const struct attn_piece *a = &p->pieces[i];
+        int spans = p->row_pos[a->row + a->n_row - 1] / SPAN + 1, vec = a->n_row * (c->n_head / c->n_head_kv);
+        p->split_spans = spans > p->split_spans ? spans : p->split_spans;
+        p->split_vec = vec > p->split_vec ? vec : p->split_vec;
+    }
+    int64_t floats = (int64_t)pairs * p->split_spans * p->split_vec * (p->form.value_dim + 2);
+    if (p->batch->n_row > SMALL_ROWS || pairs >= wanted || p->split_spans < 2 || floats > p->n_partial)
+        return;
+    int parts = (wanted + pairs - 1) / pairs;
+    p->spans_per_part = (p->split_spans + parts - 1) / parts;
+    p->n_split = (p->split_spans + p->spans_per_part - 1) / p->spans_per_part;
+}
+
 void attention_plan(struct pass *p)
 {
     const struct pass_batch *b = p->batch;
@@ -20,6 +41,7 @@ void attention_plan(struct pass *p)
         for (int r = 0; r < s->n_row; r++)
             p->row_pos[s->row0 + r] = s->pos0 + r, p->row_seq[s->row0 + r] = i;
     }
+    plan_split(p);
 }
 
 static uint8_t *head_at(const struct pass *p, const struct pass_seq *s, int span, int layer, int kv_head)
@@ -102,11 +124,11 @@ static void unpack_span(const struct pass *p, const uint8_t *head, struct scratc
     *view = (struct span_view){s->k_f32, s->v_f32, p->kern->tile_f32, 4};
 }
 
-/* Queries v0 .. v0+n against one span: n_key[i] of its keys count for query i. */
-static void span_tile(const struct pass *p, const struct span_view *view, struct scratch *s, int v0, int n, const int *n_key)
+/* Queries v0 .. v0+n against one span, of which n_key[i] keys count for query i: max, sum and out[n][value_dim] of the span alone. */
+static void span_tile(const struct pass *p, const struct span_view *view, struct scratch *s, int v0, int n, const int *n_key,
+                      float *max, float *sum, float *out)
 {
     int hd = p->form.head_dim, vd = p->form.value_dim, most = 0, least = SPAN;
-    float max[TILE_TOK], sum[TILE_TOK];
     for (int i = 0; i < n; i++) {
         most = n_key[i] > most ? n_key[i] : most;
         least = n_key[i] < least ? n_key[i] : least;
@@ -114,13 +136,24 @@ static void span_tile(const struct pass *p, const struct span_view *view, struct
     view->tile(view->k, LANES, (int64_t)hd * LANES, (most + LANES - 1) / LANES, hd, s->query + v0 * hd, hd, n, false, s->score,
                SPAN);
     p->kern->span_softmax(s->score, n, n_key, max, sum);
-    view->tile(view->v, vd, LANES, vd / LANES, least, s->score, SPAN, n, false, s->span_out, vd);
+    view->tile(view->v, vd, LANES, vd / LANES, least, s->score, SPAN, n, false, out, vd);
     const uint8_t *rest = (const uint8_t *)view->v + (size_t)least * (size_t)vd * view->elem;
     for (int i = 0; i < n && most > least; i++)
         if (n_key[i] > least)
-            view->tile(rest, vd, LANES, vd / LANES, n_key[i] - least, s->score + i * SPAN + least, SPAN, 1, true,
-                       s->span_out + i * vd, vd);
-    p->kern->span_merge(s->run_max + v0, s->run_sum + v0, s->run_out + v0 * vd, max, sum, s->span_out, n, vd);
+            view->tile(rest, vd, LANES, vd / LANES, n_key[i] - least, s->score + i * SPAN + least, SPAN, 1, true, out + i * vd,
+                       vd);
+}
+
+/* Where the results of one span wait for their merge, if spans of one head are spread over workers. */
+struct partial {
+    float *max, *sum, *out; /* [n_vec], [n_vec], [n_vec][value_dim] */
+};
+
+static struct partial partial_at(const struct pass *p, int pair, int span)
+{
+    int n_vec = p->split_vec;
+    float *base = p->partials + ((int64_t)pair * p->split_spans + span) * n_vec * (p->form.value_dim + 2);
+    return (struct partial){base, base + n_vec, base + 2 * n_vec};
 }
 
 static void store_outputs(const struct pass *p, const struct attn_piece *a, int kv_head, struct scratch *s)
@@ -135,50 +168,144 @@ static void store_outputs(const struct pass *p, const struct attn_piece *a, int 
     }
 }
 
-static void attend(const struct pass *p, const struct attn_piece *a, int layer, int kv_head, int worker)
+static void begin_merge(const struct pass *p, struct scratch *s, int n_vec)
 {
-    struct scratch *s = &p->scratch[worker];
-    const struct pass_seq *seq = &p->batch->seqs[a->seq];
-    int group = p->model->config.n_head / p->model->config.n_head_kv, n_vec = a->n_row * group;
-    load_queries(p, a, kv_head, s->query);
     for (int i = 0; i < n_vec; i++) {
         s->run_max[i] = -INFINITY;
         s->run_sum[i] = 0;
     }
     memset(s->run_out, 0, (size_t)n_vec * (size_t)p->form.value_dim * sizeof *s->run_out);
-    int last_pos = p->row_pos[a->row + a->n_row - 1];
-    for (int span = 0; span <= last_pos / SPAN; span++) {
-        const uint8_t *head = head_at(p, seq, span, layer, kv_head);
-        size_t elem = (size_t)p->form.elem_bytes;
-        struct span_view view = {head, head + p->form.k_bytes, elem == 4 ? p->kern->tile_f32 : p->kern->tile_f16, elem};
-        if (elem == 2 && n_vec > TILE_TOK)
-            unpack_span(p, head, s, &view);
+}
+
+/* How many keys of the span each of the queries v .. v+n sees; false if none sees any. */
+static bool count_keys(const struct pass *p, const struct attn_piece *a, int span, int v, int n, int *n_key)
+{
+    int group = p->model->config.n_head / p->model->config.n_head_kv, any = 0;
+    for (int i = 0; i < n; i++) {
+        int keys = p->row_pos[a->row + (v + i) / group] + 1 - span * SPAN;
+        n_key[i] = keys < 0 ? 0 : keys > SPAN ? SPAN : keys;
+        any |= n_key[i];
+    }
+    return any != 0;
+}
+
+static struct span_view view_of(const struct pass *p, const uint8_t *head, struct scratch *s, int n_vec)
+{
+    size_t elem = (size_t)p->form.elem_bytes;
+    struct span_view view = {head, head + p->form.k_bytes, elem == 4 ? p->kern->tile_f32 : p->kern->tile_f16, elem};
+    if (elem == 2 && n_vec > TILE_TOK)
+        unpack_span(p, head, s, &view);
+    return view;
+}
+
+static int n_span(const struct pass *p, const struct attn_piece *a)
+{
+    return p->row_pos[a->row + a->n_row - 1] / SPAN + 1;
+}
+
+/* All spans of one key-value head, merged as they come. */
+static void attend(const struct pass *p, const struct attn_piece *a, int layer, int kv_head, int worker)
+{
+    struct scratch *s = &p->scratch[worker];
+    int n_vec = a->n_row * (p->model->config.n_head / p->model->config.n_head_kv), vd = p->form.value_dim;
+    load_queries(p, a, kv_head, s->query);
+    begin_merge(p, s, n_vec);
+    for (int span = 0; span < n_span(p, a); span++) {
+        const uint8_t *head = head_at(p, &p->batch->seqs[a->seq], span, layer, kv_head);
+        struct span_view view = view_of(p, head, s, n_vec);
         for (int v = 0; v < n_vec; v += TILE_TOK) {
-            int n = n_vec - v < TILE_TOK ? n_vec - v : TILE_TOK, n_key[TILE_TOK], any = 0;
-            for (int i = 0; i < n; i++) {
-                int keys = p->row_pos[a->row + (v + i) / group] + 1 - span * SPAN;
-                n_key[i] = keys < 0 ? 0 : keys > SPAN ? SPAN : keys;
-                any |= n_key[i];
-            }
-            if (any)
-                span_tile(p, &view, s, v, n, n_key);
+            int n = n_vec - v < TILE_TOK ? n_vec - v : TILE_TOK, n_key[TILE_TOK];
+            float max[TILE_TOK], sum[TILE_TOK];
+            if (!count_keys(p, a, span, v, n, n_key))
+                continue;
+            span_tile(p, &view, s, v, n, n_key, max, sum, s->span_out);
+            p->kern->span_merge(s->run_max + v, s->run_sum + v, s->run_out + v * vd, max, sum, s->span_out, n, vd);
         }
     }
     store_outputs(p, a, kv_head, s);
 }
 
+/* The hardware's streams end at every page of 4 KiB: gives each of the next head's pages a start. */
+static void prefetch_head(const struct pass *p, const uint8_t *head)
+{
+    for (size_t page = 0; page < p->form.head_bytes; page += 4096)
+        for (size_t line = 0; line < 512; line += 64)
+            __builtin_prefetch(head + page + line, 0, 2);
+}
+
+/* Spans [first, last) of one key-value head; their results wait in p->partials. */
+static void attend_part(const struct pass *p, int pair, int first, int last, int layer, int worker)
+{
+    struct scratch *s = &p->scratch[worker];
+    int n_kv = p->model->config.n_head_kv, kv_head = pair % n_kv, vd = p->form.value_dim;
+    const struct attn_piece *a = &p->pieces[pair / n_kv];
+    int n_vec = a->n_row * (p->model->config.n_head / n_kv);
+    load_queries(p, a, kv_head, s->query);
+    for (int span = first; span < last && span < n_span(p, a); span++) {
+        const uint8_t *head = head_at(p, &p->batch->seqs[a->seq], span, layer, kv_head);
+        struct span_view view = view_of(p, head, s, n_vec);
+        if (span + 1 < last && span + 1 < n_span(p, a))
+            prefetch_head(p, head_at(p, &p->batch->seqs[a->seq], span + 1, layer, kv_head));
+        struct partial part = partial_at(p, pair, span);
+        for (int v = 0; v < n_vec; v += TILE_TOK) {
+            int n = n_vec - v < TILE_TOK ? n_vec - v : TILE_TOK, n_key[TILE_TOK];
+            count_keys(p, a, span, v, n, n_key);
+            span_tile(p, &view, s, v, n, n_key, part.max + v, part.sum + v, part.out + v * vd);
+        }
+    }
+}
+
+/* Merges what attend_part left, spans ascending. */
+static void merge_parts(const struct pass *p, int pair, int worker)
+{
+    struct scratch *s = &p->scratch[worker];
+    int n_kv = p->model->config.n_head_kv, vd = p->form.value_dim;
+    const struct attn_piece *a = &p->pieces[pair / n_kv];
+    int n_vec = a->n_row * (p->model->config.n_head / n_kv);
+    begin_merge(p, s, n_vec);
+    for (int span = 0; span < n_span(p, a); span++) {
+        struct partial part = partial_at(p, pair, span);
+        for (int v = 0; v < n_vec; v += TILE_TOK)
+            p->kern->span_merge(s->run_max + v, s->run_sum + v, s->run_out + v * vd, part.max + v, part.sum + v, part.out + v * vd,
+                                n_vec - v < TILE_TOK ? n_vec - v : TILE_TOK, vd);
+    }
+    store_outputs(p, a, pair % n_kv, s);
+}
+
 /* ---- operations ---- */
+
+/* Puts the piece's rows whose position lies in spans [first, last) into their pages. */
+static void put_rows(const struct pass *p, const struct attn_piece *a, int layer, int kv_head, int first, int last)
+{
+    for (int r = a->row; r < a->row + a->n_row; r++)
+        if (p->row_pos[r] / SPAN >= first && p->row_pos[r] / SPAN < last)
+            put_row(p, &p->batch->seqs[a->seq], r, layer, kv_head);
+}
 
 /* Small batches: one piece per sequence and head writes its rows and attends. */
 static void fused_piece(const struct pool_op *op, int piece, int worker)
 {
     const struct attention *at = op->arg;
     struct pass *p = at->pass;
-    int n_kv = p->model->config.n_head_kv, kv_head = piece % n_kv;
-    const struct attn_piece *a = &p->pieces[piece / n_kv];
-    for (int r = 0; r < a->n_row; r++)
-        put_row(p, &p->batch->seqs[a->seq], a->row + r, at->layer, kv_head);
-    attend(p, a, at->layer, kv_head, worker);
+    int n_kv = p->model->config.n_head_kv;
+    put_rows(p, &p->pieces[piece / n_kv], at->layer, piece % n_kv, 0, p->limits.n_ctx);
+    attend(p, &p->pieces[piece / n_kv], at->layer, piece % n_kv, worker);
+}
+
+/* Few sequences: their spans are spread over the workers. */
+static void part_piece(const struct pool_op *op, int piece, int worker)
+{
+    const struct attention *at = op->arg;
+    struct pass *p = at->pass;
+    int pair = piece / p->n_split, first = piece % p->n_split * p->spans_per_part, n_kv = p->model->config.n_head_kv;
+    put_rows(p, &p->pieces[pair / n_kv], at->layer, pair % n_kv, first, first + p->spans_per_part);
+    attend_part(p, pair, first, first + p->spans_per_part, at->layer, worker);
+}
+
+static void merge_piece(const struct pool_op *op, int piece, int worker)
+{
+    const struct attention *at = op->arg;
+    merge_parts(at->pass, piece, worker);
 }
 
 void attention_put(const struct attention *a, int first, int last)
@@ -217,7 +344,10 @@ void attention_add(struct pass *p, struct attention *a, bool is_put)
         n_ops += 4.0 * c->head_dim * c->n_head * s->n_row * (s->pos0 + (s->n_row + 1) / 2.0);
     }
     struct pool_op *op;
-    if (one_piece_each && !is_put) {
+    if (one_piece_each && !is_put && p->n_split > 1) {
+        op = pass_add(p, "attention", a->layer, p->n_piece * c->n_head_kv * p->n_split, a, part_piece);
+        pass_add(p, "attention merge", a->layer, p->n_piece * c->n_head_kv, a, merge_piece);
+    } else if (one_piece_each && !is_put) {
         op = pass_add(p, "attention", a->layer, p->n_piece * c->n_head_kv, a, fused_piece);
     } else {
         if (!is_put)

@@ -50,16 +50,16 @@ static int read_rope(struct loader *l)
 {
     struct model_config *c = &l->model->config;
     TRY(read_float(l, "llama.rope.freq_base", 10000.0f, 1.0f, 1e12f, &c->rope_base));
-    struct str type = STR("none");
+    struct str type = STR("linear"); /* a factor without a type means linear; without a factor it is 1 */
     float scale_linear = 0;
     TRY(mf_str(l->file, "llama.rope.scaling.type", &type, NULL, l->err));
     TRY(read_float(l, "llama.rope.scale_linear", 0, 0, 1e6f, &scale_linear));
     TRY(read_float(l, "llama.rope.scaling.factor", scale_linear > 0 ? scale_linear : 1, 1e-3f, 1e6f, &c->rope_factor));
     TRY(read_int(l, "llama.rope.scaling.original_context_length", c->n_ctx_train, 1, 1 << 30, &c->rope_ctx_original));
-    TRY(read_float(l, "llama.rope.scaling.attn_factor", 0, 0, 1e3f, &c->yarn_attn_factor));
+    TRY(read_float(l, "llama.rope.scaling.attn_factor", 1, 0, 1e3f, &c->yarn_attn_factor));
     TRY(read_float(l, "llama.rope.scaling.yarn_beta_fast", 32, 1e-3f, 1e6f, &c->yarn_beta_fast));
     TRY(read_float(l, "llama.rope.scaling.yarn_beta_slow", 1, 1e-3f, 1e6f, &c->yarn_beta_slow));
-    if (str_is(type, "linear") || (str_is(type, "none") && scale_linear > 1))
+    if (str_is(type, "linear"))
         c->rope_scaling = ROPE_LINEAR;
     else if (str_is(type, "yarn"))
         c->rope_scaling = ROPE_YARN;

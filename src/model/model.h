@@ -30,7 +30,7 @@ struct model_config {
     enum rope_scaling rope_scaling;
     float rope_factor;     /* linear and YaRN: context is stretched by this */
     int rope_ctx_original; /* YaRN */
-    float yarn_beta_fast, yarn_beta_slow, yarn_attn_factor; /* attn_factor 0: 0.1 ln(factor) + 1 */
+    float yarn_beta_fast, yarn_beta_slow, yarn_attn_factor; /* attn_factor: times 0.1 ln(factor) + 1 */
 };
 
 struct model_layer {

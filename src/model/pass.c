@@ -135,6 +135,10 @@ static int make_buffers(struct pass *p, struct lathe_err *err)
     TAKE(p, p->limits.n_out * p->x_stride, p->out_x, "logits");
     TAKE(p, p->limits.n_out * p->logits_stride, p->logits, "logits");
     TAKE(p, n + p->limits.n_seq, p->pieces, "batch");
+    int64_t n_pair = (int64_t)PIECES_PER_WORKER * pool_n_worker(p->pool), spans = (p->limits.n_ctx + SPAN - 1) / SPAN;
+    p->n_partial = (n_pair < c->n_head_kv ? n_pair : c->n_head_kv) * spans * SMALL_ROWS * (c->n_head / c->n_head_kv) *
+                   (p->form.value_dim + 2);
+    TAKE(p, p->n_partial, p->partials, "attention partials");
     TAKE(p, n, p->row_pos, "batch");
     TAKE(p, n, p->row_seq, "batch");
     return make_scratch(p, err);
@@ -203,7 +207,7 @@ void pass_free(struct pass *p)
             free(all[j]);
     }
     void *all[] = {p->scratch, p->x,    p->qkv,   p->att,    p->ff,     p->norm,
-                   p->act,     p->rope, p->out_x, p->logits, p->pieces, p->row_pos, p->row_seq};
+                   p->act,     p->rope, p->out_x, p->logits, p->pieces, p->row_pos, p->row_seq, p->partials};
     for (size_t j = 0; j < sizeof all / sizeof *all; j++)
         free(all[j]);
     arena_free(&p->arena);

@@ -6,6 +6,7 @@
 enum {
     SMALL_ROWS = ACT_GROUP, /* batches up to this size prepare inputs in every worker instead of behind a barrier */
     MAX_MATRIX = 3,
+    PIECES_PER_WORKER = 8,  /* attention pieces that a small batch is cut into */
     QUERY_ROWS = 64,        /* rows of one attention piece */
     MIN_BLOCK = 24, MAX_BLOCK = 64, /* rows of one matrix piece of a large batch */
     UNPACK_K = 2048         /* columns unpacked to f32 at a time */
@@ -73,6 +74,10 @@ struct pass {
     const struct pass_batch *batch;
     struct attn_piece *pieces; /* per kv head */
     int n_piece;
+    int n_split, spans_per_part;  /* n_split > 1: spans of a head are spread over that many pieces */
+    int split_spans, split_vec;   /* spans and query vectors that partials have room for */
+    float *partials;              /* [n_partial] */
+    int64_t n_partial;
     int32_t *row_pos, *row_seq; /* [n_row] */
     /* buffers, [limits.n_row] rows each */
     float *x, *qkv, *att, *ff, *norm;

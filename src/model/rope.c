@@ -1,10 +1,11 @@
-/* Rotary frequencies: plain, by factors of a tensor (Llama 3), linear, YaRN. The angle of a position is one product in double precision,
- * not an accumulated one. */
+/* Rotary frequencies: plain, by factors of a tensor (Llama 3), linear, YaRN. The angle of a position is one
+ * product in double precision, not an accumulated one. */
 #include <math.h>
 #include "base/detmath.h"
 #include "model/model.h"
 
-/* YaRN (Peng et al. 2023, section 3.2): the dimension whose wavelength turns `beta` times within the original context. */
+/* YaRN (Peng et al. 2023, section 3.2): the dimension whose wavelength turns `beta` times within the original
+ * context. */
 static double yarn_dim(const struct model_config *c, double beta)
 {
     double turns = c->rope_ctx_original / (beta * 2 * 3.14159265358979323846);
@@ -29,8 +30,9 @@ void rope_init(struct lathe_model *m, const float *factors)
         high = ceil(yarn_dim(c, c->yarn_beta_slow));
         low = low < 0 ? 0 : low;
         high = high > c->n_rot - 1 ? c->n_rot - 1 : high;
-        double attn = c->yarn_attn_factor;
-        m->rope_mscale = (float)(attn > 0 ? attn : c->rope_factor > 1 ? 0.1 * det_log(c->rope_factor) + 1 : 1);
+        /* GGUF writes the model's attention factor divided by YaRN's own */
+        m->rope_mscale =
+            (float)(c->yarn_attn_factor * (c->rope_factor > 1 ? 0.1 * det_log(c->rope_factor) + 1 : 1));
     }
     for (int i = 0; i < n; i++) {
         double f = det_pow(c->rope_base, -2.0 * i / c->n_rot);

@@ -181,7 +181,7 @@ struct jn_args {
 };
 
 /* A function, filter, test or method: one row. `params` names its parameters, '?' after the ones that may be left out; bound arguments
- * arrive in a[], MISSING where not given. "*" leaves everything in `raw`. */
+ * arrive in a[], MISSING where not given. "/" in front: by position only. "*" leaves everything in `raw`. */
 enum { JN_MAX_PARAM = 8 };
 typedef jval jn_fn(struct jn *j, jval self, jval *a, const struct jn_args *raw);
 struct jn_func {

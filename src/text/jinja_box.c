@@ -110,10 +110,18 @@ static jval l_clear(struct jn *j, jval self, jval *a, const struct jn_args *raw)
 }
 
 const struct jn_func jn_list_methods[] = {
-    {"append", l_append, "object"}, {"extend", l_extend, "iterable"}, {"insert", l_insert, "index object"},
-    {"pop", l_pop, "index?"},       {"index", l_index, "value start? stop?"}, {"count", l_count, "value"},
-    {"remove", l_remove, "value"},  {"reverse", l_reverse, ""},       {"sort", l_sort, "reverse?"},
-    {"copy", l_copy, ""},           {"clear", l_clear, ""},           {0},
+    {"append", l_append, "/ object"},
+    {"extend", l_extend, "/ iterable"},
+    {"insert", l_insert, "/ index object"},
+    {"pop", l_pop, "/ index?"},
+    {"index", l_index, "/ value start? stop?"},
+    {"count", l_count, "/ value"},
+    {"remove", l_remove, "/ value"},
+    {"reverse", l_reverse, "/"},
+    {"sort", l_sort, "reverse?"},
+    {"copy", l_copy, "/"},
+    {"clear", l_clear, "/"},
+    {0},
 };
 
 /* ---- dicts ---- */
@@ -237,10 +245,17 @@ static jval d_clear(struct jn *j, jval self, jval *a, const struct jn_args *raw)
 }
 
 const struct jn_func jn_dict_methods[] = {
-    {"keys", d_keys, ""},         {"values", d_values, ""},       {"items", d_items, ""},
-    {"get", d_get, "key default?"}, {"pop", d_pop, "key default?"}, {"popitem", d_popitem, ""},
-    {"setdefault", d_setdefault, "key default?"}, {"update", d_update, "*"}, {"copy", d_copy, ""},
-    {"clear", d_clear, ""},       {0},
+    {"keys", d_keys, "/"},
+    {"values", d_values, "/"},
+    {"items", d_items, "/"},
+    {"get", d_get, "/ key default?"},
+    {"pop", d_pop, "/ key default?"},
+    {"popitem", d_popitem, "/"},
+    {"setdefault", d_setdefault, "/ key default?"},
+    {"update", d_update, "*"},
+    {"copy", d_copy, "/"},
+    {"clear", d_clear, "/"},
+    {0},
 };
 
 /* ---- functions ---- */
@@ -265,7 +280,16 @@ static jval g_range(struct jn *j, jval self, jval *a, const struct jn_args *raw)
             break;
     }
     jn_work(j, out.l->n);
+    char text[96];
+    snprintf(text, sizeof text, step == 1 ? "range(%lld, %lld)" : "range(%lld, %lld, %lld)", (long long)from,
+             (long long)to, (long long)step);
+    out.l->tag = arena_dup(&j->arena, text, strlen(text));
     return out;
+}
+
+static jval g_lipsum(struct jn *j, jval self, jval *a, const struct jn_args *raw)
+{
+    jn_fail(j, "lipsum() is not supported");
 }
 
 static jval g_dict(struct jn *j, jval self, jval *a, const struct jn_args *raw)
@@ -340,8 +364,8 @@ static jval g_strftime_now(struct jn *j, jval self, jval *a, const struct jn_arg
     if (j->date.n) {
         char date[16] = {0};
         memcpy(date, j->date.p, j->date.n < 15 ? j->date.n : 15);
-        if (j->date.n != 10 || sscanf(date, "%4d-%2d-%2d", &tm.tm_year, &tm.tm_mon, &tm.tm_mday) != 3 || tm.tm_mon < 1 ||
-            tm.tm_mon > 12 || tm.tm_mday < 1 || tm.tm_mday > 31 || tm.tm_year < 1)
+        if (j->date.n != 10 || sscanf(date, "%4d-%2d-%2d", &tm.tm_year, &tm.tm_mon, &tm.tm_mday) != 3 ||
+            tm.tm_mon < 1 || tm.tm_mon > 12 || tm.tm_mday < 1 || tm.tm_mday > 31 || tm.tm_year < 1)
             jn_fail(j, "date '" STR_FMT "' is not YYYY-MM-DD", STR_ARG(j->date));
         tm.tm_year -= 1900;
         tm.tm_mon--;
@@ -355,7 +379,8 @@ static jval g_strftime_now(struct jn *j, jval self, jval *a, const struct jn_arg
 }
 
 const struct jn_func jn_globals[] = {
-    {"range", g_range, "start stop? step?"},
+    {"range", g_range, "/ start stop? step?"},
+    {"lipsum", g_lipsum, "*"},
     {"dict", g_dict, "*"},
     {"namespace", g_namespace, "*"},
     {"cycler", g_cycler, "*"},

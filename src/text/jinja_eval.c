@@ -98,6 +98,11 @@ static void bind_args(struct jn *j, const struct jn_func *f, const struct jn_arg
 {
     const char *p = f->params;
     int n = 0, used = 0;
+    if (*p == '/') {
+        p += 1 + (p[1] == ' ');
+        if (args->n_kw)
+            jn_fail(j, "%s() takes no keyword arguments", f->name);
+    }
     for (; *p; n++) {
         size_t len = strcspn(p, " ?");
         struct str name = {p, len};
@@ -130,26 +135,31 @@ jval jn_call_func(struct jn *j, const struct jn_func *f, jval self, const struct
 }
 
 /* The value of parameter i of a macro, or MISSING. */
-static jval macro_arg(struct jn *j, const struct jn_macro *m, const struct jn_args *args, int i, bool *by_name)
+static jval macro_arg(struct jn *j, const struct jn_macro *m, const struct jn_args *args, int i,
+                      bool *by_name)
 {
     const struct jn_node *n = m->node;
     jval v = i < args->n ? args->pos[i] : (jval){.kind = JN_MISSING};
     for (int k = 0; k < args->n_kw; k++)
         if (str_eq(args->kw[k].name, j->sym[n->list.v[i]->sym])) {
             if (jn_given(v))
-                jn_fail(j, "macro '" STR_FMT "' got two values for '" STR_FMT "'", STR_ARG(n->name), STR_ARG(args->kw[k].name));
+                jn_fail(j, "macro '" STR_FMT "' got two values for '" STR_FMT "'", STR_ARG(n->name),
+                        STR_ARG(args->kw[k].name));
             by_name[k] = true;
             v = args->kw[k].v;
         }
     return v;
 }
 
-/* What the named parameters leave over: varargs and kwargs, if the macro speaks of them; the caller of a call block. */
-static void macro_rest(struct jn *j, const struct jn_macro *m, const struct jn_args *args, const bool *by_name, struct jn_env *env)
+/* What the named parameters leave over: varargs and kwargs, if the macro speaks of them; the caller of a call
+ * block. */
+static void macro_rest(struct jn *j, const struct jn_macro *m, const struct jn_args *args,
+                       const bool *by_name, struct jn_env *env)
 {
     const struct jn_node *n = m->node;
     if (args->n > n->list.n && !(n->op & MACRO_VARARGS))
-        jn_fail(j, "macro '" STR_FMT "' takes at most %d arguments, %d were given", STR_ARG(n->name), n->list.n, args->n);
+        jn_fail(j, "macro '" STR_FMT "' takes at most %d arguments, %d were given", STR_ARG(n->name),
+                n->list.n, args->n);
     if (n->op & MACRO_VARARGS) {
         jval rest = jn_list(j, JN_TUPLE, 0);
         for (int i = n->list.n; i < args->n; i++)
@@ -167,7 +177,8 @@ static void macro_rest(struct jn *j, const struct jn_macro *m, const struct jn_a
         else if (n->op & MACRO_KWARGS)
             jn_dict_set(j, kwargs.d, jn_str_keep(j, args->kw[k].name.p, args->kw[k].name.n), args->kw[k].v);
         else
-            jn_fail(j, "macro '" STR_FMT "' takes no argument '" STR_FMT "'", STR_ARG(n->name), STR_ARG(args->kw[k].name));
+            jn_fail(j, "macro '" STR_FMT "' takes no argument '" STR_FMT "'", STR_ARG(n->name),
+                    STR_ARG(args->kw[k].name));
     }
     if (n->op & MACRO_KWARGS)
         jn_bind(j, env, j->sym_kwargs, kwargs);
@@ -183,7 +194,8 @@ jval jn_call_macro(struct jn *j, struct jn_macro *m, const struct jn_args *args)
     for (int i = 0; i < n->list.n; i++) {
         jval v = macro_arg(j, m, args, i, by_name);
         if (!jn_given(v))
-            v = i >= n_required ? jn_eval(j, n->other.v[i - n_required], env) : jn_undefined(j->sym[n->list.v[i]->sym].p);
+            v = i >= n_required ? jn_eval(j, n->other.v[i - n_required], env)
+                                : jn_undefined(j->sym[n->list.v[i]->sym].p);
         jn_bind(j, env, n->list.v[i]->sym, v);
     }
     macro_rest(j, m, args, by_name, env);
@@ -238,7 +250,8 @@ static jval apply(struct jn *j, const struct jn_node *n, jval v, struct jn_env *
     j->line = n->line;
     if (!n->func)
         jn_fail(j, "no %s named '" STR_FMT "'", n->kind == N_FILTER ? "filter" : "test", STR_ARG(n->name));
-    return n->kind == N_FILTER ? jn_call_func(j, n->func, v, &args) : jn_bool(jn_apply_test(j, n->func, v, &args));
+    return n->kind == N_FILTER ? jn_call_func(j, n->func, v, &args)
+                               : jn_bool(jn_apply_test(j, n->func, v, &args));
 }
 
 jval jn_run_filters(struct jn *j, const struct jn_node *n, jval v, struct jn_env *env)

@@ -194,7 +194,8 @@ static struct jn_node *parse_primary(struct jn *j, int flags)
 static bool is_tuple_end(struct jn *j, const char *end_name)
 {
     struct jn_token *t = jn_tok(j);
-    return t->kind == T_VAR_END || t->kind == T_BLOCK_END || at_op(j, ')') || (end_name && jn_at_name(j, end_name));
+    return t->kind == T_VAR_END || t->kind == T_BLOCK_END || at_op(j, ')') ||
+           (end_name && jn_at_name(j, end_name));
 }
 
 struct jn_node *jn_parse_tuple(struct jn *j, int flags, const char *end_name)
@@ -207,7 +208,8 @@ struct jn_node *jn_parse_tuple(struct jn *j, int flags, const char *end_name)
             jn_expect_op(j, ',');
         if (is_tuple_end(j, end_name))
             break;
-        jn_add(j, &n->list, flags & EXPR_SIMPLE ? parse_primary(j, flags) : jn_parse_expr(j, !(flags & EXPR_NO_COND)));
+        jn_add(j, &n->list,
+               flags & EXPR_SIMPLE ? parse_primary(j, flags) : jn_parse_expr(j, !(flags & EXPR_NO_COND)));
         if (!at_op(j, ','))
             break;
         is_tuple = true;
@@ -317,7 +319,8 @@ static struct jn_node *parse_call(struct jn *j, struct jn_node *of)
     return n;
 }
 
-/* Chains as long as the template are no danger to the parser, but to the evaluation, which recurses into the left. */
+/* Chains as long as the template are no danger to the parser, but to the evaluation, which recurses into the
+ * left. */
 static void chain(struct jn *j, int *length)
 {
     if (++*length > JN_PARSE_LIMIT)

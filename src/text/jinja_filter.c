@@ -63,10 +63,10 @@ static jval f_trim(struct jn *j, jval v, jval *a, const struct jn_args *raw)
     return jn_str_keep(j, s.p, s.n);
 }
 
-#define RECASE(name, how)                                                                                            \
-    static jval name(struct jn *j, jval v, jval *a, const struct jn_args *raw)                                       \
-    {                                                                                                                \
-        return jn_recase(j, text(j, v), how);                                                                        \
+#define RECASE(name, how)                                                      \
+    static jval name(struct jn *j, jval v, jval *a, const struct jn_args *raw) \
+    {                                                                          \
+        return jn_recase(j, text(j, v), how);                                  \
     }
 RECASE(f_upper, JN_UPPER)
 RECASE(f_lower, JN_LOWER)
@@ -110,7 +110,8 @@ static jval f_string(struct jn *j, jval v, jval *a, const struct jn_args *raw)
 
 static jval f_replace(struct jn *j, jval v, jval *a, const struct jn_args *raw)
 {
-    struct jn_args args = {.pos = (jval[]){jn_to_str(j, a[0]), jn_to_str(j, a[1]), a[2]}, .n = jn_given(a[2]) && a[2].kind != JN_NONE ? 3 : 2};
+    struct jn_args args = {.pos = (jval[]){jn_to_str(j, a[0]), jn_to_str(j, a[1]), a[2]},
+                           .n = jn_given(a[2]) && a[2].kind != JN_NONE ? 3 : 2};
     return jn_call_func(j, jn_find_func(jn_str_find_methods, STR("replace")), jn_to_str(j, v), &args);
 }
 
@@ -133,9 +134,11 @@ static jval f_escape(struct jn *j, jval v, jval *a, const struct jn_args *raw)
 static jval f_indent(struct jn *j, jval v, jval *a, const struct jn_args *raw)
 {
     bool first = flag(a[1], false), blank = flag(a[2], false);
-    jval pad = jn_given(a[0]) && a[0].kind == JN_STR ? a[0] : jn_repeat(j, jn_strz(j, " "), jn_arg_int(j, a[0], 4));
+    jval pad =
+        jn_given(a[0]) && a[0].kind == JN_STR ? a[0] : jn_repeat(j, jn_strz(j, " "), jn_arg_int(j, a[0], 4));
     struct jn_args none = {0};
-    jval lines = jn_call_func(j, jn_find_func(jn_str_methods, STR("splitlines")), jn_concat(j, jn_to_str(j, v), jn_strz(j, "\n")), &none);
+    jval lines = jn_call_func(j, jn_find_func(jn_str_methods, STR("splitlines")),
+                              jn_concat(j, jn_to_str(j, v), jn_strz(j, "\n")), &none);
     struct jn_out o = {0};
     for (size_t i = 0; i < lines.l->n; i++) {
         struct str line = jn_s(lines.l->v[i]);
@@ -193,7 +196,8 @@ static void quote(struct jn *j, struct jn_out *o, jval v, const char *safe, bool
     for (size_t i = 0; i < s.n; i++) {
         unsigned char c = (unsigned char)s.p[i];
         char hex[4];
-        bool keep = jn_is_alpha(c < 0x80 ? c : 0) || is_digit(s.p[i]) || (c && strchr("_.-~", c)) || (c && strchr(safe, c));
+        bool keep = jn_is_alpha(c < 0x80 ? c : 0) || is_digit(s.p[i]) || (c && strchr("_.-~", c)) ||
+                    (c && strchr(safe, c));
         if (keep)
             jn_put(j, o, s.p + i, 1);
         else if (plus && c == ' ')
@@ -264,13 +268,16 @@ static bool parse_int(struct str s, int base, int64_t *out)
     if (i < s.n && (s.p[i] == '-' || s.p[i] == '+'))
         neg = s.p[i++] == '-';
     int mark = i + 1 < s.n && s.p[i] == '0' ? s.p[i + 1] | 32 : 0;
-    if ((mark == 'x' && (base == 16 || base == 0)) || (mark == 'o' && (base == 8 || base == 0)) || (mark == 'b' && (base == 2 || base == 0))) {
+    if ((mark == 'x' && (base == 16 || base == 0)) || (mark == 'o' && (base == 8 || base == 0)) ||
+        (mark == 'b' && (base == 2 || base == 0))) {
         base = mark == 'x' ? 16 : mark == 'o' ? 8 : 2;
         i += 2;
     }
     base = base ? base : 10;
     for (; i < s.n; i++) {
-        int c = (unsigned char)s.p[i], d = c >= '0' && c <= '9' ? c - '0' : (c | 32) >= 'a' && (c | 32) <= 'z' ? (c | 32) - 'a' + 10 : 99;
+        int c = (unsigned char)s.p[i], d = c >= '0' && c <= '9'                 ? c - '0'
+                                           : (c | 32) >= 'a' && (c | 32) <= 'z' ? (c | 32) - 'a' + 10
+                                                                                : 99;
         if (c == '_' && any && i + 1 < s.n && s.p[i + 1] != '_')
             continue;
         if (d >= base || v > (uint64_t)INT64_MAX / (uint64_t)base - 1)
@@ -391,7 +398,8 @@ static jval f_filesizeformat(struct jn *j, jval v, jval *a, const struct jn_args
 {
     static const char *const dec[] = {"kB", "MB", "GB", "TB", "PB", "EB", "ZB", "YB"};
     static const char *const bin[] = {"KiB", "MiB", "GiB", "TiB", "PiB", "EiB", "ZiB", "YiB"};
-    double n = f_float(j, v, (jval[]){jn_float(0)}, raw).f, base = flag(a[0], false) ? 1024 : 1000, unit = base;
+    double n = f_float(j, v, (jval[]){jn_float(0)}, raw).f, base = flag(a[0], false) ? 1024 : 1000,
+           unit = base;
     char buf[64];
     if (n == 1)
         return jn_strz(j, "1 Byte");

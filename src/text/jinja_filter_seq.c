@@ -58,7 +58,8 @@ static jval get(struct jn *j, const struct getter *g, jval v)
 
 static struct getter getter(struct jn *j, jval attribute, jval case_sensitive)
 {
-    return (struct getter){.path = path_of(j, attribute), .absent = {.kind = JN_MISSING}, .fold = !flag(case_sensitive, false)};
+    return (struct getter){
+        .path = path_of(j, attribute), .absent = {.kind = JN_MISSING}, .fold = !flag(case_sensitive, false)};
 }
 
 /* ---- order ---- */
@@ -106,7 +107,9 @@ static jval f_sort(struct jn *j, jval v, jval *a, const struct jn_args *raw)
 static jval dict_items(struct jn *j, jval v, enum jn_kind kind)
 {
     if (v.kind != JN_DICT)
-        jn_fail(j, v.kind == JN_UNDEFINED ? "'%s' is undefined" : "can only get the items of a mapping, not of %s",
+        jn_fail(j,
+                v.kind == JN_UNDEFINED ? "'%s' is undefined"
+                                       : "can only get the items of a mapping, not of %s",
                 v.kind == JN_UNDEFINED ? (v.name ? v.name : "value") : jn_kind_name(v));
     jval out = jn_list(j, kind, v.d->n_live);
     for (size_t i = 0; i < v.d->n; i++)
@@ -128,7 +131,8 @@ static jval f_dictsort(struct jn *j, jval v, jval *a, const struct jn_args *raw)
         else if (a[1].kind != JN_STR || !str_is(jn_s(a[1]), "key"))
             jn_fail(j, "dictsort: by must be 'key' or 'value'");
     }
-    jval pairs = sorted_pairs(j, dict_items(j, v, JN_LIST), &g, flag(a[2], false)), out = jn_list(j, JN_LIST, pairs.l->n);
+    jval pairs = sorted_pairs(j, dict_items(j, v, JN_LIST), &g, flag(a[2], false)),
+         out = jn_list(j, JN_LIST, pairs.l->n);
     for (size_t i = 0; i < pairs.l->n; i++)
         jn_push(j, out, pairs.l->v[i].l->v[1]);
     return out;
@@ -214,6 +218,8 @@ static jval run_filter(struct jn *j, struct str name, jval v, const struct jn_ar
 static jval f_map(struct jn *j, jval v, jval *a, const struct jn_args *raw)
 {
     jval out = gen(j), item;
+    if (!jn_truth(v)) /* also what cannot be iterated, such as none */
+        return out;
     struct jn_iter it = jn_iter(j, v);
     if (raw->n == 0) {
         struct getter g = {.path = {.kind = JN_MISSING}, .absent = {.kind = JN_MISSING}};
@@ -245,6 +251,8 @@ static jval choose(struct jn *j, jval v, const struct jn_args *raw, bool by_attr
     struct getter g = {.path = {.kind = JN_MISSING}, .absent = {.kind = JN_MISSING}};
     struct jn_args rest = *raw;
     const struct jn_func *test = NULL;
+    if (!jn_truth(v)) /* also what cannot be iterated, such as none */
+        return out;
     if (by_attr) {
         if (!raw->n)
             jn_fail(j, "missing parameter for attribute name");
@@ -268,10 +276,10 @@ static jval choose(struct jn *j, jval v, const struct jn_args *raw, bool by_attr
     return out;
 }
 
-#define CHOOSE(name, by_attr, keep)                                                                                  \
-    static jval name(struct jn *j, jval v, jval *a, const struct jn_args *raw)                                       \
-    {                                                                                                                \
-        return choose(j, v, raw, by_attr, keep);                                                                     \
+#define CHOOSE(name, by_attr, keep)                                            \
+    static jval name(struct jn *j, jval v, jval *a, const struct jn_args *raw) \
+    {                                                                          \
+        return choose(j, v, raw, by_attr, keep);                               \
     }
 CHOOSE(f_select, false, true)
 CHOOSE(f_reject, false, false)

@@ -211,7 +211,8 @@ static jval s_replace(struct jn *j, jval self, jval *a, const struct jn_args *ra
 static bool range_of(struct jn *j, jval self, jval start, jval end, struct str *out, int64_t *first)
 {
     int64_t n = (int64_t)jn_n_char(self);
-    int64_t from = start.kind == JN_NONE ? 0 : jn_arg_int(j, start, 0), to = end.kind == JN_NONE ? n : jn_arg_int(j, end, n);
+    int64_t from = start.kind == JN_NONE ? 0 : jn_arg_int(j, start, 0),
+            to = end.kind == JN_NONE ? n : jn_arg_int(j, end, n);
     from = from < 0 ? from + n < 0 ? 0 : from + n : from;
     to = to < 0 ? to + n < 0 ? 0 : to + n : to > n ? n : to;
     *first = from;
@@ -311,15 +312,15 @@ static jval s_endswith(struct jn *j, jval self, jval *a, const struct jn_args *r
 const struct jn_func jn_str_find_methods[] = {
     {"split", s_split, "sep? maxsplit?"},
     {"rsplit", s_rsplit, "sep? maxsplit?"},
-    {"partition", s_partition, "sep"},
-    {"rpartition", s_rpartition, "sep"},
-    {"replace", s_replace, "old new count?"},
-    {"find", s_find, "sub start? end?"},
-    {"rfind", s_rfind, "sub start? end?"},
-    {"index", s_index, "sub start? end?"},
-    {"rindex", s_rindex, "sub start? end?"},
-    {"count", s_count, "sub start? end?"},
-    {"startswith", s_startswith, "prefix start? end?"},
-    {"endswith", s_endswith, "suffix start? end?"},
+    {"partition", s_partition, "/ sep"},
+    {"rpartition", s_rpartition, "/ sep"},
+    {"replace", s_replace, "/ old new count?"},
+    {"find", s_find, "/ sub start? end?"},
+    {"rfind", s_rfind, "/ sub start? end?"},
+    {"index", s_index, "/ sub start? end?"},
+    {"rindex", s_rindex, "/ sub start? end?"},
+    {"count", s_count, "/ sub start? end?"},
+    {"startswith", s_startswith, "/ prefix start? end?"},
+    {"endswith", s_endswith, "/ suffix start? end?"},
     {0},
 };

@@ -139,7 +139,10 @@ static jval percent_value(struct jn *j, struct spec *s, char type, jval v)
     s->type = type == 'i' || type == 'u' ? 'd' : type;
     switch (s->type) {
     case 's':
-        return layout(j, s, jn_strz(j, ""), s->prec < 0 ? jn_to_str(j, v) : jn_slice(j, jn_to_str(j, v), jn_none(), jn_int(s->prec), jn_none()), '>');
+        return layout(j, s, jn_strz(j, ""),
+                      s->prec < 0 ? jn_to_str(j, v)
+                                  : jn_slice(j, jn_to_str(j, v), jn_none(), jn_int(s->prec), jn_none()),
+                      '>');
     case 'r':
     case 'a':
         return layout(j, s, jn_strz(j, ""), repr(j, v), '>');
@@ -343,7 +346,8 @@ static jval field_value(struct jn *j, struct str f, const struct jn_args *args, 
         struct str key = {f.p + from, i - from};
         size_t k = 0;
         int64_t index = number(j, key, &k);
-        v = item ? jn_item(j, v, key.n && k == key.n ? jn_int(index) : jn_str_keep(j, key.p, key.n)) : jn_attr(j, v, key);
+        v = item ? jn_item(j, v, key.n && k == key.n ? jn_int(index) : jn_str_keep(j, key.p, key.n))
+                 : jn_attr(j, v, key);
         if (v.kind == JN_UNDEFINED)
             jn_fail(j, "format: nothing at '" STR_FMT "'", STR_ARG(key));
         i += item && i < f.n;

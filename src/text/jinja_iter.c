@@ -140,7 +140,9 @@ static struct jn_slice slice_of(struct jn *j, int64_t n, jval from, jval to, jva
     int64_t low = up ? 0 : -1, high = up ? n : n - 1;
     s.from = slice_bound(j, from, up ? 0 : n - 1, n, low, high);
     s.to = slice_bound(j, to, up ? n : -1, n, low, high);
-    int64_t span = up ? s.to - s.from : s.from - s.to, pace = s.step == INT64_MIN ? INT64_MAX : up ? s.step : -s.step;
+    int64_t span = up ? s.to - s.from : s.from - s.to, pace = s.step == INT64_MIN ? INT64_MAX
+                                                              : up                ? s.step
+                                                                                  : -s.step;
     s.n = span > 0 ? (size_t)((span - 1) / pace + 1) : 0;
     return s;
 }
@@ -151,7 +153,8 @@ static jval slice_str(struct jn *j, jval v, struct jn_slice s)
         return jn_strz(j, "");
     jn_work(j, v.s->n / 64);
     if (s.step == 1) {
-        size_t from = char_at(v, (size_t)s.from), to = s.to >= (int64_t)jn_n_char(v) ? v.s->n : char_at(v, (size_t)s.to);
+        size_t from = char_at(v, (size_t)s.from),
+               to = s.to >= (int64_t)jn_n_char(v) ? v.s->n : char_at(v, (size_t)s.to);
         return jn_str_keep(j, v.s->p + from, to - from);
     }
     jval all = jn_to_list(j, v, JN_LIST);
@@ -168,7 +171,8 @@ static jval slice_str(struct jn *j, jval v, struct jn_slice s)
 jval jn_slice(struct jn *j, jval v, jval from, jval to, jval step)
 {
     if (v.kind != JN_STR && v.kind != JN_LIST && v.kind != JN_TUPLE && v.kind != JN_RANGE)
-        jn_fail(j, "'%s' object cannot be sliced", v.kind == JN_UNDEFINED && v.name ? v.name : jn_kind_name(v));
+        jn_fail(j, "'%s' object cannot be sliced",
+                v.kind == JN_UNDEFINED && v.name ? v.name : jn_kind_name(v));
     struct jn_slice s = slice_of(j, jn_len(j, v), from, to, step);
     if (v.kind == JN_STR)
         return slice_str(j, v, s);
@@ -180,7 +184,8 @@ jval jn_slice(struct jn *j, jval v, jval from, jval to, jval step)
 
 /* ---- sorting: stable, by merging; the comparison may fail and leave ---- */
 
-void jn_sort(struct jn *j, jval *v, size_t n, int (*order)(struct jn *j, void *ctx, jval a, jval b), void *ctx)
+void jn_sort(struct jn *j, jval *v, size_t n, int (*order)(struct jn *j, void *ctx, jval a, jval b),
+             void *ctx)
 {
     if (n < 2)
         return;

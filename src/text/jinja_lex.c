@@ -106,7 +106,8 @@ static void lex_name(struct lex *x)
 /* Digits with single underscores between them; the end, and the digits in buf. */
 static size_t digits(struct lex *x, size_t i, char *buf, size_t *n_buf)
 {
-    while (i < x->n && (is_digit((unsigned char)x->p[i]) || (x->p[i] == '_' && i + 1 < x->n && is_digit((unsigned char)x->p[i + 1])))) {
+    while (i < x->n && (is_digit((unsigned char)x->p[i]) ||
+                        (x->p[i] == '_' && i + 1 < x->n && is_digit((unsigned char)x->p[i + 1])))) {
         if (x->p[i] != '_' && *n_buf < 400)
             buf[(*n_buf)++] = x->p[i];
         i++;
@@ -350,6 +351,8 @@ static void lex_raw(struct lex *x, size_t body)
 {
     char sign, end_sign;
     advance(x, body);
+    if (body == x->n)
+        return;
     for (size_t i = body; i < x->n; i++) {
         const char *hit = memchr(x->p + i, '{', x->n - i);
         if (!hit)

@@ -36,7 +36,8 @@ static _Noreturn void unsupported(struct jn *j, int op, jval a, jval b)
     jval u = a.kind == JN_UNDEFINED ? a : b;
     if (u.kind == JN_UNDEFINED)
         jn_fail(j, "'%s' is undefined", u.name ? u.name : "value");
-    jn_fail(j, "unsupported operand types for %s: '%s' and '%s'", op_text(op, text), jn_kind_name(a), jn_kind_name(b));
+    jn_fail(j, "unsupported operand types for %s: '%s' and '%s'", op_text(op, text), jn_kind_name(a),
+            jn_kind_name(b));
 }
 
 static _Noreturn void too_large(struct jn *j)
@@ -121,7 +122,8 @@ static jval float_op(struct jn *j, int op, double a, double b)
         jn_fail(j, "division by zero");
     if (op == '/')
         return jn_float(a / b);
-    double mod = fmod(a, b), div = (a - mod) / b; /* as Python: the sign of the divisor, and a floor that fits the remainder */
+    double mod = fmod(a, b),
+           div = (a - mod) / b; /* as Python: the sign of the divisor, and a floor that fits the remainder */
     if (mod != 0) {
         if ((b < 0) != (mod < 0)) {
             mod += b;
@@ -299,7 +301,8 @@ jval jn_item(struct jn *j, jval v, jval key)
         jval *hit = jn_hashable(key) ? jn_dict_get(j, v.d, key) : NULL;
         if (hit)
             return *hit;
-    } else if (is_int(key) && (v.kind == JN_STR || v.kind == JN_LIST || v.kind == JN_TUPLE || v.kind == JN_RANGE)) {
+    } else if (is_int(key) &&
+               (v.kind == JN_STR || v.kind == JN_LIST || v.kind == JN_TUPLE || v.kind == JN_RANGE)) {
         bool found;
         out = jn_index(j, v, as_int(key), &found);
         return found ? out : jn_undefined("list item");

@@ -21,7 +21,11 @@ static struct jn_nodes block(struct jn *j, const char *const *ends)
     return body;
 }
 
-#define ENDS(...) (const char *const[]){__VA_ARGS__, NULL}
+#define ENDS(...)         \
+    (const char *const[]) \
+    {                     \
+        __VA_ARGS__, NULL \
+    }
 
 /* A block that is a scope of its own: unknown filters in it fail at once again. */
 static struct jn_nodes inner_block(struct jn *j, const char *end)
@@ -138,7 +142,9 @@ static int takes_rest(struct jn *j, int from)
     int rest = 0;
     for (int i = from; i < j->at; i++)
         if (j->tok[i].kind == T_NAME)
-            rest |= str_is(j->tok[i].s, "varargs") ? MACRO_VARARGS : str_is(j->tok[i].s, "kwargs") ? MACRO_KWARGS : 0;
+            rest |= str_is(j->tok[i].s, "varargs")  ? MACRO_VARARGS
+                    : str_is(j->tok[i].s, "kwargs") ? MACRO_KWARGS
+                                                    : 0;
     return rest;
 }
 
@@ -222,13 +228,20 @@ static const struct {
     const char *name;
     struct jn_node *(*parse)(struct jn *j);
 } statements[] = {
-    {"for", parse_for},       {"if", parse_if},         {"set", parse_set},
-    {"macro", parse_macro},   {"call", parse_call_block}, {"with", parse_with},
-    {"filter", parse_filter_block}, {"generation", parse_generation}, {"break", parse_break},
+    {"for", parse_for},
+    {"if", parse_if},
+    {"set", parse_set},
+    {"macro", parse_macro},
+    {"call", parse_call_block},
+    {"with", parse_with},
+    {"filter", parse_filter_block},
+    {"generation", parse_generation},
+    {"break", parse_break},
     {"continue", parse_continue},
 };
 
-static const char *const refused[] = {"include", "import", "from", "extends", "block", "autoescape", "trans", "do"};
+static const char *const refused[] = {"include", "import",     "from",  "extends",
+                                      "block",   "autoescape", "trans", "do"};
 
 static struct jn_node *parse_statement(struct jn *j)
 {

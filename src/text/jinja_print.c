@@ -36,7 +36,8 @@ jval jn_out_str(struct jn *j, struct jn_out *o)
     return jn_str_keep(j, o->p ? o->p : "", o->n);
 }
 
-/* Shortest digits that read back as the same number, laid out as Python does: exponent below 1e-4 and from 1e16 on. */
+/* Shortest digits that read back as the same number, laid out as Python does: exponent below 1e-4 and from
+ * 1e16 on. */
 int jn_float_repr(double f, char out[32])
 {
     char digits[32];
@@ -56,7 +57,8 @@ int jn_float_repr(double f, char out[32])
             d[n_digit++] = *c;
     d[n_digit] = 0;
     if (exponent < -4 || exponent >= 16)
-        return snprintf(out, 32, "%s%c%s%se%c%02d", sign, d[0], n_digit > 1 ? "." : "", d + 1, exponent < 0 ? '-' : '+', abs(exponent));
+        return snprintf(out, 32, "%s%c%s%se%c%02d", sign, d[0], n_digit > 1 ? "." : "", d + 1,
+                        exponent < 0 ? '-' : '+', abs(exponent));
     if (exponent < 0)
         return snprintf(out, 32, "%s0.%.*s%s", sign, -exponent - 1, "000", d);
     if (n_digit <= exponent + 1)
@@ -97,7 +99,8 @@ static void put_repr_str(struct jn *j, struct jn_out *o, struct str s)
     jn_put(j, o, &quote, 1);
 }
 
-static void put_items(struct jn *j, struct jn_out *o, const struct jn_list *l, const char *open, const char *close)
+static void put_items(struct jn *j, struct jn_out *o, const struct jn_list *l, const char *open,
+                      const char *close)
 {
     puts_(j, o, open);
     for (size_t i = 0; i < l->n; i++) {
@@ -128,8 +131,11 @@ static void put_dict(struct jn *j, struct jn_out *o, const struct jn_dict *d)
 static void put_other(struct jn *j, struct jn_out *o, jval v)
 {
     char text[96];
-    if (v.kind == JN_MACRO)
-        snprintf(text, sizeof text, "<Macro '%.*s'>", v.macro->node->name.n > 60 ? 60 : (int)v.macro->node->name.n, v.macro->node->name.p);
+    if (v.kind == JN_RANGE && v.l->tag)
+        snprintf(text, sizeof text, "%s", v.l->tag);
+    else if (v.kind == JN_MACRO)
+        snprintf(text, sizeof text, "<Macro '%.*s'>",
+                 v.macro->node->name.n > 60 ? 60 : (int)v.macro->node->name.n, v.macro->node->name.p);
     else
         snprintf(text, sizeof text, "<%s>", jn_kind_name(v));
     puts_(j, o, text);
@@ -217,7 +223,8 @@ static void json_escape(struct json *s, uint32_t c)
     else if (c < 0x10000)
         snprintf(text, sizeof text, "\\u%04x", c);
     else
-        snprintf(text, sizeof text, "\\u%04x\\u%04x", 0xd800 + ((c - 0x10000) >> 10), 0xdc00 + ((c - 0x10000) & 0x3ff));
+        snprintf(text, sizeof text, "\\u%04x\\u%04x", 0xd800 + ((c - 0x10000) >> 10),
+                 0xdc00 + ((c - 0x10000) & 0x3ff));
     puts_(s->j, s->o, text);
 }
 
@@ -358,7 +365,8 @@ static void json_value(struct json *s, jval v)
 
 void jn_put_json(struct jn *j, struct jn_out *o, jval v, bool ascii, jval indent, jval separators, bool sort)
 {
-    struct json s = {.j = j, .o = o, .ascii = ascii, .sort = sort, .item_sep = STR(", "), .key_sep = STR(": ")};
+    struct json s = {
+        .j = j, .o = o, .ascii = ascii, .sort = sort, .item_sep = STR(", "), .key_sep = STR(": ")};
     if (indent.kind == JN_INT || indent.kind == JN_BOOL) {
         int64_t n = indent.kind == JN_BOOL ? indent.b : indent.i;
         s.pretty = true;

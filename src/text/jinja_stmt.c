@@ -46,14 +46,15 @@ struct jn_loop {
     const struct jn_node *node;
     struct jn_env *outer;
     struct jn_iter it;
-    jval ahead;       /* a list: what was pulled already, because the template asked for what follows */
-    size_t n_taken;   /* of `ahead` */
+    jval ahead;     /* a list: what was pulled already, because the template asked for what follows */
+    size_t n_taken; /* of `ahead` */
     int64_t index0, depth0;
     jval now, before; /* MISSING at the edges */
     jval changed;     /* arguments of the last loop.changed(), MISSING at first */
 };
 
-/* The next item that the loop's `if` lets through, from the iterable itself. Lazily: the body may change what the condition sees. */
+/* The next item that the loop's `if` lets through, from the iterable itself. Lazily: the body may change what
+ * the condition sees. */
 static bool pull(struct jn *j, struct jn_loop *l, jval *out)
 {
     while (jn_next(j, &l->it, out)) {
@@ -151,11 +152,14 @@ const struct jn_func jn_loop_methods[] = {
     {0},
 };
 
-static enum jn_jump run_loop(struct jn *j, const struct jn_node *n, jval iterable, int64_t depth0, struct jn_env *env)
+static enum jn_jump run_loop(struct jn *j, const struct jn_node *n, jval iterable, int64_t depth0,
+                             struct jn_env *env)
 {
     struct jn_loop *l = jn_alloc(j, sizeof *l);
     jval item;
-    *l = (struct jn_loop){.node = n, .outer = env, .ahead = jn_list(j, JN_LIST, 0), .index0 = -1, .depth0 = depth0};
+    bool completed = false;
+    *l = (struct jn_loop){
+        .node = n, .outer = env, .ahead = jn_list(j, JN_LIST, 0), .index0 = -1, .depth0 = depth0};
     l->now.kind = l->before.kind = l->changed.kind = JN_MISSING;
     l->it = jn_iter(j, iterable);
     while (take(j, l, &item)) {
@@ -165,10 +169,14 @@ static enum jn_jump run_loop(struct jn *j, const struct jn_node *n, jval iterabl
         l->now = item;
         jn_assign(j, n->a, item, mine);
         jn_bind(j, mine, j->sym_loop, (jval){.kind = JN_LOOP, .loop = l});
-        if (jn_run(j, &n->body, mine) == JN_BREAK)
+        enum jn_jump jump = jn_run(j, &n->body, mine);
+        if (jump == JN_BREAK)
             break;
+        completed = completed || jump == JN_ON;
     }
-    return l->index0 < 0 ? jn_run(j, &n->other, jn_env(j, env)) : JN_ON;
+    return completed ? JN_ON
+                     : jn_run(j, &n->other,
+                              jn_env(j, env)); /* as jinja2: left by break or continue is not completed */
 }
 
 jval jn_call_loop(struct jn *j, struct jn_loop *l, const struct jn_args *args)

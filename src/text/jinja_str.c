@@ -14,10 +14,10 @@ static struct str need_str(struct jn *j, jval v)
     return jn_s(v);
 }
 
-#define RECASE(name, how)                                                                                            \
-    static jval name(struct jn *j, jval self, jval *a, const struct jn_args *raw)                                    \
-    {                                                                                                                \
-        return jn_recase(j, jn_s(self), how);                                                                        \
+#define RECASE(name, how)                                                         \
+    static jval name(struct jn *j, jval self, jval *a, const struct jn_args *raw) \
+    {                                                                             \
+        return jn_recase(j, jn_s(self), how);                                     \
     }
 RECASE(s_upper, JN_UPPER)
 RECASE(s_lower, JN_LOWER)
@@ -77,11 +77,11 @@ static bool is_ascii(uint32_t c)
     return c < 0x80;
 }
 
-#define CLASS(name, is, empty)                                                                                       \
-    static jval name(struct jn *j, jval self, jval *a, const struct jn_args *raw)                                    \
-    {                                                                                                                \
-        jn_work(j, self.s->n / 16);                                                                                  \
-        return jn_bool(all_are(self, is, empty));                                                                    \
+#define CLASS(name, is, empty)                                                    \
+    static jval name(struct jn *j, jval self, jval *a, const struct jn_args *raw) \
+    {                                                                             \
+        jn_work(j, self.s->n / 16);                                               \
+        return jn_bool(all_are(self, is, empty));                                 \
     }
 CLASS(s_isdigit, jn_is_digit, false)
 CLASS(s_isdecimal, jn_is_decimal, false)
@@ -206,7 +206,8 @@ static size_t line_end(struct str s, size_t i)
     int step = utf8_get(s.p + i, s.n - i, &c);
     if (c == '\r' && i + 1 < s.n && s.p[i + 1] == '\n')
         return 2;
-    bool end = (c >= 0x0a && c <= 0x0d) || (c >= 0x1c && c <= 0x1e) || c == 0x85 || c == 0x2028 || c == 0x2029;
+    bool end =
+        (c >= 0x0a && c <= 0x0d) || (c >= 0x1c && c <= 0x1e) || c == 0x85 || c == 0x2028 || c == 0x2029;
     return step && end ? (size_t)step : 0;
 }
 
@@ -233,34 +234,34 @@ static jval s_splitlines(struct jn *j, jval self, jval *a, const struct jn_args 
 }
 
 const struct jn_func jn_str_methods[] = {
-    {"strip", s_strip, "chars?"},
-    {"lstrip", s_lstrip, "chars?"},
-    {"rstrip", s_rstrip, "chars?"},
-    {"upper", s_upper, ""},
-    {"lower", s_lower, ""},
-    {"title", s_title, ""},
-    {"capitalize", s_capitalize, ""},
-    {"swapcase", s_swapcase, ""},
-    {"casefold", s_casefold, ""},
-    {"isdigit", s_isdigit, ""},
-    {"isdecimal", s_isdecimal, ""},
-    {"isnumeric", s_isnumeric, ""},
-    {"isalpha", s_isalpha, ""},
-    {"isalnum", s_isalnum, ""},
-    {"isspace", s_isspace, ""},
-    {"isascii", s_isascii, ""},
-    {"isprintable", s_isprintable, ""},
-    {"isupper", s_isupper, ""},
-    {"islower", s_islower, ""},
-    {"istitle", s_istitle, ""},
-    {"ljust", s_ljust, "width fillchar?"},
-    {"rjust", s_rjust, "width fillchar?"},
-    {"center", s_center, "width fillchar?"},
-    {"zfill", s_zfill, "width"},
-    {"join", s_join, "iterable"},
+    {"strip", s_strip, "/ chars?"},
+    {"lstrip", s_lstrip, "/ chars?"},
+    {"rstrip", s_rstrip, "/ chars?"},
+    {"upper", s_upper, "/"},
+    {"lower", s_lower, "/"},
+    {"title", s_title, "/"},
+    {"capitalize", s_capitalize, "/"},
+    {"swapcase", s_swapcase, "/"},
+    {"casefold", s_casefold, "/"},
+    {"isdigit", s_isdigit, "/"},
+    {"isdecimal", s_isdecimal, "/"},
+    {"isnumeric", s_isnumeric, "/"},
+    {"isalpha", s_isalpha, "/"},
+    {"isalnum", s_isalnum, "/"},
+    {"isspace", s_isspace, "/"},
+    {"isascii", s_isascii, "/"},
+    {"isprintable", s_isprintable, "/"},
+    {"isupper", s_isupper, "/"},
+    {"islower", s_islower, "/"},
+    {"istitle", s_istitle, "/"},
+    {"ljust", s_ljust, "/ width fillchar?"},
+    {"rjust", s_rjust, "/ width fillchar?"},
+    {"center", s_center, "/ width fillchar?"},
+    {"zfill", s_zfill, "/ width"},
+    {"join", s_join, "/ iterable"},
     {"format", s_format, "*"},
-    {"removeprefix", s_removeprefix, "prefix"},
-    {"removesuffix", s_removesuffix, "suffix"},
+    {"removeprefix", s_removeprefix, "/ prefix"},
+    {"removesuffix", s_removesuffix, "/ suffix"},
     {"splitlines", s_splitlines, "keepends?"},
     {0},
 };

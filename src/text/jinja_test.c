@@ -7,10 +7,10 @@ bool jn_apply_test(struct jn *j, const struct jn_func *test, jval v, const struc
     return jn_truth(jn_call_func(j, test, v, args));
 }
 
-#define TEST(name, condition)                                                                                        \
-    static jval name(struct jn *j, jval v, jval *a, const struct jn_args *raw)                                       \
-    {                                                                                                                \
-        return jn_bool(condition);                                                                                   \
+#define TEST(name, condition)                                                  \
+    static jval name(struct jn *j, jval v, jval *a, const struct jn_args *raw) \
+    {                                                                          \
+        return jn_bool(condition);                                             \
     }
 
 static bool is_integer(jval v)
@@ -48,13 +48,14 @@ static bool same(jval a, jval b)
 
 static bool is_iterable(jval v)
 {
-    return jn_is_seq(v) || v.kind == JN_STR || v.kind == JN_DICT || v.kind == JN_UNDEFINED || v.kind == JN_LOOP;
+    return jn_is_seq(v) || v.kind == JN_STR || v.kind == JN_DICT || v.kind == JN_UNDEFINED ||
+           v.kind == JN_LOOP;
 }
 
 static bool is_sequence(jval v)
 {
-    return v.kind == JN_STR || v.kind == JN_LIST || v.kind == JN_TUPLE || v.kind == JN_RANGE || v.kind == JN_DICT ||
-           v.kind == JN_UNDEFINED;
+    return v.kind == JN_STR || v.kind == JN_LIST || v.kind == JN_TUPLE || v.kind == JN_RANGE ||
+           v.kind == JN_DICT || v.kind == JN_UNDEFINED;
 }
 
 static bool is_callable(jval v)
@@ -62,7 +63,8 @@ static bool is_callable(jval v)
     return (v.kind >= JN_MACRO && v.kind != JN_CYCLER) || v.kind == JN_UNDEFINED;
 }
 
-static bool all_case(struct jn *j, jval v, bool (*wanted)(uint32_t), bool (*other)(uint32_t), bool (*third)(uint32_t))
+static bool all_case(struct jn *j, jval v, bool (*wanted)(uint32_t), bool (*other)(uint32_t),
+                     bool (*third)(uint32_t))
 {
     struct str s = jn_s(jn_to_str(j, v));
     bool any = false;
@@ -109,18 +111,44 @@ TEST(t_filter, v.kind == JN_STR && jn_find_filter(jn_s(v)))
 TEST(t_test, v.kind == JN_STR && jn_find_func(jn_tests, jn_s(v)))
 
 const struct jn_func jn_tests[] = {
-    {"defined", t_defined, ""},   {"undefined", t_undefined, ""}, {"none", t_none, ""},
-    {"string", t_string, ""},     {"number", t_number, ""},       {"integer", t_integer, ""},
-    {"float", t_float, ""},       {"boolean", t_boolean, ""},     {"true", t_true, ""},
-    {"false", t_false, ""},       {"mapping", t_mapping, ""},     {"iterable", t_iterable, ""},
-    {"sequence", t_sequence, ""}, {"callable", t_callable, ""},   {"sameas", t_sameas, "other"},
-    {"escaped", t_escaped, ""},   {"in", t_in, "seq"},            {"eq", t_eq, "b"},
-    {"equalto", t_eq, "b"},       {"==", t_eq, "b"},              {"ne", t_ne, "b"},
-    {"!=", t_ne, "b"},            {"lt", t_lt, "b"},              {"lessthan", t_lt, "b"},
-    {"<", t_lt, "b"},             {"le", t_le, "b"},              {"<=", t_le, "b"},
-    {"gt", t_gt, "b"},            {"greaterthan", t_gt, "b"},     {">", t_gt, "b"},
-    {"ge", t_ge, "b"},            {">=", t_ge, "b"},              {"odd", t_odd, ""},
-    {"even", t_even, ""},         {"divisibleby", t_divisibleby, "num"}, {"lower", t_lower, ""},
-    {"upper", t_upper, ""},       {"filter", t_filter, ""},       {"test", t_test, ""},
+    {"defined", t_defined, ""},
+    {"undefined", t_undefined, ""},
+    {"none", t_none, ""},
+    {"string", t_string, ""},
+    {"number", t_number, ""},
+    {"integer", t_integer, ""},
+    {"float", t_float, ""},
+    {"boolean", t_boolean, ""},
+    {"true", t_true, ""},
+    {"false", t_false, ""},
+    {"mapping", t_mapping, ""},
+    {"iterable", t_iterable, ""},
+    {"sequence", t_sequence, ""},
+    {"callable", t_callable, ""},
+    {"sameas", t_sameas, "other"},
+    {"escaped", t_escaped, ""},
+    {"in", t_in, "seq"},
+    {"eq", t_eq, "b"},
+    {"equalto", t_eq, "b"},
+    {"==", t_eq, "b"},
+    {"ne", t_ne, "b"},
+    {"!=", t_ne, "b"},
+    {"lt", t_lt, "b"},
+    {"lessthan", t_lt, "b"},
+    {"<", t_lt, "b"},
+    {"le", t_le, "b"},
+    {"<=", t_le, "b"},
+    {"gt", t_gt, "b"},
+    {"greaterthan", t_gt, "b"},
+    {">", t_gt, "b"},
+    {"ge", t_ge, "b"},
+    {">=", t_ge, "b"},
+    {"odd", t_odd, ""},
+    {"even", t_even, ""},
+    {"divisibleby", t_divisibleby, "num"},
+    {"lower", t_lower, ""},
+    {"upper", t_upper, ""},
+    {"filter", t_filter, ""},
+    {"test", t_test, ""},
     {0},
 };

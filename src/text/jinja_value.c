@@ -75,7 +75,8 @@ int jn_intern(struct jn *j, struct str name)
         j->sym = s;
         j->cap_sym = cap;
     }
-    j->sym[j->n_sym] = (struct str){arena_dup(&j->arena, name.p, name.n), name.n}; /* ends in NUL, for messages */
+    j->sym[j->n_sym] =
+        (struct str){arena_dup(&j->arena, name.p, name.n), name.n}; /* ends in NUL, for messages */
     j->sym_index[k] = j->n_sym + 1;
     return j->n_sym++;
 }
@@ -113,8 +114,8 @@ size_t jn_n_char(jval v)
     return v.s->n_char;
 }
 
-/* Prompts are built by appending in loops: a string whose bytes end where its buffer's used part ends is extended in place, so that n
- * appends cost n and not n * n. The shorter string still reads its own bytes. */
+/* Prompts are built by appending in loops: a string whose bytes end where its buffer's used part ends is
+ * extended in place, so that n appends cost n and not n * n. The shorter string still reads its own bytes. */
 jval jn_concat(struct jn *j, jval a, jval b)
 {
     size_t n = a.s->n + b.s->n;
@@ -445,7 +446,10 @@ int jn_order(struct jn *j, jval a, jval b, const char *op)
     if (a.kind == b.kind && (a.kind == JN_LIST || a.kind == JN_TUPLE))
         return list_order(j, a.l, b.l, op);
     if (a.kind == JN_UNDEFINED || b.kind == JN_UNDEFINED)
-        jn_fail(j, "'%s' is undefined", a.kind == JN_UNDEFINED && a.name ? a.name : b.kind == JN_UNDEFINED && b.name ? b.name : "value");
+        jn_fail(j, "'%s' is undefined",
+                a.kind == JN_UNDEFINED && a.name   ? a.name
+                : b.kind == JN_UNDEFINED && b.name ? b.name
+                                                   : "value");
     jn_fail(j, "'%s' not supported between instances of '%s' and '%s'", op, jn_kind_name(a), jn_kind_name(b));
 }
 
@@ -470,11 +474,16 @@ bool jn_contains(struct jn *j, jval item, jval box)
 const char *jn_kind_name(jval v)
 {
     static const char *const names[] = {
-        [JN_MISSING] = "missing", [JN_UNDEFINED] = "Undefined", [JN_NONE] = "NoneType", [JN_BOOL] = "bool",
-        [JN_INT] = "int", [JN_FLOAT] = "float", [JN_STR] = "str", [JN_LIST] = "list", [JN_TUPLE] = "tuple",
-        [JN_RANGE] = "range", [JN_VIEW] = "dict_view", [JN_GEN] = "generator", [JN_DICT] = "dict",
-        [JN_NAMESPACE] = "Namespace", [JN_MACRO] = "Macro", [JN_FUNC] = "function", [JN_METHOD] = "method",
-        [JN_LOOP] = "LoopContext", [JN_CYCLER] = "Cycler", [JN_JOINER] = "Joiner",
+        [JN_MISSING] = "missing", [JN_UNDEFINED] = "Undefined",
+        [JN_NONE] = "NoneType",   [JN_BOOL] = "bool",
+        [JN_INT] = "int",         [JN_FLOAT] = "float",
+        [JN_STR] = "str",         [JN_LIST] = "list",
+        [JN_TUPLE] = "tuple",     [JN_RANGE] = "range",
+        [JN_VIEW] = "dict_view",  [JN_GEN] = "generator",
+        [JN_DICT] = "dict",       [JN_NAMESPACE] = "Namespace",
+        [JN_MACRO] = "Macro",     [JN_FUNC] = "function",
+        [JN_METHOD] = "method",   [JN_LOOP] = "LoopContext",
+        [JN_CYCLER] = "Cycler",   [JN_JOINER] = "Joiner",
     };
     return names[v.kind];
 }

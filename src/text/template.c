@@ -37,7 +37,8 @@ static jval from_json(struct jn *j, const json_t *v)
     }
 }
 
-/* Names that the template speaks of get their value from the variables, else from the functions of the language. */
+/* Names that the template speaks of get their value from the variables, else from the functions of the
+ * language. */
 static void bind_globals(struct jn *j, const json_t *vars)
 {
     j->global = jn_alloc(j, (size_t)j->n_sym * sizeof *j->global);
@@ -75,13 +76,15 @@ static int guarded(struct jn *j, struct str source, const json_t *vars, struct j
     return 0;
 }
 
-int template_render(struct str source, struct str vars, const char *date, struct buf *out, struct lathe_err *err)
+int template_render(struct str source, struct str vars, const char *date, struct buf *out,
+                    struct lathe_err *err)
 {
     json_error_t error;
     json_t *json = json_loadb(vars.p, vars.n, JSON_ALLOW_NUL, &error);
     if (!json_is_object(json)) {
         int rc = json ? err_set(err, LATHE_E_USAGE, "the template's variables are not a JSON object")
-                      : err_set(err, LATHE_E_USAGE, "the template's variables are not JSON: line %d: %s", error.line, error.text);
+                      : err_set(err, LATHE_E_USAGE, "the template's variables are not JSON: line %d: %s",
+                                error.line, error.text);
         json_decref(json);
         return rc;
     }

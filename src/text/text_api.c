@@ -56,8 +56,8 @@ const char *lathe_token_text(const lathe_vocab *v, int32_t id, bool special, siz
 
 #define TEMPLATE_OUT_LIMIT ((size_t)64 << 20)
 
-int lathe_template_render(const char *source, size_t n_source, const char *vars_json, size_t n_vars, const char *date, char **out,
-                          size_t *n_out, struct lathe_err *err)
+int lathe_template_render(const char *source, size_t n_source, const char *vars_json, size_t n_vars,
+                          const char *date, char **out, size_t *n_out, struct lathe_err *err)
 {
     struct buf b;
     *out = NULL;

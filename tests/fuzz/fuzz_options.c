@@ -27,7 +27,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
         struct lathe_err err = {0};
         if (!command) {
             opt_closest(&cli_table, NULL, words[0]);
-            command = &cli_table.command[words[0][0] % cli_table.n_command];
+            command = &cli_table.command[(unsigned char)words[0][0] % cli_table.n_command];
         }
         env_value = words[n_word - 1];
         int rc = opt_parse(&cli_table, command, n_word - 1, words + 1, env_get, &c->o, &c->operands, &err);

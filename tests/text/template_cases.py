@@ -182,7 +182,6 @@ d['a']
 d.a[1].c
 d['a'][1]['c'] is none
 d['zzz']
-d.items
 d['items']
 d.items()
 d.items()|list
@@ -344,7 +343,6 @@ objs|map('length')|list
 ['a', 'b']|map('replace', 'a', 'x')|join
 [' a ']|map('trim')|list
 [1, 2]|map('string')|list
-[1, 2]|map
 [1, 2]|map('nonexistent')|list
 [0, 1, 2, none]|select|list
 [0, 1, 2, none]|reject|list
@@ -402,8 +400,12 @@ d|dictsort(reverse=true)
 {'B': 1, 'a': 2}|dictsort(true)
 {'B': 2, 'a': 1}|dictsort(false, 'value')
 d|items|list
+none|map('upper')|list
+none|selectattr('x')|list
+0|select|list
+5|select|list
+none|map|list
 d|items|first
-d|items
 missing|items|list
 5|items|list
 n|default('x')
@@ -581,7 +583,6 @@ d.a is sequence and d.a|length == 2
 nonexistent()
 x()
 s.nonexistent()
-s.upper
 l.append(4)
 [l.append(4), l]
 [l.pop(), l]
@@ -654,7 +655,6 @@ l[1.0] is defined
 d[l]
 {l: 1}
 lipsum is defined
-self is defined
 loop is defined
 True and none
 none is none is none
@@ -694,7 +694,6 @@ caller
 'a' ~ '}' ~ '}'
 {'a': {'b': 1}}
 {'a': {}}
-"a"|attr('upper')
 d|attr('a')
 "abc"|batch(2)|list
 'a,b'.split(',')|map('upper')|join('-')

@@ -48,9 +48,15 @@ def environment():
 ENV = environment()
 
 
+COMPILED = {}
+
+
 def python_render(source, variables):
     try:
-        return ENV.from_string(source).render(**variables), None
+        if source not in COMPILED:
+            COMPILED.clear()
+            COMPILED[source] = ENV.from_string(source)
+        return COMPILED[source].render(**json.loads(json.dumps(variables))), None
     except Exception as e:  # any failure of the template is a failure
         return None, f"{type(e).__name__}: {e}"
 
@@ -208,9 +214,10 @@ def main():
     from template_cases import CASES
     if args.emit:
         with open(args.emit, "w") as f:
+            f.write(json.dumps({"vars": CASES[0][1]}, ensure_ascii=False) + "\n")
             for source, v in CASES:
                 want, _ = python_render(source, v)
-                row = {"template": source, "vars": v}
+                row = {"template": source}
                 row.update({"text": want} if want is not None else {"fails": True})
                 f.write(json.dumps(row, ensure_ascii=False) + "\n")
         return 0

@@ -22,7 +22,7 @@ __attribute__((always_inline)) static inline void tile_n(bool is_f16, int n, int
     UNROLL for (int t = 0; t < n; t++)
     {
         int u = t < n_tok ? t : 0;
-        xt[t] = x + u * x_stride;
+        xt[t] = x + (n_tok == n ? t : u) * x_stride; /* one base register where all rows exist */
         UNROLL for (int i = 0; i < g; i++)
             acc[t * g + i] = add ? _mm512_loadu_ps(y + u * y_stride + i * LANES) : _mm512_setzero_ps();
     }
@@ -73,6 +73,10 @@ __attribute__((always_inline)) static inline void tile_groups(bool is_f16, int n
             tile_groups(is_f16, 6, 2, w, w_stride, w_group, n_group, n_k, x, x_stride, n_tok, add, y, y_stride);     \
         else if (n_tok <= 8)                                                                                         \
             tile_groups(is_f16, 8, 2, w, w_stride, w_group, n_group, n_k, x, x_stride, n_tok, add, y, y_stride);     \
+        else if (x_stride == 64)                                                                                     \
+            tile_groups(is_f16, 12, 1, w, w_stride, w_group, n_group, n_k, x, 64, n_tok, add, y, y_stride);          \
+        else if (x_stride == 128)                                                                                    \
+            tile_groups(is_f16, 12, 1, w, w_stride, w_group, n_group, n_k, x, 128, n_tok, add, y, y_stride);         \
         else                                                                                                         \
             tile_groups(is_f16, 12, 1, w, w_stride, w_group, n_group, n_k, x, x_stride, n_tok, add, y, y_stride);    \
     }

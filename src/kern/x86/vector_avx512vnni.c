@@ -164,7 +164,9 @@ void span_softmax_avx512vnni(float *s, int n_query, const int *n_key, float *max
         __m512 v[4];
         for (int i = 0; i < 4; i++)
             v[i] = _mm512_mask_loadu_ps(lowest, (__mmask16)(valid >> (16 * i)), s + q * 64 + 16 * i);
-        max[q] = _mm512_reduce_max_ps(_mm512_max_ps(_mm512_max_ps(v[0], v[1]), _mm512_max_ps(v[2], v[3])));
+        /* the second operand wins on NaN: a NaN is dropped here and comes back through the sum */
+        __m512 m0 = _mm512_max_ps(v[1], _mm512_max_ps(v[0], lowest)), m1 = _mm512_max_ps(v[3], _mm512_max_ps(v[2], lowest));
+        max[q] = _mm512_reduce_max_ps(_mm512_max_ps(m0, m1));
     }
     for (int q = 0; q < n_query; q++) {
         __mmask64 valid = key_mask(n_key[q]);
