@@ -9,8 +9,8 @@
 #include <stddef.h>
 #include "base/err.h"
 
-/* Guards [p, p + n), a whole mapping, and makes the handler that of the process (again). *slot names the range. LIMIT when
- * the table is full. */
+/* Guards [p, p + n), a whole mapping, and makes the handler that of the process (again). *slot names the
+ * range. LIMIT when the table is full. */
 int map_guard_add(void *p, size_t n, int *slot, struct lathe_err *err);
 /* Before munmap. A negative slot is nothing. */
 void map_guard_remove(int slot);

@@ -64,7 +64,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
     if (n < 2)
         return 0;
     if (!dir[0]) {
-        strcpy(dir, "/tmp/lathe-fuzz-XXXXXX");
+        strcpy(dir, access("/dev/shm", W_OK) ? "/tmp/lathe-fuzz-XXXXXX"
+                                             : "/dev/shm/lathe-fuzz-XXXXXX"); /* no disk */
         if (!mkdtemp(dir))
             abort();
         snprintf(model, sizeof model, "%s/m.bin", dir);
