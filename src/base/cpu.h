@@ -4,16 +4,16 @@
 #include <stdbool.h>
 
 /* name, text; narrowest first. A bundle contains all narrower ones of its family. */
-#define CPU_ISAS(X)                                                                                                  \
-    X(C, "c")                                                                                                        \
-    X(AVX2, "avx2")             /* avx2 fma f16c bmi2 */                                                             \
+#define CPU_ISAS(X)                                      \
+    X(C, "c")                                            \
+    X(AVX2, "avx2")             /* avx2 fma f16c bmi2 */ \
     X(AVX512VNNI, "avx512vnni") /* avx512 f bw vl dq vnni */
 
 enum cpu_isa {
 #define X(name, text) CPU_##name,
     CPU_ISAS(X)
 #undef X
-    CPU_N_ISA
+        CPU_N_ISA
 };
 
 const char *cpu_isa_name(enum cpu_isa isa);

@@ -4,8 +4,8 @@
 #include <stdint.h>
 #include <string.h>
 
-/* pi/2 in three parts of 33 bits. n is taken in two parts as well, a multiple of 2^20 and a rest below it: each times the first two parts is
- * exact for n < 2^30, so the reduction loses nothing that matters. */
+/* pi/2 in three parts of 33 bits. n is taken in two parts as well, a multiple of 2^20 and a rest below it:
+ * each times the first two parts is exact for n < 2^30, so the reduction loses nothing that matters. */
 #define PIO2_1 1.57079632673412561417e+00
 #define PIO2_2 6.07710050630396597660e-11
 #define PIO2_3 2.02226624879595063154e-21
@@ -19,10 +19,21 @@ void det_sincos(double x, double *s, double *c)
     r = r - n * PIO2_3;
     double z = r * r;
     /* Taylor terms to r^19: below 1e-17 on |r| <= pi/4 */
-    double sin_r = r * (1 + z * (-1.0 / 6 + z * (1.0 / 120 + z * (-1.0 / 5040 + z * (1.0 / 362880 + z * (-1.0 / 39916800 +
-                   z * (1.0 / 6227020800.0 + z * (-1.0 / 1307674368000.0 + z * (1.0 / 355687428096000.0)))))))));
-    double cos_r = 1 + z * (-0.5 + z * (1.0 / 24 + z * (-1.0 / 720 + z * (1.0 / 40320 + z * (-1.0 / 3628800 +
-                   z * (1.0 / 479001600.0 + z * (-1.0 / 87178291200.0 + z * (1.0 / 20922789888000.0))))))));
+    double sin_r =
+        r * (1 + z * (-1.0 / 6 +
+                      z * (1.0 / 120 +
+                           z * (-1.0 / 5040 +
+                                z * (1.0 / 362880 +
+                                     z * (-1.0 / 39916800 + z * (1.0 / 6227020800.0 +
+                                                                 z * (-1.0 / 1307674368000.0 +
+                                                                      z * (1.0 / 355687428096000.0)))))))));
+    double cos_r =
+        1 + z * (-0.5 +
+                 z * (1.0 / 24 +
+                      z * (-1.0 / 720 + z * (1.0 / 40320 + z * (-1.0 / 3628800 +
+                                                                z * (1.0 / 479001600.0 +
+                                                                     z * (-1.0 / 87178291200.0 +
+                                                                          z * (1.0 / 20922789888000.0))))))));
     switch ((int64_t)n & 3) {
     case 0:
         *s = sin_r, *c = cos_r;

@@ -3,23 +3,23 @@
 #define LATHE_BASE_ERR_H
 #include <lathe.h>
 
-/* Fills `err` (if not NULL) with the code and the formatted line, cut at its size; returns `code`. Control characters of the
- * arguments are written as '?': they may come from a hostile file. */
+/* Fills `err` (if not NULL) with the code and the formatted line, cut at its size; returns `code`. Control
+ * characters of the arguments are written as '?': they may come from a hostile file. */
 int err_set(struct lathe_err *err, int code, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
 
 /* Forwards a failure to the caller; the first cause stays in its lathe_err. */
-#define TRY(call)                                                                                                    \
-    do {                                                                                                             \
-        int try_rc_ = (call);                                                                                        \
-        if (try_rc_)                                                                                                 \
-            return try_rc_;                                                                                          \
+#define TRY(call)             \
+    do {                      \
+        int try_rc_ = (call); \
+        if (try_rc_)          \
+            return try_rc_;   \
     } while (0)
 
 /* The same in a function with one `done:` label and an `int rc`. */
-#define TRY_GOTO(call)                                                                                               \
-    do {                                                                                                             \
-        rc = (call);                                                                                                 \
-        if (rc)                                                                                                      \
-            goto done;                                                                                               \
+#define TRY_GOTO(call) \
+    do {               \
+        rc = (call);   \
+        if (rc)        \
+            goto done; \
     } while (0)
 #endif

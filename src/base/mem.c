@@ -41,7 +41,8 @@ int mem_try(size_t n, size_t size, const char *what, void **out, struct lathe_er
     uint64_t n_bytes;
     *out = NULL;
     if (!mem_mul(n, size, &n_bytes) || n_bytes > SIZE_MAX - 64)
-        return err_set(err, LATHE_E_NOMEM, "%s: %zu x %zu bytes is more than can be addressed", what, n, size);
+        return err_set(err, LATHE_E_NOMEM, "%s: %zu x %zu bytes is more than can be addressed", what, n,
+                       size);
     size_t rounded = (n_bytes + 64) & ~(size_t)63;
     void *p = aligned_alloc(64, rounded);
     if (!p)

@@ -1,5 +1,6 @@
-/* Memory: small allocations abort when the machine has none left; sizes that come from a file or a client are checked and fail
- * with an error; an arena frees many small objects at once; a buffer grows up to a limit fixed at its creation. */
+/* Memory: small allocations abort when the machine has none left; sizes that come from a file or a client are
+ * checked and fail with an error; an arena frees many small objects at once; a buffer grows up to a limit
+ * fixed at its creation. */
 #ifndef LATHE_BASE_MEM_H
 #define LATHE_BASE_MEM_H
 #include <stdarg.h>
@@ -12,10 +13,12 @@ void *mem_new(size_t n_bytes);
 void *mem_grow(void *p, size_t n_bytes); /* realloc, new bytes undefined */
 char *mem_dup(const char *p, size_t n);  /* n bytes and a NUL */
 
-/* n * size bytes, zeroed, 64-byte aligned, for sizes that input decides. NOMEM with `what` and the bytes in the text. Free with free(). */
+/* n * size bytes, zeroed, 64-byte aligned, for sizes that input decides. NOMEM with `what` and the bytes in
+ * the text. Free with free(). */
 int mem_try(size_t n, size_t size, const char *what, void **out, struct lathe_err *err);
 
-/* Page-aligned zeroed memory from mmap, asked for transparent huge pages when it is large. Free with mem_unmap. */
+/* Page-aligned zeroed memory from mmap, asked for transparent huge pages when it is large. Free with
+ * mem_unmap. */
 int mem_map(size_t n_bytes, const char *what, void **out, struct lathe_err *err);
 void mem_unmap(void *p, size_t n_bytes);
 

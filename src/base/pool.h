@@ -1,9 +1,10 @@
 /* Worker pool: runs a program of operations, each cut into pieces, with a barrier after each operation.
  *
- * A barrier counts finished pieces, not threads: a worker that the kernel took off its core holds up nobody unless it holds a piece. Every
- * worker owns a contiguous range of an operation's pieces, so that it reads memory in one stream, and takes from others' ranges
- * when its own is empty. A worker that is late again and again (a busy neighbour on its core) is parked and tried again later, at
- * growing intervals. The caller is worker 0. Results must not depend on which worker runs a piece. */
+ * A barrier counts finished pieces, not threads: a worker that the kernel took off its core holds up nobody
+ * unless it holds a piece. Every worker owns a contiguous range of an operation's pieces, so that it reads
+ * memory in one stream, and takes from others' ranges when its own is empty. A worker that is late again and
+ * again (a busy neighbour on its core) is parked and tried again later, at growing intervals. The caller is
+ * worker 0. Results must not depend on which worker runs a piece. */
 #ifndef LATHE_BASE_POOL_H
 #define LATHE_BASE_POOL_H
 #include <stdbool.h>
@@ -14,7 +15,8 @@ struct pool;
 
 struct pool_op {
     void (*run)(const struct pool_op *op, int piece, int worker);
-    /* Asks the cache for what `worker` will read first in its own range, which starts at `piece`; may be NULL. */
+    /* Asks the cache for what `worker` will read first in its own range, which starts at `piece`; may be
+     * NULL. */
     void (*prefetch)(const struct pool_op *op, int piece, int worker);
     const void *arg;
     int n_piece;
@@ -36,8 +38,9 @@ void pool_free(struct pool *p);
 int pool_n_worker(const struct pool *p);
 /* Runs ops[0..n_op) in order; returns when all pieces of the last are done. One caller at a time. */
 void pool_run(struct pool *p, const struct pool_op *ops, int n_op);
-/* Waits until no worker looks at the newest run's operations any more: pool_run returns when their pieces are done, which a late
- * worker may still find out. Call it before memory goes that operations or their arguments are in. */
+/* Waits until no worker looks at the newest run's operations any more: pool_run returns when their pieces are
+ * done, which a late worker may still find out. Call it before memory goes that operations or their arguments
+ * are in. */
 void pool_settle(struct pool *p);
 
 /* Per-worker busy times of the newest run, recorded while `on`; see pool_time. */

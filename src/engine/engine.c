@@ -1,7 +1,8 @@
 /* The engine: queue, batch, pass, sampling, events.
  *
- * A step makes one pass over the weights: the newest token of every sequence that generates, then chunks of waiting prompts, up to n_chunk rows.
- * A request is admitted when the pages of its whole length are free, so that a running sequence never waits for memory. */
+ * A step makes one pass over the weights: the newest token of every sequence that generates, then chunks of
+ * waiting prompts, up to n_chunk rows. A request is admitted when the pages of its whole length are free, so
+ * that a running sequence never waits for memory. */
 #include "engine/engine.h"
 #include <math.h>
 #include <stdio.h>
@@ -51,7 +52,8 @@ static int make_plan(struct lathe_engine *e, struct lathe_err *err)
     p->n_ctx = o->n_ctx ? o->n_ctx : n_train;
     p->n_seq = o->n_seq;
     int64_t kv_tokens = o->n_kv_token ? o->n_kv_token : (int64_t)p->n_ctx * o->n_seq;
-    int64_t n_page = o->n_kv_token ? (kv_tokens + SPAN - 1) / SPAN : (int64_t)((p->n_ctx + SPAN - 1) / SPAN) * o->n_seq;
+    int64_t n_page =
+        o->n_kv_token ? (kv_tokens + SPAN - 1) / SPAN : (int64_t)((p->n_ctx + SPAN - 1) / SPAN) * o->n_seq;
     if (n_page < 1 || n_page > 1 << 28)
         return err_set(err, LATHE_E_USAGE, "KV cache of %lld tokens cannot be planned", (long long)kv_tokens);
     p->n_page = (int)n_page;
@@ -93,7 +95,8 @@ static int start(struct lathe_engine *e, struct lathe_err *err)
     return 0;
 }
 
-int lathe_engine_new(const lathe_model *m, const struct lathe_engine_options *opts, lathe_engine **out, struct lathe_err *err)
+int lathe_engine_new(const lathe_model *m, const struct lathe_engine_options *opts, lathe_engine **out,
+                     struct lathe_err *err)
 {
     struct lathe_engine *e = mem_new(sizeof *e);
     *out = NULL;
@@ -211,7 +214,8 @@ static void take_text(struct seq *s, struct lathe_event *ev)
 }
 
 /* Ends a sequence; its text stays valid until the next step. */
-static void finish(struct lathe_engine *e, struct seq *s, enum lathe_finish why, const struct lathe_err *cause, bool stopped)
+static void finish(struct lathe_engine *e, struct seq *s, enum lathe_finish why,
+                   const struct lathe_err *cause, bool stopped)
 {
     struct lathe_event *ev = event_add(e, s, LATHE_EVENT_DONE);
     s->ended_ns = clock_ns();
@@ -222,7 +226,8 @@ static void finish(struct lathe_engine *e, struct seq *s, enum lathe_finish why,
     ev->finish = why;
     if (cause)
         ev->err = *cause;
-    uint64_t started = s->started_ns ? s->started_ns : s->ended_ns, first = s->first_ns ? s->first_ns : s->ended_ns;
+    uint64_t started = s->started_ns ? s->started_ns : s->ended_ns,
+             first = s->first_ns ? s->first_ns : s->ended_ns;
     ev->timings = (struct lathe_timings){.queue_ms = (double)(started - s->submitted_ns) / 1e6,
                                          .prefill_ms = (double)(first - started) / 1e6,
                                          .decode_ms = (double)(s->ended_ns - first) / 1e6,
@@ -234,7 +239,8 @@ static void finish(struct lathe_engine *e, struct seq *s, enum lathe_finish why,
 
 /* ---- admission ---- */
 
-/* Takes over the pages of a kept sequence as far as its tokens agree; at least one token is left to compute. */
+/* Takes over the pages of a kept sequence as far as its tokens agree; at least one token is left to compute.
+ */
 static void adopt(struct lathe_engine *e, struct seq *s)
 {
     struct seq *old = take_kept(e, s->request.reuse);
@@ -455,11 +461,13 @@ int lathe_engine_step(lathe_engine *e, struct lathe_err *err)
         for (int i = 0; i < b.n_seq; i++)
             e->batch[i]->n_past += e->batch[i]->n_row;
         if (model_file_damaged(e->model->file))
-            return err_set(err, LATHE_E_FILE, "%s was cut while it was in use", model_file_path(e->model->file));
+            return err_set(err, LATHE_E_FILE, "%s was cut while it was in use",
+                           model_file_path(e->model->file));
         use_logits(e, &b);
         clear_slots(e);
     } else if (e->queue) {
-        return err_set(err, LATHE_E_LIMIT, "%d KV pages are kept by finished requests, the next one needs %d: release some",
+        return err_set(err, LATHE_E_LIMIT,
+                       "%d KV pages are kept by finished requests, the next one needs %d: release some",
                        e->plan.n_page - e->pages.n_free, e->queue->n_page_max);
     }
     return n_unfinished(e);

@@ -18,15 +18,15 @@ struct seq {
     struct lathe_request request; /* ids, stop and bias belong to the caller and are not used after submit */
     int32_t *tokens;              /* prompt and answer, [n_limit] */
     int n_token, n_prompt, n_limit;
-    int n_past;                   /* tokens whose KV is in the pages */
+    int n_past; /* tokens whose KV is in the pages */
     int n_cached;
-    int32_t *pages;               /* [n_page_max] */
+    int32_t *pages; /* [n_page_max] */
     int n_page, n_page_max;
     struct sampler *sampler;
     struct stream stream;
     struct lathe_logprob top[20];
     uint64_t submitted_ns, started_ns, first_ns, ended_ns;
-    int row0, n_row;              /* in the newest pass */
+    int row0, n_row; /* in the newest pass */
 };
 
 enum { N_CANCEL = 64, OUT_ROWS = 16 };
@@ -47,9 +47,9 @@ struct lathe_engine {
     struct seq **batch;         /* [n_seq] sequences of the pass, in row order */
     struct lathe_event *events; /* ring is not needed: drained between steps */
     int n_event, next_event, cap_event;
-    struct seq *ended;          /* freed at the next step: events point into them */
-    float *raw_logits;          /* [n_vocab] of one row, before penalties */
-    uint8_t *dry_breaks;        /* [n_vocab], made when first needed */
+    struct seq *ended;   /* freed at the next step: events point into them */
+    float *raw_logits;   /* [n_vocab] of one row, before penalties */
+    uint8_t *dry_breaks; /* [n_vocab], made when first needed */
     _Atomic uint64_t cancels[N_CANCEL];
     int n_row_max;
 };

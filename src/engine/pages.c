@@ -9,7 +9,8 @@ int pages_init(struct pages *p, const struct kv_form *form, int n_page, bool poi
     uint64_t n_bytes;
     *p = (struct pages){.form = *form, .n_page = n_page, .poison = poison};
     if (!mem_mul(form->page_bytes, (uint64_t)n_page, &n_bytes))
-        return err_set(err, LATHE_E_NOMEM, "KV cache of %d pages of %zu bytes cannot be addressed", n_page, form->page_bytes);
+        return err_set(err, LATHE_E_NOMEM, "KV cache of %d pages of %zu bytes cannot be addressed", n_page,
+                       form->page_bytes);
     TRY(mem_map(n_bytes, "KV cache", (void **)&p->kv, err));
     p->free_list = mem_new((size_t)n_page * sizeof *p->free_list);
     for (int i = n_page - 1; i >= 0; i--)
@@ -33,6 +34,7 @@ void pages_give(struct pages *p, int32_t page)
 {
     assert(page >= 0 && page < p->n_page && p->n_free < p->n_page);
     for (int i = 0; p->poison && i < p->form.n_layer * p->form.n_head; i++) /* all ones: NaN as f16 and f32 */
-        memset(p->kv + kv_offset(&p->form, p->n_page, page, i / p->form.n_head, i % p->form.n_head), 0xff, p->form.head_bytes);
+        memset(p->kv + kv_offset(&p->form, p->n_page, page, i / p->form.n_head, i % p->form.n_head), 0xff,
+               p->form.head_bytes);
     p->free_list[p->n_free++] = page;
 }

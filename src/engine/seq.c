@@ -26,12 +26,15 @@ static int check(const struct lathe_engine *e, const struct lathe_request *r, st
         return err_set(err, LATHE_E_USAGE, "the prompt has no tokens");
     for (size_t i = 0; i < r->n_ids; i++)
         if (r->ids[i] < 0 || r->ids[i] >= n_vocab)
-            return err_set(err, LATHE_E_USAGE, "token %d at %zu is not in the vocabulary of %d", r->ids[i], i, n_vocab);
+            return err_set(err, LATHE_E_USAGE, "token %d at %zu is not in the vocabulary of %d", r->ids[i], i,
+                           n_vocab);
     if (r->n_ids > (size_t)n_ctx)
-        return err_set(err, LATHE_E_CONTEXT, "the prompt has %zu tokens, the context %d; raise it with -c or shorten the prompt",
+        return err_set(err, LATHE_E_CONTEXT,
+                       "the prompt has %zu tokens, the context %d; raise it with -c or shorten the prompt",
                        r->n_ids, n_ctx);
     if (r->n_predict > 0 && r->n_predict > n_ctx - (int)r->n_ids)
-        return err_set(err, LATHE_E_CONTEXT, "%zu prompt tokens and %d new ones are more than the context of %d; raise it with -c",
+        return err_set(err, LATHE_E_CONTEXT,
+                       "%zu prompt tokens and %d new ones are more than the context of %d; raise it with -c",
                        r->n_ids, r->n_predict, n_ctx);
     if (r->n_predict < -1)
         return err_set(err, LATHE_E_USAGE, "n_predict is %d, expected -1 or more", r->n_predict);
@@ -51,7 +54,8 @@ int seq_new(struct lathe_engine *e, const struct lathe_request *r, struct seq **
     s->n_page_max = (s->n_limit + SPAN - 1) / SPAN;
     int rc = 0;
     if (s->n_page_max > e->pages.n_page)
-        rc = err_set(err, LATHE_E_CONTEXT, "%d tokens need %d KV pages, the cache has %d", s->n_limit, s->n_page_max, e->pages.n_page);
+        rc = err_set(err, LATHE_E_CONTEXT, "%d tokens need %d KV pages, the cache has %d", s->n_limit,
+                     s->n_page_max, e->pages.n_page);
     if (!rc)
         rc = stream_init(&s->stream, r->stop, r->n_stop, err);
     if (!rc)

@@ -11,7 +11,8 @@ int stream_init(struct stream *s, const char *const *stops, size_t n_stop, struc
         return err_set(err, LATHE_E_USAGE, "%zu stop strings, at most %d", n_stop, MAX_STOPS);
     for (size_t i = 0; i < n_stop; i++)
         if (!stops[i][0] || strlen(stops[i]) > MAX_STOP_BYTES)
-            return err_set(err, LATHE_E_USAGE, "stop string %zu has %zu bytes, expected 1..%d", i + 1, strlen(stops[i]), MAX_STOP_BYTES);
+            return err_set(err, LATHE_E_USAGE, "stop string %zu has %zu bytes, expected 1..%d", i + 1,
+                           strlen(stops[i]), MAX_STOP_BYTES);
     buf_init(&s->held, 1 << 20);
     buf_init(&s->ready, 1 << 20);
     if (n_stop)

@@ -13,7 +13,8 @@ struct stream {
 
 int stream_init(struct stream *s, const char *const *stops, size_t n_stop, struct lathe_err *err);
 void stream_free(struct stream *s);
-/* Takes a token's bytes; s->ready then holds what became certain. True if a stop string was met: the text before it is in ready. */
+/* Takes a token's bytes; s->ready then holds what became certain. True if a stop string was met: the text
+ * before it is in ready. */
 bool stream_put(struct stream *s, struct str bytes);
 /* At the end of the answer: ready gets all that was held. */
 void stream_end(struct stream *s);

@@ -1,7 +1,9 @@
-/* A model file as one read-only view: typed metadata and tensors, whatever the container (GGUF, split GGUF, llama2.c).
+/* A model file as one read-only view: typed metadata and tensors, whatever the container (GGUF, split GGUF,
+ * llama2.c).
  *
- * Opening validates everything that can be validated without reading tensor data: after it, every accessor is total and
- * every tensor's bytes lie inside the mapping. Strings and arrays point into the mapping, which lives as long as the view. */
+ * Opening validates everything that can be validated without reading tensor data: after it, every accessor is
+ * total and every tensor's bytes lie inside the mapping. Strings and arrays point into the mapping, which
+ * lives as long as the view. */
 #ifndef LATHE_FORMAT_MODEL_FILE_H
 #define LATHE_FORMAT_MODEL_FILE_H
 #include <stdint.h>
@@ -9,15 +11,28 @@
 #include "base/str.h"
 
 enum mf_kind { /* numbers are those of GGUF */
-    MF_U8 = 0, MF_I8, MF_U16, MF_I16, MF_U32, MF_I32, MF_F32, MF_BOOL, MF_STR, MF_ARRAY, MF_U64, MF_I64, MF_F64, MF_N_KIND
+               MF_U8 = 0,
+               MF_I8,
+               MF_U16,
+               MF_I16,
+               MF_U32,
+               MF_I32,
+               MF_F32,
+               MF_BOOL,
+               MF_STR,
+               MF_ARRAY,
+               MF_U64,
+               MF_I64,
+               MF_F64,
+               MF_N_KIND
 };
 
 struct mf_meta {
-    struct str key;      /* UTF-8, followed by a NUL */
+    struct str key; /* UTF-8, followed by a NUL */
     enum mf_kind kind;
-    enum mf_kind elem;   /* of an array */
-    uint64_t n;          /* elements of an array, else 1 */
-    const void *data;    /* first element, unaligned, little-endian; strings: see mf_strings */
+    enum mf_kind elem; /* of an array */
+    uint64_t n;        /* elements of an array, else 1 */
+    const void *data;  /* first element, unaligned, little-endian; strings: see mf_strings */
     uint64_t n_bytes;
 };
 
@@ -32,7 +47,8 @@ struct mf_tensor {
 
 struct model_file;
 
-/* Opens a GGUF file (all parts of a split one; any part may be named) or a llama2.c checkpoint. FILE on malformed input. */
+/* Opens a GGUF file (all parts of a split one; any part may be named) or a llama2.c checkpoint. FILE on
+ * malformed input. */
 int model_file_open(const char *path, struct model_file **out, struct lathe_err *err);
 void model_file_free(struct model_file *f);
 
@@ -48,26 +64,31 @@ const struct mf_meta *model_file_meta(const struct model_file *f, uint64_t i);
 const struct mf_meta *model_file_find(const struct model_file *f, const char *key); /* NULL if absent */
 uint64_t model_file_n_tensor(const struct model_file *f);
 const struct mf_tensor *model_file_tensor(const struct model_file *f, uint64_t i);
-const struct mf_tensor *model_file_tensor_find(const struct model_file *f, const char *name); /* NULL if absent; hashed */
+const struct mf_tensor *model_file_tensor_find(const struct model_file *f,
+                                               const char *name); /* NULL if absent; hashed */
 
-/* Typed reads. An absent key leaves *out unchanged and is 0; a present one of another kind or out of range is FILE naming key and value.
- * Integers of any width are accepted for each other when the value fits. `has` may be NULL. */
+/* Typed reads. An absent key leaves *out unchanged and is 0; a present one of another kind or out of range is
+ * FILE naming key and value. Integers of any width are accepted for each other when the value fits. `has` may
+ * be NULL. */
 int mf_u32(const struct model_file *f, const char *key, uint32_t *out, bool *has, struct lathe_err *err);
 int mf_u64(const struct model_file *f, const char *key, uint64_t *out, bool *has, struct lathe_err *err);
 int mf_f32(const struct model_file *f, const char *key, float *out, bool *has, struct lathe_err *err);
 int mf_bool(const struct model_file *f, const char *key, bool *out, bool *has, struct lathe_err *err);
 int mf_str(const struct model_file *f, const char *key, struct str *out, bool *has, struct lathe_err *err);
-/* An array of integers (any width) or floats, converted; *out is malloc-ed for the caller, NULL and 0 if absent. */
+/* An array of integers (any width) or floats, converted; *out is malloc-ed for the caller, NULL and 0 if
+ * absent. */
 int mf_i32s(const struct model_file *f, const char *key, int32_t **out, uint64_t *n, struct lathe_err *err);
 int mf_f32s(const struct model_file *f, const char *key, float **out, uint64_t *n, struct lathe_err *err);
 /* An array of strings as slices into the mapping; *out is malloc-ed for the caller, NULL and 0 if absent. */
-int mf_strs(const struct model_file *f, const char *key, struct str **out, uint64_t *n, struct lathe_err *err);
+int mf_strs(const struct model_file *f, const char *key, struct str **out, uint64_t *n,
+            struct lathe_err *err);
 
-/* Tells the kernel that the whole mapping will be read now (MADV_POPULATE_READ) or that a tensor's pages are no longer needed. */
+/* Tells the kernel that the whole mapping will be read now (MADV_POPULATE_READ) or that a tensor's pages are
+ * no longer needed. */
 void model_file_populate(const struct model_file *f);
 void model_file_drop(const struct model_file *f, const struct mf_tensor *t);
 
-/* Whether a part of the file has gone since it was opened (it was cut under the mapping). Reads there give zeros instead of SIGBUS; who
- * computes with what it read asks this afterwards. One atomic load per part. */
+/* Whether a part of the file has gone since it was opened (it was cut under the mapping). Reads there give
+ * zeros instead of SIGBUS; who computes with what it read asks this afterwards. One atomic load per part. */
 bool model_file_damaged(const struct model_file *f);
 #endif

@@ -4,7 +4,7 @@
 #include <stddef.h>
 
 static const struct kern_row rows[] = {
-#define KERN(OP, op, WEIGHT, act, ISA, fn, cls)                                                                      \
+#define KERN(OP, op, WEIGHT, act, ISA, fn, cls) \
     {KERN_##OP, #op, #WEIGHT, act, FORMAT_##WEIGHT, CPU_##ISA, #fn, cls, (void (*)(void))fn},
 #include "kern/kernels.inc"
 #undef KERN
@@ -32,7 +32,8 @@ const struct kern_row *kern_find(enum kern_op op, enum format_id format, enum cp
 const struct kern_row *kern_choose(enum kern_op op, enum format_id format)
 {
     for (int isa = CPU_N_ISA - 1; isa >= 0; isa--) {
-        const struct kern_row *r = cpu_has((enum cpu_isa)isa) ? kern_find(op, format, (enum cpu_isa)isa) : NULL;
+        const struct kern_row *r =
+            cpu_has((enum cpu_isa)isa) ? kern_find(op, format, (enum cpu_isa)isa) : NULL;
         if (r)
             return r;
     }
@@ -44,7 +45,8 @@ static pthread_once_t chosen_once = PTHREAD_ONCE_INIT;
 
 static void choose_all(void)
 {
-#define CHOOSE(field, type, OP, format) chosen.field = (type##_fn *)kern_choose(KERN_##OP, FORMAT_##format)->fn
+#define CHOOSE(field, type, OP, format) \
+    chosen.field = (type##_fn *)kern_choose(KERN_##OP, FORMAT_##format)->fn
     CHOOSE(quantize, quantize, QUANTIZE, F32);
     CHOOSE(rmsnorm, rmsnorm, RMSNORM, F32);
     CHOOSE(rope, rope, ROPE, F32);

@@ -3,12 +3,12 @@
  * The numeric contract ("portable" class; every row of an operation gives the same bits):
  *
  *   panel       16 rows of a matrix, interleaved, one row per lane, columns in ascending order (kern/panel.h)
- *   activations int8, one f32 scale per 32 columns: d = amax/127, q = rne(x * (127/amax)); see struct act_block
- *   dot         per block of 32 an exact int32 dot, then  acc = fma(float(dot), w.d * x.d, acc), and for formats with a minimum
- *               acc = fma(w.m, x.s, acc); blocks in ascending order, each output in its own lane, never split over columns
- *   f32         acc = fma(w, x, acc), columns ascending
- *   reductions  16 virtual lanes (element i goes to lane i % 16, in ascending order), then the tree 8, 4, 2, 1
- *   exp         kern/scalar.h, the same polynomial everywhere; sqrt and division are IEEE
+ *   activations int8, one f32 scale per 32 columns: d = amax/127, q = rne(x * (127/amax)); see struct
+ * act_block dot         per block of 32 an exact int32 dot, then  acc = fma(float(dot), w.d * x.d, acc), and
+ * for formats with a minimum acc = fma(w.m, x.s, acc); blocks in ascending order, each output in its own
+ * lane, never split over columns f32         acc = fma(w, x, acc), columns ascending reductions  16 virtual
+ * lanes (element i goes to lane i % 16, in ascending order), then the tree 8, 4, 2, 1 exp kern/scalar.h, the
+ * same polynomial everywhere; sqrt and division are IEEE
  *
  * Plain C (kern/ref) is the specification. */
 #ifndef LATHE_KERN_KERN_H
@@ -24,25 +24,28 @@ enum {
     TILE_TOK = 12   /* most tokens of one tile call */
 };
 
-/* 32 columns of 4 tokens: q[j][t] holds columns 4j..4j+3 of token t, the operand that a dot instruction broadcasts. */
+/* 32 columns of 4 tokens: q[j][t] holds columns 4j..4j+3 of token t, the operand that a dot instruction
+ * broadcasts. */
 struct act_block {
     int8_t q[8][ACT_GROUP][4];
-    float d[ACT_GROUP];        /* scale; NaN if the block holds NaN or infinity */
-    float s[ACT_GROUP];        /* d * sum(q) */
-    int32_t n8sum[ACT_GROUP];  /* -8 * sum(q) */
+    float d[ACT_GROUP];       /* scale; NaN if the block holds NaN or infinity */
+    float s[ACT_GROUP];       /* d * sum(q) */
+    int32_t n8sum[ACT_GROUP]; /* -8 * sum(q) */
 };
 _Static_assert(sizeof(struct act_block) == 176, "act_block layout");
 
-/* y[t * y_stride + r] = W[16, 32*n_block] . x[t], r < 16, t < n_tok <= 12. x: token groups of 4 at group_stride blocks from each other. */
-typedef void tile_dot_fn(const uint8_t *panel, int n_block, const struct act_block *x, int64_t group_stride, int n_tok,
-                         float *y, int64_t y_stride);
-/* y[t * y_stride + 16 g + r] = (add ? y : 0) + sum_k w[g * w_group + k * w_stride + r] * x[t * x_stride + k] for n_group groups of 16 lanes; strides in
- * elements; w is f32 or f16 by the row. */
-typedef void tile_f32_fn(const void *w, int64_t w_stride, int64_t w_group, int n_group, int n_k, const float *x,
-                         int64_t x_stride, int n_tok, bool add, float *y, int64_t y_stride);
+/* y[t * y_stride + r] = W[16, 32*n_block] . x[t], r < 16, t < n_tok <= 12. x: token groups of 4 at
+ * group_stride blocks from each other. */
+typedef void tile_dot_fn(const uint8_t *panel, int n_block, const struct act_block *x, int64_t group_stride,
+                         int n_tok, float *y, int64_t y_stride);
+/* y[t * y_stride + 16 g + r] = (add ? y : 0) + sum_k w[g * w_group + k * w_stride + r] * x[t * x_stride + k]
+ * for n_group groups of 16 lanes; strides in elements; w is f32 or f16 by the row. */
+typedef void tile_f32_fn(const void *w, int64_t w_stride, int64_t w_group, int n_group, int n_k,
+                         const float *x, int64_t x_stride, int n_tok, bool add, float *y, int64_t y_stride);
 /* out[k][16] = f32 of the panel's columns k0 .. k0+n_k; k0 and n_k multiples of 32 for quantized formats. */
 typedef void unpack_fn(const uint8_t *panel, int k0, int n_k, float *out);
-/* Quantizes n_tok (1..4) rows of n_col (% 32 == 0) f32 at x_stride into one token group; absent tokens become zero. */
+/* Quantizes n_tok (1..4) rows of n_col (% 32 == 0) f32 at x_stride into one token group; absent tokens become
+ * zero. */
 typedef void quantize_fn(const float *x, int64_t x_stride, int n_tok, int n_col, struct act_block *out);
 /* y = x / sqrt(mean(x^2) + eps) * w   (Zhang, Sennrich 2019); y may be x. */
 typedef void rmsnorm_fn(const float *x, const float *w, int n, float eps, float *y);
@@ -50,11 +53,12 @@ typedef void rmsnorm_fn(const float *x, const float *w, int n, float eps, float 
 typedef void rope_fn(float *x, const float *cs, int n_pair);
 /* h = g / (1 + exp(-g)) * u; h may be g. */
 typedef void silu_mul_fn(const float *g, const float *u, float *h, int n);
-/* One attention span for n_query rows of scores s[q * 64 + key]: of row q the first n_key[q] keys count. Turns scores into
- * exp(s - max) (0 past n_key), gives max and sum. n_key[q] == 0 gives max -inf, sum 0. */
+/* One attention span for n_query rows of scores s[q * 64 + key]: of row q the first n_key[q] keys count.
+ * Turns scores into exp(s - max) (0 past n_key), gives max and sum. n_key[q] == 0 gives max -inf, sum 0. */
 typedef void span_softmax_fn(float *s, int n_query, const int *n_key, float *max, float *sum);
-/* Merges a span's (max, sum, out[n]) of each of n_query queries into the running ones; out and run_out have rows of n floats. A query whose
- * span max is -inf (no keys) stays as it is (Milakov, Gimelshein 2018; Dao et al. 2022). n_query <= 12. */
+/* Merges a span's (max, sum, out[n]) of each of n_query queries into the running ones; out and run_out have
+ * rows of n floats. A query whose span max is -inf (no keys) stays as it is (Milakov, Gimelshein 2018; Dao et
+ * al. 2022). n_query <= 12. */
 typedef void span_merge_fn(float *run_max, float *run_sum, float *run_out, const float *max, const float *sum,
                            const float *out, int n_query, int n);
 /* y[i] = f16(x[i]) to nearest even. */
@@ -65,8 +69,19 @@ typedef int argmax_fn(const float *x, int n);
 typedef float sum_exp_fn(const float *x, int n, float max);
 
 enum kern_op {
-    KERN_TILE_DOT, KERN_TILE_F32, KERN_UNPACK, KERN_QUANTIZE, KERN_RMSNORM, KERN_ROPE, KERN_SILU_MUL, KERN_SPAN_SOFTMAX,
-    KERN_SPAN_MERGE, KERN_TO_F16, KERN_ARGMAX, KERN_SUM_EXP, KERN_N_OP
+    KERN_TILE_DOT,
+    KERN_TILE_F32,
+    KERN_UNPACK,
+    KERN_QUANTIZE,
+    KERN_RMSNORM,
+    KERN_ROPE,
+    KERN_SILU_MUL,
+    KERN_SPAN_SOFTMAX,
+    KERN_SPAN_MERGE,
+    KERN_TO_F16,
+    KERN_ARGMAX,
+    KERN_SUM_EXP,
+    KERN_N_OP
 };
 
 struct kern_row {
@@ -81,8 +96,9 @@ struct kern_row {
 
 /* Row i of kernels.inc; NULL past the last. */
 const struct kern_row *kern_row(int i);
-/* The chosen row: the widest instruction set that this CPU has and that passed its check. Never NULL for an operation and format
- * that plain C has; NULL otherwise. `format` is ignored by operations without a weight. */
+/* The chosen row: the widest instruction set that this CPU has and that passed its check. Never NULL for an
+ * operation and format that plain C has; NULL otherwise. `format` is ignored by operations without a weight.
+ */
 const struct kern_row *kern_choose(enum kern_op op, enum format_id format);
 const struct kern_row *kern_find(enum kern_op op, enum format_id format, enum cpu_isa isa);
 

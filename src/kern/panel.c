@@ -5,15 +5,15 @@
 /* How a format's file block of 32 columns lies: n_scale halves first, then the integers. */
 struct layout {
     enum format_id format;
-    int n_scale;    /* f16 numbers per block: d, or d and m */
-    int n_int;      /* bytes of integers per block */
-    uint8_t flip;   /* xor-ed into every byte */
-    int elem;       /* float formats: bytes per element; then the rest is unused */
+    int n_scale;  /* f16 numbers per block: d, or d and m */
+    int n_int;    /* bytes of integers per block */
+    uint8_t flip; /* xor-ed into every byte */
+    int elem;     /* float formats: bytes per element; then the rest is unused */
 };
 
 static const struct layout layouts[] = {
-    {FORMAT_Q4_0, 1, 16, 0, 0},  {FORMAT_Q4_1, 2, 16, 0, 0}, {FORMAT_Q8_0, 1, 32, 0x80, 0},
-    {FORMAT_F32, 0, 0, 0, 4},    {FORMAT_F16, 0, 0, 0, 2},   {FORMAT_BF16, 0, 0, 0, 2},
+    {FORMAT_Q4_0, 1, 16, 0, 0}, {FORMAT_Q4_1, 2, 16, 0, 0}, {FORMAT_Q8_0, 1, 32, 0x80, 0},
+    {FORMAT_F32, 0, 0, 0, 4},   {FORMAT_F16, 0, 0, 0, 2},   {FORMAT_BF16, 0, 0, 0, 2},
 };
 
 static const struct layout *layout_of(enum format_id format)
@@ -39,16 +39,18 @@ size_t panel_bytes(enum format_id format, int64_t n_col)
     return (size_t)((n_col + 63) / 64) * pair_bytes(l);
 }
 
-static void pack_float(const struct layout *l, const uint8_t *rows, size_t row_bytes, int n_row, int64_t n_col,
-                       uint8_t *panel)
+static void pack_float(const struct layout *l, const uint8_t *rows, size_t row_bytes, int n_row,
+                       int64_t n_col, uint8_t *panel)
 {
     size_t e = (size_t)l->elem;
     for (int r = 0; r < n_row; r++)
         for (int64_t k = 0; k < n_col; k++)
-            memcpy(panel + ((size_t)k * LANES + (size_t)r) * e, rows + (size_t)r * row_bytes + (size_t)k * e, e);
+            memcpy(panel + ((size_t)k * LANES + (size_t)r) * e, rows + (size_t)r * row_bytes + (size_t)k * e,
+                   e);
 }
 
-void panel_pack(enum format_id format, const uint8_t *rows, size_t row_bytes, int n_row, int64_t n_col, uint8_t *panel)
+void panel_pack(enum format_id format, const uint8_t *rows, size_t row_bytes, int n_row, int64_t n_col,
+                uint8_t *panel)
 {
     const struct layout *l = layout_of(format);
     memset(panel, 0, panel_bytes(format, n_col));

@@ -1,12 +1,13 @@
-/* Panels: the layout of weights that kernels read. A panel is 16 rows of a matrix, interleaved; rows past the end are zero. It keeps
- * every integer and scale of the file's blocks exactly.
+/* Panels: the layout of weights that kernels read. A panel is 16 rows of a matrix, interleaved; rows past the
+ * end are zero. It keeps every integer and scale of the file's blocks exactly.
  *
  * Quantized formats, per 64 columns (two blocks; the last may be half empty):
  *
- *     | d: 2 x 16 f16 | (m: 2 x 16 f16) | integers of block 0 | integers of block 1 |        all parts are whole cache lines
+ *     | d: 2 x 16 f16 | (m: 2 x 16 f16) | integers of block 0 | integers of block 1 |        all parts are
+ * whole cache lines
  *
- *   4 bits: 4 lines of 64 bytes; byte 4r+i of line j holds row r's column 4j+i (low nibble) and 16+4j+i (high nibble)
- *   8 bits: 8 lines of 64 bytes; byte 4r+i of line j holds row r's column 4j+i, plus 128
+ *   4 bits: 4 lines of 64 bytes; byte 4r+i of line j holds row r's column 4j+i (low nibble) and 16+4j+i (high
+ * nibble) 8 bits: 8 lines of 64 bytes; byte 4r+i of line j holds row r's column 4j+i, plus 128
  *
  * F32, F16, BF16: element [column][row]. */
 #ifndef LATHE_KERN_PANEL_H
@@ -14,7 +15,7 @@
 #include "kern/kern.h"
 
 enum {
-    PANEL_Q4_0_BYTES = 64 + 512,  /* per 64 columns */
+    PANEL_Q4_0_BYTES = 64 + 512, /* per 64 columns */
     PANEL_Q4_1_BYTES = 128 + 512,
     PANEL_Q8_0_BYTES = 64 + 1024
 };
@@ -22,7 +23,8 @@ enum {
 /* Bytes of one panel of n_col columns; 0 if the format has no panel form. */
 size_t panel_bytes(enum format_id format, int64_t n_col);
 /* Lays out n_row (1..16) rows that start at `rows`, row_bytes apart, as in the file. */
-void panel_pack(enum format_id format, const uint8_t *rows, size_t row_bytes, int n_row, int64_t n_col, uint8_t *panel);
+void panel_pack(enum format_id format, const uint8_t *rows, size_t row_bytes, int n_row, int64_t n_col,
+                uint8_t *panel);
 /* out[n_col] = row r of the panel as f32. */
 void panel_row(enum format_id format, const uint8_t *panel, int r, int64_t n_col, float *out);
 #endif

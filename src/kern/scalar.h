@@ -1,11 +1,12 @@
-/* The scalar functions of the numeric contract, as plain C. Every vector row computes exactly these steps in every lane. */
+/* The scalar functions of the numeric contract, as plain C. Every vector row computes exactly these steps in
+ * every lane. */
 #ifndef LATHE_KERN_SCALAR_H
 #define LATHE_KERN_SCALAR_H
 #include <stdint.h>
 #include <string.h>
 
-/* e^x: range reduction by ln 2 in two parts (Cody, Waite 1980), polynomial of Cephes' expf (Moshier), 2^n by its bits. Argument clamped so
- * that the result is a normal number; NaN passes through; e^0 is exactly 1. */
+/* e^x: range reduction by ln 2 in two parts (Cody, Waite 1980), polynomial of Cephes' expf (Moshier), 2^n by
+ * its bits. Argument clamped so that the result is a normal number; NaN passes through; e^0 is exactly 1. */
 #define EXP_LO (-86.0f)
 #define EXP_HI 88.0f
 #define EXP_LOG2E 1.44269504088896341f

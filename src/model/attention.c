@@ -1,8 +1,9 @@
 /* Attention over pages, blockwise with a running softmax (Milakov, Gimelshein 2018; Dao et al. 2022).
  *
- * Every query meets its spans in ascending order: each span's (max, sum, output) is computed from scratch and merged by one function, for
- * prefill and decode alike. A piece is up to 64 rows of one sequence for one key-value head, with all query heads that share it; their query
- * vectors lie side by side in the scratch, so that one tile serves rows and heads. */
+ * Every query meets its spans in ascending order: each span's (max, sum, output) is computed from scratch and
+ * merged by one function, for prefill and decode alike. A piece is up to 64 rows of one sequence for one
+ * key-value head, with all query heads that share it; their query vectors lie side by side in the scratch, so
+ * that one tile serves rows and heads. */
 #include <math.h>
 #include <string.h>
 #include "model/pass_impl.h"
@@ -68,7 +69,8 @@ static void write_key(const struct pass *p, const float *k, uint8_t *head, int s
 
 static void write_value(const struct pass *p, const float *v, uint8_t *head, int slot)
 {
-    uint8_t *out = head + p->form.k_bytes + (size_t)slot * (size_t)p->form.value_dim * (size_t)p->form.elem_bytes;
+    uint8_t *out =
+        head + p->form.k_bytes + (size_t)slot * (size_t)p->form.value_dim * (size_t)p->form.elem_bytes;
     int n = p->form.head_dim, pad = p->form.value_dim - n;
     if (p->form.elem_bytes == 4)
         memcpy(out, v, (size_t)n * 4);
@@ -122,24 +124,25 @@ static void unpack_span(const struct pass *p, const uint8_t *head, struct scratc
     *view = (struct span_view){s->k_f32, s->v_f32, p->kern->tile_f32, 4};
 }
 
-/* Queries v0 .. v0+n against one span, of which n_key[i] keys count for query i: max, sum and out[n][value_dim] of the span alone. */
-static void span_tile(const struct pass *p, const struct span_view *view, struct scratch *s, int v0, int n, const int *n_key,
-                      float *max, float *sum, float *out)
+/* Queries v0 .. v0+n against one span, of which n_key[i] keys count for query i: max, sum and
+ * out[n][value_dim] of the span alone. */
+static void span_tile(const struct pass *p, const struct span_view *view, struct scratch *s, int v0, int n,
+                      const int *n_key, float *max, float *sum, float *out)
 {
     int hd = p->form.head_dim, vd = p->form.value_dim, most = 0, least = SPAN;
     for (int i = 0; i < n; i++) {
         most = n_key[i] > most ? n_key[i] : most;
         least = n_key[i] < least ? n_key[i] : least;
     }
-    view->tile(view->k, SPAN, LANES, (most + LANES - 1) / LANES, hd, s->query + v0 * hd, hd, n, false, s->score,
-               SPAN);
+    view->tile(view->k, SPAN, LANES, (most + LANES - 1) / LANES, hd, s->query + v0 * hd, hd, n, false,
+               s->score, SPAN);
     p->kern->span_softmax(s->score, n, n_key, max, sum);
     view->tile(view->v, vd, LANES, vd / LANES, least, s->score, SPAN, n, false, out, vd);
     const uint8_t *rest = (const uint8_t *)view->v + (size_t)least * (size_t)vd * view->elem;
     for (int i = 0; i < n && most > least; i++)
         if (n_key[i] > least)
-            view->tile(rest, vd, LANES, vd / LANES, n_key[i] - least, s->score + i * SPAN + least, SPAN, 1, true, out + i * vd,
-                       vd);
+            view->tile(rest, vd, LANES, vd / LANES, n_key[i] - least, s->score + i * SPAN + least, SPAN, 1,
+                       true, out + i * vd, vd);
 }
 
 /* Where the results of one span wait for their merge, if spans of one head are spread over workers. */
@@ -190,7 +193,8 @@ static bool count_keys(const struct pass *p, const struct attn_piece *a, int spa
 static struct span_view view_of(const struct pass *p, const uint8_t *head, struct scratch *s, int n_vec)
 {
     size_t elem = (size_t)p->form.elem_bytes;
-    struct span_view view = {head, head + p->form.k_bytes, elem == 4 ? p->kern->tile_f32 : p->kern->tile_f16, elem};
+    struct span_view view = {head, head + p->form.k_bytes, elem == 4 ? p->kern->tile_f32 : p->kern->tile_f16,
+                             elem};
     if (elem == 2 && n_vec > TILE_TOK)
         unpack_span(p, head, s, &view);
     return view;
@@ -217,14 +221,15 @@ static void attend(const struct pass *p, const struct attn_piece *a, int layer, 
             if (!count_keys(p, a, span, v, n, n_key))
                 continue;
             span_tile(p, &view, s, v, n, n_key, max, sum, s->span_out);
-            p->kern->span_merge(s->run_max + v, s->run_sum + v, s->run_out + v * vd, max, sum, s->span_out, n, vd);
+            p->kern->span_merge(s->run_max + v, s->run_sum + v, s->run_out + v * vd, max, sum, s->span_out, n,
+                                vd);
         }
     }
     store_outputs(p, a, kv_head, s);
 }
 
-/* A head's part of a page is too short, and read in too many places at once, for the hardware's streams: while one span is computed, the next
- * is asked for as a whole. */
+/* A head's part of a page is too short, and read in too many places at once, for the hardware's streams:
+ * while one span is computed, the next is asked for as a whole. */
 static void prefetch_head(const struct pass *p, const uint8_t *head)
 {
     for (size_t line = 0; line < p->form.head_bytes; line += 64)
@@ -264,8 +269,9 @@ static void merge_parts(const struct pass *p, int pair, int worker)
     for (int span = 0; span < n_span(p, a); span++) {
         struct partial part = partial_at(p, pair, span);
         for (int v = 0; v < n_vec; v += TILE_TOK)
-            p->kern->span_merge(s->run_max + v, s->run_sum + v, s->run_out + v * vd, part.max + v, part.sum + v, part.out + v * vd,
-                                n_vec - v < TILE_TOK ? n_vec - v : TILE_TOK, vd);
+            p->kern->span_merge(s->run_max + v, s->run_sum + v, s->run_out + v * vd, part.max + v,
+                                part.sum + v, part.out + v * vd, n_vec - v < TILE_TOK ? n_vec - v : TILE_TOK,
+                                vd);
     }
     store_outputs(p, a, pair % n_kv, s);
 }
@@ -273,7 +279,8 @@ static void merge_parts(const struct pass *p, int pair, int worker)
 /* ---- operations ---- */
 
 /* Puts the piece's rows whose position lies in spans [first, last) into their pages. */
-static void put_rows(const struct pass *p, const struct attn_piece *a, int layer, int kv_head, int first, int last)
+static void put_rows(const struct pass *p, const struct attn_piece *a, int layer, int kv_head, int first,
+                     int last)
 {
     for (int r = a->row; r < a->row + a->n_row; r++)
         if (p->row_pos[r] / SPAN >= first && p->row_pos[r] / SPAN < last)
@@ -295,7 +302,8 @@ static void part_piece(const struct pool_op *op, int piece, int worker)
 {
     const struct attention *at = op->arg;
     struct pass *p = at->pass;
-    int pair = piece / p->n_split, first = piece % p->n_split * p->spans_per_part, n_kv = p->model->config.n_head_kv;
+    int pair = piece / p->n_split, first = piece % p->n_split * p->spans_per_part,
+        n_kv = p->model->config.n_head_kv;
     put_rows(p, &p->pieces[pair / n_kv], at->layer, pair % n_kv, first, first + p->spans_per_part);
     attend_part(p, pair, first, first + p->spans_per_part, at->layer, worker);
 }

@@ -1,11 +1,14 @@
-/* The form of the KV cache. A page is one attention span: 64 consecutive positions of one sequence, of all layers. Its parts lie where a step reads
- * them one after another: all pages of one layer and head together, so that a sequence whose pages are neighbours is one stream (spread pages of
- * 1.5 MB, 16 KiB of each, are read at 18 instead of 27 GB/s a core on Zen 4).
+/* The form of the KV cache. A page is one attention span: 64 consecutive positions of one sequence, of all
+ * layers. Its parts lie where a step reads them one after another: all pages of one layer and head together,
+ * so that a sequence whose pages are neighbours is one stream (spread pages of 1.5 MB, 16 KiB of each, are
+ * read at 18 instead of 27 GB/s a core on Zen 4).
  *
- *     cache:  layer 0, head 0: page 0, page 1, ... | layer 0, head 1: page 0, ... | ... | layer 1, head 0: ...
- *     part:   K [head_dim][64 positions]  V [64 positions][value_dim]          value_dim = head_dim rounded up to 16
+ *     cache:  layer 0, head 0: page 0, page 1, ... | layer 0, head 1: page 0, ... | ... | layer 1, head 0:
+ * ... part:   K [head_dim][64 positions]  V [64 positions][value_dim]          value_dim = head_dim rounded
+ * up to 16
  *
- * Keys lie with their positions in the lanes, values with their dimensions in the lanes, so that both halves of attention are the same tile. */
+ * Keys lie with their positions in the lanes, values with their dimensions in the lanes, so that both halves
+ * of attention are the same tile. */
 #ifndef LATHE_MODEL_KV_H
 #define LATHE_MODEL_KV_H
 #include "model/model.h"
@@ -13,7 +16,7 @@
 enum { SPAN = 64 };
 
 struct kv_form {
-    int head_dim, value_dim, elem_bytes; /* 2: f16, 4: f32 (exact mode) */
+    int head_dim, value_dim, elem_bytes;    /* 2: f16, 4: f32 (exact mode) */
     size_t k_bytes, head_bytes, page_bytes; /* head_bytes: of one page, layer and head */
     int n_head, n_layer;
 };
@@ -33,6 +36,7 @@ static inline struct kv_form kv_form_of(const struct lathe_model *m)
 /* Offset of a page's part in a cache of n_page pages. */
 static inline size_t kv_offset(const struct kv_form *f, int n_page, int page, int layer, int head)
 {
-    return (((size_t)layer * (size_t)f->n_head + (size_t)head) * (size_t)n_page + (size_t)page) * f->head_bytes;
+    return (((size_t)layer * (size_t)f->n_head + (size_t)head) * (size_t)n_page + (size_t)page) *
+           f->head_bytes;
 }
 #endif

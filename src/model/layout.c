@@ -1,12 +1,14 @@
 /* The layout of all matrices: panels in declaration order, one after another, as the kernels read them.
  *
- * It is made once for a file and kept in the cache folder, so that a second start maps it and converts nothing:
+ * It is made once for a file and kept in the cache folder, so that a second start maps it and converts
+ * nothing:
  *
  *     | header, 4096 bytes | panels of matrix 0 | panels of matrix 1 | ...
  *
- * The name of the cache file and its header hold a key over (device, inode, size, mtime of every part, layout version, numeric class, tensor
- * list); the header also holds a digest of the panels. A file appears under its name complete (rename) or not at all. When the cache cannot
- * be written (read-only, full, locked by another process that converts now) the layout lives in memory. */
+ * The name of the cache file and its header hold a key over (device, inode, size, mtime of every part, layout
+ * version, numeric class, tensor list); the header also holds a digest of the panels. A file appears under
+ * its name complete (rename) or not at all. When the cache cannot be written (read-only, full, locked by
+ * another process that converts now) the layout lives in memory. */
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -74,7 +76,8 @@ static void pack_panel(const struct pack *a, int panel, uint8_t *out)
     const struct format *f = format_by_id(m->format);
     size_t row_bytes = (size_t)(m->n_col / f->block_n) * (size_t)f->block_bytes;
     int n_row = m->n_row - panel * LANES < LANES ? m->n_row - panel * LANES : LANES;
-    panel_pack(m->format, m->tensor->data + (size_t)panel * LANES * row_bytes, row_bytes, n_row, m->n_col, out);
+    panel_pack(m->format, m->tensor->data + (size_t)panel * LANES * row_bytes, row_bytes, n_row, m->n_col,
+               out);
 }
 
 static void pack_piece(const struct pool_op *op, int piece, int worker)
@@ -92,14 +95,16 @@ static void pack_piece(const struct pool_op *op, int piece, int worker)
         }
         uint8_t *whole = mem_new(size); /* cut by the window's edge */
         pack_panel(a, p, whole);
-        uint64_t lo = at > a->from ? at : a->from, hi = at + size < a->from + a->n ? at + size : a->from + a->n;
+        uint64_t lo = at > a->from ? at : a->from,
+                 hi = at + size < a->from + a->n ? at + size : a->from + a->n;
         memcpy(a->window + (lo - a->from), whole + (lo - at), hi - lo);
         free(whole);
     }
 }
 
 /* Bytes [from, from + n) of the layout, into window. */
-static void pack_window(const struct matrix_list *list, struct pool *pool, uint64_t from, uint64_t n, uint8_t *window)
+static void pack_window(const struct matrix_list *list, struct pool *pool, uint64_t from, uint64_t n,
+                        uint8_t *window)
 {
     for (size_t i = 0; i < list->n; i++) {
         const struct matrix *m = list->v[i];
@@ -119,9 +124,10 @@ static void pack_window(const struct matrix_list *list, struct pool *pool, uint6
 }
 
 /* Lays everything out in windows. Each goes to `write` (arg, offset, bytes), which returns 0 to go on. */
-static int pack_all(struct lathe_model *m, const struct matrix_list *list, const struct lathe_model_options *o,
-                    int (*write)(void *arg, uint64_t offset, const uint8_t *p, size_t n), void *arg, uint8_t *target,
-                    struct lathe_err *err)
+static int pack_all(struct lathe_model *m, const struct matrix_list *list,
+                    const struct lathe_model_options *o,
+                    int (*write)(void *arg, uint64_t offset, const uint8_t *p, size_t n), void *arg,
+                    uint8_t *target, struct lathe_err *err)
 {
     struct pool *pool;
     uint8_t *window = target;
@@ -184,8 +190,9 @@ static bool cache_folder(const struct lathe_model_options *o, char *out, size_t 
     return len > 0 && (size_t)len < n && make_dirs(out) == 0;
 }
 
-/* Maps a file read-only at a multiple of the huge page size: where the page cache holds huge folios (the file was written in large parts),
- * they are then mapped as such. On 4 KiB pages reading is a third slower (Zen 4: 35 against 54 GB/s). */
+/* Maps a file read-only at a multiple of the huge page size: where the page cache holds huge folios (the file
+ * was written in large parts), they are then mapped as such. On 4 KiB pages reading is a third slower (Zen 4:
+ * 35 against 54 GB/s). */
 static void *map_huge(int fd, size_t n)
 {
     uint8_t *room = mmap(NULL, n + HUGE_PAGE, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
@@ -233,7 +240,8 @@ static bool cache_map(struct layout *l, const char *path, XXH128_hash_t key, uin
     return true;
 }
 
-/* Whether `path` is still the file behind fd: another process may have renamed it into place before we got the lock. */
+/* Whether `path` is still the file behind fd: another process may have renamed it into place before we got
+ * the lock. */
 static bool same_file(int fd, const char *path)
 {
     struct stat a, b;
@@ -267,9 +275,10 @@ static int cache_write(void *arg, uint64_t offset, const uint8_t *p, size_t n)
     return w->failed ? LATHE_E_IO : 0;
 }
 
-/* Makes the layout in a file under a temporary name, then renames it. False: the caller makes it in memory. */
-static bool cache_make(struct lathe_model *m, const struct matrix_list *list, const char *path, XXH128_hash_t key,
-                       const struct lathe_model_options *o, int *rc, struct lathe_err *err)
+/* Makes the layout in a file under a temporary name, then renames it. False: the caller makes it in memory.
+ */
+static bool cache_make(struct lathe_model *m, const struct matrix_list *list, const char *path,
+                       XXH128_hash_t key, const struct lathe_model_options *o, int *rc, struct lathe_err *err)
 {
     char temp[4200];
     snprintf(temp, sizeof temp, "%s.part", path);
@@ -281,7 +290,8 @@ static bool cache_make(struct lathe_model *m, const struct matrix_list *list, co
         w.digest = XXH3_createState();
         XXH3_128bits_reset(w.digest);
         *rc = pack_all(m, list, o, cache_write, &w, NULL, err);
-        struct header h = {.magic = "LATHELAY", .version = LAYOUT_VERSION, .n_bytes = list->layout_bytes, .key = key};
+        struct header h = {
+            .magic = "LATHELAY", .version = LAYOUT_VERSION, .n_bytes = list->layout_bytes, .key = key};
         h.digest = XXH3_128bits_digest(w.digest);
         XXH3_freeState(w.digest);
         made = *rc == 0 && write_all(w.fd, &h, sizeof h, 0) && rename(temp, path) == 0;
@@ -319,7 +329,8 @@ int layout_open(struct lathe_model *m, const struct matrix_list *list, const str
     for (size_t i = 0; i < list->n; i++)
         list->v[i]->panels = l->panels + list->v[i]->offset;
     if (o->lock && mlock(l->map, l->map_bytes) != 0)
-        return err_set(err, LATHE_E_FAILED, "cannot lock %zu bytes of weights in memory: %s; raise 'ulimit -l'", l->map_bytes,
+        return err_set(err, LATHE_E_FAILED,
+                       "cannot lock %zu bytes of weights in memory: %s; raise 'ulimit -l'", l->map_bytes,
                        strerror(errno));
     return 0;
 }

@@ -1,4 +1,5 @@
-/* The llama architecture: grouped-query attention with rotary positions, SwiGLU feed-forward, RMS norms (Touvron et al. 2023). */
+/* The llama architecture: grouped-query attention with rotary positions, SwiGLU feed-forward, RMS norms
+ * (Touvron et al. 2023). */
 #include <stdlib.h>
 #include <string.h>
 #include "model/model.h"
@@ -31,7 +32,8 @@ static int read_heads(struct loader *l, const char *key, int fallback, int *out)
     int first = n ? v[0] : 0;
     free(v);
     if (!same || first < 1 || first > 1 << 16)
-        return err_set(l->err, LATHE_E_UNSUPPORTED, "metadata %s differs between layers, which cannot run", key);
+        return err_set(l->err, LATHE_E_UNSUPPORTED, "metadata %s differs between layers, which cannot run",
+                       key);
     *out = first;
     return 0;
 }
@@ -41,7 +43,8 @@ static int read_float(struct loader *l, const char *key, float fallback, float l
     float v = fallback;
     TRY(mf_f32(l->file, key, &v, NULL, l->err));
     if (!(v >= lo && v <= hi))
-        return err_set(l->err, LATHE_E_FILE, "metadata %s is %g, expected %g..%g", key, (double)v, (double)lo, (double)hi);
+        return err_set(l->err, LATHE_E_FILE, "metadata %s is %g, expected %g..%g", key, (double)v, (double)lo,
+                       (double)hi);
     *out = v;
     return 0;
 }
@@ -54,8 +57,10 @@ static int read_rope(struct loader *l)
     float scale_linear = 0;
     TRY(mf_str(l->file, "llama.rope.scaling.type", &type, NULL, l->err));
     TRY(read_float(l, "llama.rope.scale_linear", 0, 0, 1e6f, &scale_linear));
-    TRY(read_float(l, "llama.rope.scaling.factor", scale_linear > 0 ? scale_linear : 1, 1e-3f, 1e6f, &c->rope_factor));
-    TRY(read_int(l, "llama.rope.scaling.original_context_length", c->n_ctx_train, 1, 1 << 30, &c->rope_ctx_original));
+    TRY(read_float(l, "llama.rope.scaling.factor", scale_linear > 0 ? scale_linear : 1, 1e-3f, 1e6f,
+                   &c->rope_factor));
+    TRY(read_int(l, "llama.rope.scaling.original_context_length", c->n_ctx_train, 1, 1 << 30,
+                 &c->rope_ctx_original));
     TRY(read_float(l, "llama.rope.scaling.attn_factor", 1, 0, 1e3f, &c->yarn_attn_factor));
     TRY(read_float(l, "llama.rope.scaling.yarn_beta_fast", 32, 1e-3f, 1e6f, &c->yarn_beta_fast));
     TRY(read_float(l, "llama.rope.scaling.yarn_beta_slow", 1, 1e-3f, 1e6f, &c->yarn_beta_slow));
@@ -64,8 +69,8 @@ static int read_rope(struct loader *l)
     else if (str_is(type, "yarn"))
         c->rope_scaling = ROPE_YARN;
     else if (!str_is(type, "none"))
-        return err_set(l->err, LATHE_E_UNSUPPORTED, "rope scaling '" STR_FMT "' cannot run; known: none linear yarn",
-                       STR_ARG(type));
+        return err_set(l->err, LATHE_E_UNSUPPORTED,
+                       "rope scaling '" STR_FMT "' cannot run; known: none linear yarn", STR_ARG(type));
     const float *factors;
     TRY(loader_vector(l, &factors, c->n_rot / 2, false, "rope_freqs.weight"));
     rope_init(l->model, factors);
@@ -82,15 +87,18 @@ static int read_config(struct loader *l)
     TRY(read_heads(l, "llama.attention.head_count", -1, &c->n_head));
     TRY(read_heads(l, "llama.attention.head_count_kv", c->n_head, &c->n_head_kv));
     if (c->n_head % c->n_head_kv)
-        return err_set(l->err, LATHE_E_FILE, "%d attention heads cannot share %d key-value heads", c->n_head, c->n_head_kv);
+        return err_set(l->err, LATHE_E_FILE, "%d attention heads cannot share %d key-value heads", c->n_head,
+                       c->n_head_kv);
     if (c->n_embd % c->n_head && !model_file_find(l->file, "llama.attention.key_length"))
-        return err_set(l->err, LATHE_E_FILE, "embedding length %d is not a multiple of %d heads and key_length is missing",
+        return err_set(l->err, LATHE_E_FILE,
+                       "embedding length %d is not a multiple of %d heads and key_length is missing",
                        c->n_embd, c->n_head);
     TRY(read_int(l, "llama.attention.key_length", c->n_embd / c->n_head, 2, 1024, &c->head_dim));
     int value_dim;
     TRY(read_int(l, "llama.attention.value_length", c->head_dim, 2, 1024, &value_dim));
     if (value_dim != c->head_dim)
-        return err_set(l->err, LATHE_E_UNSUPPORTED, "keys of %d and values of %d dimensions cannot run", c->head_dim, value_dim);
+        return err_set(l->err, LATHE_E_UNSUPPORTED, "keys of %d and values of %d dimensions cannot run",
+                       c->head_dim, value_dim);
     TRY(read_int(l, "llama.rope.dimension_count", c->head_dim, 2, c->head_dim, &c->n_rot));
     if (c->n_rot % 2)
         return err_set(l->err, LATHE_E_FILE, "rope.dimension_count %d is odd", c->n_rot);
@@ -128,15 +136,16 @@ int llama_load(struct loader *l)
     if (!embd)
         return err_set(l->err, LATHE_E_FILE, "tensor token_embd.weight is missing");
     if (embd->dim[1] > 1 << 24)
-        return err_set(l->err, LATHE_E_FILE, "token_embd.weight has %llu rows", (unsigned long long)embd->dim[1]);
+        return err_set(l->err, LATHE_E_FILE, "token_embd.weight has %llu rows",
+                       (unsigned long long)embd->dim[1]);
     m->config.n_vocab = (int)embd->dim[1];
     if (vocab_size(m->vocab) > m->config.n_vocab)
         return err_set(l->err, LATHE_E_FILE, "the vocabulary has %d tokens, token_embd.weight only %d rows",
                        vocab_size(m->vocab), m->config.n_vocab);
     uint64_t per_layer = 9;
     if ((uint64_t)m->config.n_layer > model_file_n_tensor(l->file) / per_layer)
-        return err_set(l->err, LATHE_E_FILE, "llama.block_count is %d, the file has only %llu tensors", m->config.n_layer,
-                       (unsigned long long)model_file_n_tensor(l->file));
+        return err_set(l->err, LATHE_E_FILE, "llama.block_count is %d, the file has only %llu tensors",
+                       m->config.n_layer, (unsigned long long)model_file_n_tensor(l->file));
     m->layers = arena_alloc(&m->arena, (size_t)m->config.n_layer * sizeof *m->layers);
     for (int i = 0; i < m->config.n_layer; i++)
         TRY(load_layer(l, i));

@@ -18,17 +18,19 @@ static int tensor_shape(struct loader *l, const struct mf_tensor *t, const char 
 {
     uint64_t rows = t->dim[1] * t->dim[2] * t->dim[3];
     if (t->dim[0] != (uint64_t)n_col || rows != (uint64_t)n_row)
-        return err_set(l->err, LATHE_E_FILE, "tensor %s has %llu x %llu elements, the metadata say %d x %d", name,
-                       (unsigned long long)rows, (unsigned long long)t->dim[0], n_row, n_col);
+        return err_set(l->err, LATHE_E_FILE, "tensor %s has %llu x %llu elements, the metadata say %d x %d",
+                       name, (unsigned long long)rows, (unsigned long long)t->dim[0], n_row, n_col);
     const struct format *f = format_by_id(t->type);
     if (!f || !f->runs) {
         char type[32];
         type_name(t->type, type, sizeof type);
-        return err_set(l->err, LATHE_E_UNSUPPORTED, "tensor %s is %s, which cannot run; types that run: F32 F16 BF16 Q4_0 Q4_1 Q8_0",
-                       name, type);
+        return err_set(l->err, LATHE_E_UNSUPPORTED,
+                       "tensor %s is %s, which cannot run; types that run: F32 F16 BF16 Q4_0 Q4_1 Q8_0", name,
+                       type);
     }
     if (n_col % f->block_n)
-        return err_set(l->err, LATHE_E_FILE, "tensor %s has %d columns, not a multiple of the %d of a %s block", name, n_col,
+        return err_set(l->err, LATHE_E_FILE,
+                       "tensor %s has %d columns, not a multiple of the %d of a %s block", name, n_col,
                        f->block_n, f->name);
     return 0;
 }

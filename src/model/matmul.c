@@ -1,12 +1,13 @@
 /* Matrix products of a pass.
  *
- * One to three matrices that read the same input form one operation. How it is cut into pieces depends on the batch:
+ * One to three matrices that read the same input form one operation. How it is cut into pieces depends on the
+ * batch:
  *
- *   few rows    a piece is a run of panels; every worker normalizes and quantizes the whole input for itself, which costs less than a barrier
- *   some rows   a piece is a run of panels that stays in the second-level cache while the rows go over it in tiles of 12; the input is
- *               prepared by an operation of its own
- *   many rows   a piece is a block of rows: it prepares its input, goes over all panels, and keeps its rows in the cache of one core from
- *               operation to operation
+ *   few rows    a piece is a run of panels; every worker normalizes and quantizes the whole input for itself,
+ * which costs less than a barrier some rows   a piece is a run of panels that stays in the second-level cache
+ * while the rows go over it in tiles of 12; the input is prepared by an operation of its own many rows   a
+ * piece is a block of rows: it prepares its input, goes over all panels, and keeps its rows in the cache of
+ * one core from operation to operation
  */
 #include <assert.h>
 #include <string.h>
@@ -19,15 +20,17 @@ static int group_blocks(const struct input *in)
     return in->n_col / ACT_BLOCK;
 }
 
-/* Rows row .. row+n of the input (n <= 4): normalized into `norm` if there is a norm, quantized into act if somebody reads int8. */
-static void prepare_rows(const struct pass *p, const struct input *in, int row, int n, float *norm, int64_t norm_stride,
-                         struct act_block *act)
+/* Rows row .. row+n of the input (n <= 4): normalized into `norm` if there is a norm, quantized into act if
+ * somebody reads int8. */
+static void prepare_rows(const struct pass *p, const struct input *in, int row, int n, float *norm,
+                         int64_t norm_stride, struct act_block *act)
 {
     const float *x = in->x + row * in->x_stride;
     int64_t stride = in->x_stride;
     if (in->norm) {
         for (int t = 0; t < n; t++)
-            p->kern->rmsnorm(x + t * stride, in->norm, in->n_col, p->model->config.rms_eps, norm + t * norm_stride);
+            p->kern->rmsnorm(x + t * stride, in->norm, in->n_col, p->model->config.rms_eps,
+                             norm + t * norm_stride);
         x = norm;
         stride = norm_stride;
     }
@@ -35,9 +38,10 @@ static void prepare_rows(const struct pass *p, const struct input *in, int row, 
         p->kern->quantize(x, stride, n, in->n_col, act);
 }
 
-/* The same for an input in two planes: slot 2i is row i as int8, slot 2i+1 what its rounding lost, again as int8. */
-static void prepare_planes(const struct pass *p, const struct input *in, int slot, int n, float *norm, int64_t norm_stride,
-                           struct act_block *act)
+/* The same for an input in two planes: slot 2i is row i as int8, slot 2i+1 what its rounding lost, again as
+ * int8. */
+static void prepare_planes(const struct pass *p, const struct input *in, int slot, int n, float *norm,
+                           int64_t norm_stride, struct act_block *act)
 {
     for (int t = 0; t < n; t += 2) {
         float *row = norm + t * norm_stride, *rest = row + norm_stride;
@@ -58,9 +62,10 @@ struct prepared {
     int base;
 };
 
-/* Prepares rows row .. row+n (groups of 4 from `row` on). The f32 copy is kept only where somebody reads it. */
-static void prepare(const struct pass *p, const struct input *in, int row, int n, float *norm, int64_t norm_stride,
-                    struct act_block *act)
+/* Prepares rows row .. row+n (groups of 4 from `row` on). The f32 copy is kept only where somebody reads it.
+ */
+static void prepare(const struct pass *p, const struct input *in, int row, int n, float *norm,
+                    int64_t norm_stride, struct act_block *act)
 {
     for (int t = 0; t < n; t += ACT_GROUP) {
         int m = n - t < ACT_GROUP ? n - t : ACT_GROUP;
@@ -90,7 +95,8 @@ static struct prepared input_of(const struct matmul *mm, int row, int n, int wor
         prepare(p, in, row, n, s->norm, p->max_col, s->act);
         s->tag = mm->tag;
     }
-    struct prepared out = {.act = own ? s->act : p->act, .f32 = in->x, .f32_stride = in->x_stride, .base = own ? row : 0};
+    struct prepared out = {
+        .act = own ? s->act : p->act, .f32 = in->x, .f32_stride = in->x_stride, .base = own ? row : 0};
     if (in->norm) {
         out.f32 = own ? s->norm : p->norm;
         out.f32_stride = own ? p->max_col : p->norm_stride;
@@ -101,20 +107,22 @@ static struct prepared input_of(const struct matmul *mm, int row, int n, int wor
 }
 
 /* y[n][16] of one panel for tokens t0 .. t0+n. */
-static void tile(const struct matmul *mm, const struct matrix *w, int panel, const struct prepared *in, int t0, int n,
-                 int worker, float *y, int64_t y_stride)
+static void tile(const struct matmul *mm, const struct matrix *w, int panel, const struct prepared *in,
+                 int t0, int n, int worker, float *y, int64_t y_stride)
 {
     struct pass *p = mm->pass;
     const uint8_t *bytes = w->panels + (size_t)panel * w->panel_stride;
     int n_block = w->n_col / ACT_BLOCK;
     if (w->dot) {
-        w->dot(bytes, n_block, in->act + (int64_t)((t0 - in->base) / ACT_GROUP) * n_block, n_block, n, y, y_stride);
+        w->dot(bytes, n_block, in->act + (int64_t)((t0 - in->base) / ACT_GROUP) * n_block, n_block, n, y,
+               y_stride);
     } else {
         float *unpacked = p->scratch[worker].unpacked;
         for (int k = 0; k < w->n_col; k += UNPACK_K) {
             int n_k = w->n_col - k < UNPACK_K ? w->n_col - k : UNPACK_K;
             w->unpack(bytes, k, n_k, unpacked);
-            p->kern->tile_f32(unpacked, LANES, 0, 1, n_k, in->f32 + (t0 - in->base) * in->f32_stride + k, in->f32_stride, n, k > 0, y, y_stride);
+            p->kern->tile_f32(unpacked, LANES, 0, 1, n_k, in->f32 + (t0 - in->base) * in->f32_stride + k,
+                              in->f32_stride, n, k > 0, y, y_stride);
         }
     }
     if (w->bias)
@@ -123,7 +131,8 @@ static void tile(const struct matmul *mm, const struct matrix *w, int panel, con
                 y[t * y_stride + r] += w->bias[panel * LANES + r];
 }
 
-static void silu_mul_tile(const struct matmul *mm, int panel, const struct prepared *in, int t0, int n, int worker)
+static void silu_mul_tile(const struct matmul *mm, int panel, const struct prepared *in, int t0, int n,
+                          int worker)
 {
     struct pass *p = mm->pass;
     float *gate = p->scratch[worker].tile, *up = gate + TILE_TOK * LANES;
@@ -146,7 +155,8 @@ static void add_tile(const struct matmul *mm, int panel, const struct prepared *
 }
 
 /* Two planes of a row are summed. */
-static void planes_tile(const struct matmul *mm, int panel, const struct prepared *in, int t0, int n, int worker)
+static void planes_tile(const struct matmul *mm, int panel, const struct prepared *in, int t0, int n,
+                        int worker)
 {
     float *both = mm->pass->scratch[worker].tile;
     tile(mm, mm->w[0], panel, in, t0, n, worker, both, LANES);
@@ -157,18 +167,24 @@ static void planes_tile(const struct matmul *mm, int panel, const struct prepare
     }
 }
 
-static void store_tile(const struct matmul *mm, int panel, const struct prepared *in, int t0, int n, int worker)
+static void store_tile(const struct matmul *mm, int panel, const struct prepared *in, int t0, int n,
+                       int worker)
 {
     int i = 0;
     for (; panel >= mm->w[i]->n_panel; i++)
         panel -= mm->w[i]->n_panel;
-    tile(mm, mm->w[i], panel, in, t0, n, worker, mm->y[i] + t0 * mm->y_stride[i] + panel * LANES, mm->y_stride[i]);
+    tile(mm, mm->w[i], panel, in, t0, n, worker, mm->y[i] + t0 * mm->y_stride[i] + panel * LANES,
+         mm->y_stride[i]);
 }
 
-static void one_tile(const struct matmul *mm, int panel, const struct prepared *in, int t, int end, int worker)
+static void one_tile(const struct matmul *mm, int panel, const struct prepared *in, int t, int end,
+                     int worker)
 {
-    static void (*const epilogues[])(const struct matmul *, int, const struct prepared *, int, int, int) = {
-        [EPI_STORE] = store_tile, [EPI_ADD] = add_tile, [EPI_SILU_MUL] = silu_mul_tile, [EPI_PLANES] = planes_tile};
+    static void (*const epilogues[])(const struct matmul *, int, const struct prepared *, int, int,
+                                     int) = {[EPI_STORE] = store_tile,
+                                             [EPI_ADD] = add_tile,
+                                             [EPI_SILU_MUL] = silu_mul_tile,
+                                             [EPI_PLANES] = planes_tile};
     epilogues[mm->epilogue](mm, panel, in, t, end - t < TILE_TOK ? end - t : TILE_TOK, worker);
 }
 
@@ -228,8 +244,8 @@ void matmul_add(struct pass *p, struct matmul *mm, const char *name, int layer)
         n_piece = (mm->n_row + mm->row_block - 1) / mm->row_block;
     } else {
         if (mm->n_row > SMALL_ROWS && (mm->in.norm || mm->in.need_int8))
-            pass_add(p, mm->in.norm ? "norm+quantize" : "quantize", layer, (mm->n_row + ACT_GROUP - 1) / ACT_GROUP, mm,
-                     prepare_piece);
+            pass_add(p, mm->in.norm ? "norm+quantize" : "quantize", layer,
+                     (mm->n_row + ACT_GROUP - 1) / ACT_GROUP, mm, prepare_piece);
         n_piece = (int)(weight_bytes / PIECE_BYTES / n_worker + 0.5) * n_worker;
         n_piece = n_piece < n_worker ? n_worker : n_piece;
         mm->panels_per_piece = (mm->n_panel + n_piece - 1) / n_piece;

@@ -1,4 +1,5 @@
-/* A model ready to run: configuration, weights laid out in panels, rotary frequencies, vocabulary. Immutable after loading. */
+/* A model ready to run: configuration, weights laid out in panels, rotary frequencies, vocabulary. Immutable
+ * after loading. */
 #ifndef LATHE_MODEL_MODEL_H
 #define LATHE_MODEL_MODEL_H
 #include "base/mem.h"
@@ -8,7 +9,8 @@
 
 struct pool;
 
-/* y[n_row] = W[n_row, n_col] . x[n_col] + bias. Rows are stored in panels of 16, the last filled up with zeros. */
+/* y[n_row] = W[n_row, n_col] . x[n_col] + bias. Rows are stored in panels of 16, the last filled up with
+ * zeros. */
 struct matrix {
     enum format_id format;
     int n_row, n_col, n_panel;
@@ -48,12 +50,13 @@ struct lathe_model {
     struct model_config config;
     struct model_layer *layers;
     const float *output_norm;
-    struct matrix embd;          /* token embedding; laid out only if the head is tied to it, else rows are read from the file */
-    struct matrix head_own;      /* untied head */
+    struct matrix
+        embd; /* token embedding; laid out only if the head is tied to it, else rows are read from the file */
+    struct matrix head_own; /* untied head */
     const struct matrix *head;
     bool tied, exact, lock;
-    double *rope_freq;           /* [n_rot / 2] radians per position */
-    float rope_mscale;           /* factor of cos and sin */
+    double *rope_freq; /* [n_rot / 2] radians per position */
+    float rope_mscale; /* factor of cos and sin */
     struct layout *layout;
     char *name, *architecture, *file_type, *chat_template;
     uint64_t n_param;
@@ -76,15 +79,17 @@ struct loader {
     struct lathe_err *err;
 };
 
-/* A matrix from the tensors NAME.weight and, if present, NAME.bias. Fails if absent, of the wrong shape or of a type without kernels. */
+/* A matrix from the tensors NAME.weight and, if present, NAME.bias. Fails if absent, of the wrong shape or of
+ * a type without kernels. */
 int loader_matrix(struct loader *l, struct matrix *m, int n_row, int n_col, const char *fmt, ...)
     __attribute__((format(printf, 5, 6)));
-/* The two matrices declared last, of equal shape and format, are laid out panel by panel in turn, since they are read so. Others stay as they
- * are. */
+/* The two matrices declared last, of equal shape and format, are laid out panel by panel in turn, since they
+ * are read so. Others stay as they are. */
 void loader_interleave(struct loader *l);
 /* A matrix whose rows stay in the file: only matrix_row reads them. */
 int loader_embedding(struct loader *l, struct matrix *m, int n_row, int n_col, const char *name);
-/* A vector of n f32, zero-padded to a multiple of 16, owned by the model. *out stays NULL if absent and not `required`. */
+/* A vector of n f32, zero-padded to a multiple of 16, owned by the model. *out stays NULL if absent and not
+ * `required`. */
 int loader_vector(struct loader *l, const float **out, int n, bool required, const char *fmt, ...)
     __attribute__((format(printf, 5, 6)));
 /* out[n_col] = row of an embedding, laid out or not. */
@@ -103,7 +108,8 @@ struct architecture {
 int llama_load(struct loader *l);
 
 /* ---- rotary ---- */
-/* Fills model->rope_freq and rope_mscale from config; factors[n_rot/2] divides the frequencies, may be NULL. */
+/* Fills model->rope_freq and rope_mscale from config; factors[n_rot/2] divides the frequencies, may be NULL.
+ */
 void rope_init(struct lathe_model *m, const float *factors);
 /* cs[n_rot] = cos, sin of every pair at a position. */
 void rope_position(const struct lathe_model *m, int position, float *cs);

@@ -53,7 +53,8 @@ static void name_file_type(struct lathe_model *m, const struct matrix_list *list
     m->file_type = keep_str(m, str_of(format_by_id(best->format)->name));
 }
 
-static int load(struct lathe_model *m, const char *path, const struct lathe_model_options *o, struct lathe_err *err)
+static int load(struct lathe_model *m, const char *path, const struct lathe_model_options *o,
+                struct lathe_err *err)
 {
     TRY(model_file_open(path, &m->file, err));
     TRY(read_names(m, err));
@@ -62,7 +63,8 @@ static int load(struct lathe_model *m, const char *path, const struct lathe_mode
         if (strcmp(m->architecture, architectures[i].name) == 0)
             arch = &architectures[i];
     if (!arch)
-        return err_set(err, LATHE_E_UNSUPPORTED, "architecture '%s' cannot run; known: llama", m->architecture);
+        return err_set(err, LATHE_E_UNSUPPORTED, "architecture '%s' cannot run; known: llama",
+                       m->architecture);
     TRY(vocab_load(m->file, &m->vocab, err));
     struct loader l = {.model = m, .file = m->file, .err = err};
     int rc = arch->load(&l);
@@ -74,7 +76,8 @@ static int load(struct lathe_model *m, const char *path, const struct lathe_mode
     return rc;
 }
 
-int lathe_model_open(const char *path, const struct lathe_model_options *opts, lathe_model **out, struct lathe_err *err)
+int lathe_model_open(const char *path, const struct lathe_model_options *opts, lathe_model **out,
+                     struct lathe_err *err)
 {
     struct lathe_model_options o;
     uint64_t start = clock_ns();

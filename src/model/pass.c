@@ -2,7 +2,8 @@
  *
  * A layer is five operations with a barrier each (plus the preparation of inputs for larger batches):
  *
- *     q,k,v = W norm(x)  |  rotate, write KV, attend  |  x += Wo att  |  ff = silu(gate) * up of norm(x)  |  x += Wdown ff
+ *     q,k,v = W norm(x)  |  rotate, write KV, attend  |  x += Wo att  |  ff = silu(gate) * up of norm(x)  |
+ * x += Wdown ff
  *
  * The program is built anew for each batch from descriptions made once; nothing is allocated. */
 #include "model/pass.h"
@@ -113,7 +114,8 @@ static int make_scratch(struct pass *p, struct lathe_err *err)
 static int make_buffers(struct pass *p, struct lathe_err *err)
 {
     const struct model_config *c = &p->model->config;
-    int64_t n = p->limits.n_row, q_dim = (int64_t)c->n_head * c->head_dim, kv_dim = (int64_t)c->n_head_kv * c->head_dim;
+    int64_t n = p->limits.n_row, q_dim = (int64_t)c->n_head * c->head_dim,
+            kv_dim = (int64_t)c->n_head_kv * c->head_dim;
     p->x_stride = pad(c->n_embd);
     p->k_at = pad(q_dim);
     p->v_at = p->k_at + pad(kv_dim);
@@ -135,9 +137,10 @@ static int make_buffers(struct pass *p, struct lathe_err *err)
     TAKE(p, p->limits.n_out * p->x_stride, p->out_x, "logits");
     TAKE(p, p->limits.n_out * p->logits_stride, p->logits, "logits");
     TAKE(p, n + p->limits.n_seq, p->pieces, "batch");
-    int64_t n_pair = (int64_t)PIECES_PER_WORKER * pool_n_worker(p->pool), spans = (p->limits.n_ctx + SPAN - 1) / SPAN;
-    p->n_partial = (n_pair < c->n_head_kv ? n_pair : c->n_head_kv) * spans * SMALL_ROWS * (c->n_head / c->n_head_kv) *
-                   (p->form.value_dim + 2);
+    int64_t n_pair = (int64_t)PIECES_PER_WORKER * pool_n_worker(p->pool),
+            spans = (p->limits.n_ctx + SPAN - 1) / SPAN;
+    p->n_partial = (n_pair < c->n_head_kv ? n_pair : c->n_head_kv) * spans * SMALL_ROWS *
+                   (c->n_head / c->n_head_kv) * (p->form.value_dim + 2);
     TAKE(p, p->n_partial, p->partials, "attention partials");
     TAKE(p, n, p->row_pos, "batch");
     TAKE(p, n, p->row_seq, "batch");
@@ -161,7 +164,8 @@ int pass_new(const struct lathe_model *m, struct pool *pool, const struct pass_l
     const struct model_config *c = &m->config;
     struct pass *p;
     *out = NULL;
-    struct pass init = {.model = m, .pool = pool, .limits = *limits, .form = kv_form_of(m), .kv = kv, .kern = kern_set()};
+    struct pass init = {
+        .model = m, .pool = pool, .limits = *limits, .form = kv_form_of(m), .kv = kv, .kern = kern_set()};
     TRY(mem_try(1, sizeof *p, "pass", (void **)&p, err));
     memcpy(p, &init, sizeof init);
     p->attn_scale = 1.0f / sqrtf((float)c->head_dim);
@@ -206,8 +210,8 @@ void pass_free(struct pass *p)
         for (size_t j = 0; j < sizeof all / sizeof *all; j++)
             free(all[j]);
     }
-    void *all[] = {p->scratch, p->x,    p->qkv,   p->att,    p->ff,     p->norm,
-                   p->act,     p->rope, p->out_x, p->logits, p->pieces, p->row_pos, p->row_seq, p->partials};
+    void *all[] = {p->scratch, p->x,     p->qkv,    p->att,    p->ff,      p->norm,    p->act,
+                   p->rope,    p->out_x, p->logits, p->pieces, p->row_pos, p->row_seq, p->partials};
     for (size_t j = 0; j < sizeof all / sizeof *all; j++)
         free(all[j]);
     arena_free(&p->arena);

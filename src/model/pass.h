@@ -4,7 +4,8 @@
 #include "base/pool.h"
 #include "model/kv.h"
 
-/* Rows row0 .. row0+n_row of the batch are positions pos0 .. of one sequence; its position p lies in page pages[p / SPAN] of the cache. */
+/* Rows row0 .. row0+n_row of the batch are positions pos0 .. of one sequence; its position p lies in page
+ * pages[p / SPAN] of the cache. */
 struct pass_seq {
     int row0, n_row, pos0;
     const int32_t *pages;
@@ -22,8 +23,8 @@ struct pass;
 struct pass_limits {
     int n_row; /* most rows of a batch */
     int n_seq;
-    int n_ctx; /* longest position + 1 */
-    int n_out; /* most rows of one pass_logits call */
+    int n_ctx;  /* longest position + 1 */
+    int n_out;  /* most rows of one pass_logits call */
     int n_page; /* pages of the cache */
     bool no_fusion;
 };
@@ -35,7 +36,8 @@ void pass_free(struct pass *p);
 uint64_t pass_buffer_bytes(const struct pass *p);
 /* All layers; KV of the rows is in the pages afterwards. Allocates nothing. */
 void pass_run(struct pass *p, const struct pass_batch *b);
-/* Output head of n (<= limits.n_out) rows of the newest batch. Returns logits [n][*stride], the caller's to change until the next call. */
+/* Output head of n (<= limits.n_out) rows of the newest batch. Returns logits [n][*stride], the caller's to
+ * change until the next call. */
 float *pass_logits(struct pass *p, const int *rows, int n, int64_t *stride);
 
 /* What the pool ran, summed since the start; see lathe_engine_profile. */

@@ -4,15 +4,18 @@
 #include "model/pass.h"
 
 enum {
-    SMALL_ROWS = ACT_GROUP, /* batches up to this size prepare inputs in every worker instead of behind a barrier */
+    SMALL_ROWS =
+        ACT_GROUP, /* batches up to this size prepare inputs in every worker instead of behind a barrier */
     MAX_MATRIX = 3,
-    PIECES_PER_WORKER = 8,  /* attention pieces that a small batch is cut into */
-    QUERY_ROWS = 64,        /* rows of one attention piece */
-    MIN_BLOCK = 24, MAX_BLOCK = 64, /* rows of one matrix piece of a large batch */
-    UNPACK_K = 2048         /* columns unpacked to f32 at a time */
+    PIECES_PER_WORKER = 8, /* attention pieces that a small batch is cut into */
+    QUERY_ROWS = 64,       /* rows of one attention piece */
+    MIN_BLOCK = 24,
+    MAX_BLOCK = 64, /* rows of one matrix piece of a large batch */
+    UNPACK_K = 2048 /* columns unpacked to f32 at a time */
 };
 
-/* What a matrix reads: rows of f32, normalized first if norm is set, quantized if any of its readers takes int8. */
+/* What a matrix reads: rows of f32, normalized first if norm is set, quantized if any of its readers takes
+ * int8. */
 struct input {
     const float *x;
     int64_t x_stride;
@@ -34,7 +37,8 @@ struct matmul {
     int n_w, n_row, n_panel;
     int panels_per_piece, row_block; /* row_block 0: pieces are runs of panels */
     enum epilogue epilogue;
-    const struct attention *put; /* keys and values of the rows go into their pages afterwards (row blocks only) */
+    const struct attention
+        *put;     /* keys and values of the rows go into their pages afterwards (row blocks only) */
     uint64_t tag; /* identifies the input within the life of the pass, for the workers' own copies */
 };
 
@@ -45,16 +49,16 @@ struct attention {
 
 /* Private to one worker; workers never share cache lines. */
 struct scratch {
-    float *norm;             /* [MAX_BLOCK][max_col] where f32 is read, else [SMALL_ROWS][max_col] */
-    struct act_block *act;   /* MAX_BLOCK rows */
-    uint64_t tag;            /* whose input norm and act hold */
-    float *tile;             /* [2][TILE_TOK][LANES] */
-    float *unpacked;         /* [UNPACK_K][LANES] */
-    float *query;            /* [n_vec][head_dim] */
-    float *score;            /* [TILE_TOK][SPAN] */
+    float *norm;               /* [MAX_BLOCK][max_col] where f32 is read, else [SMALL_ROWS][max_col] */
+    struct act_block *act;     /* MAX_BLOCK rows */
+    uint64_t tag;              /* whose input norm and act hold */
+    float *tile;               /* [2][TILE_TOK][LANES] */
+    float *unpacked;           /* [UNPACK_K][LANES] */
+    float *query;              /* [n_vec][head_dim] */
+    float *score;              /* [TILE_TOK][SPAN] */
     float *run_out, *span_out; /* [n_vec][value_dim], [TILE_TOK][value_dim] */
     float *run_max, *run_sum;  /* [n_vec] */
-    float *k_f32, *v_f32;    /* one span of one head */
+    float *k_f32, *v_f32;      /* one span of one head */
 };
 
 /* A piece of attention: rows [row, row + n_row) of one sequence. */
@@ -74,9 +78,9 @@ struct pass {
     const struct pass_batch *batch;
     struct attn_piece *pieces; /* per kv head */
     int n_piece;
-    int n_split, spans_per_part;  /* n_split > 1: spans of a head are spread over that many pieces */
-    int split_spans, split_vec;   /* spans and query vectors that partials have room for */
-    float *partials;              /* [n_partial] */
+    int n_split, spans_per_part; /* n_split > 1: spans of a head are spread over that many pieces */
+    int split_spans, split_vec;  /* spans and query vectors that partials have room for */
+    float *partials;             /* [n_partial] */
     int64_t n_partial;
     int32_t *row_pos, *row_seq; /* [n_row] */
     /* buffers, [limits.n_row] rows each */
@@ -92,8 +96,9 @@ struct pass {
     int max_col, n_vec;
     bool any_f32; /* some matrix reads f32 activations */
     /* program */
-    struct matmul *mm; /* [n_layer][4] and the head's, which reads its input in two planes: the head's share of the damage that int8
-                          activations do is a quarter (SmolLM2 q4_1: mean KL 0.0029 to 0.0021), and its weights are read anyway */
+    struct matmul *mm; /* [n_layer][4] and the head's, which reads its input in two planes: the head's share
+                          of the damage that int8 activations do is a quarter (SmolLM2 q4_1: mean KL 0.0029 to
+                          0.0021), and its weights are read anyway */
     struct attention *attn;
     struct pool_op *ops;
     int n_op, cap_op;

@@ -1,7 +1,8 @@
 /* Tokenizer: bytes to ids and back. Immutable after loading, shared by threads.
  *
- * vocab_load reads the `tokenizer.ggml.*` keys of a file. Models "gpt2" (byte-level BPE; the pre-tokenizer expression is a row
- * keyed by `tokenizer.ggml.pre`) and "llama" (SentencePiece-style BPE by score with byte fallback, which llama2.c files need). */
+ * vocab_load reads the `tokenizer.ggml.*` keys of a file. Models "gpt2" (byte-level BPE; the pre-tokenizer
+ * expression is a row keyed by `tokenizer.ggml.pre`) and "llama" (SentencePiece-style BPE by score with byte
+ * fallback, which llama2.c files need). */
 #ifndef LATHE_TEXT_VOCAB_H
 #define LATHE_TEXT_VOCAB_H
 #include "base/str.h"
@@ -9,13 +10,15 @@
 
 typedef struct lathe_vocab vocab;
 
-/* UNSUPPORTED names a tokenizer model or pre-tokenizer that has no row; FILE a malformed one. The file must outlive the vocabulary. */
+/* UNSUPPORTED names a tokenizer model or pre-tokenizer that has no row; FILE a malformed one. The file must
+ * outlive the vocabulary. */
 int vocab_load(const struct model_file *f, vocab **out, struct lathe_err *err);
 void vocab_free(vocab *v);
 int vocab_size(const vocab *v);
 bool vocab_is_eog(const vocab *v, int32_t id);
 /* Flags are lathe_tokenize_flags. *ids is malloc-ed for the caller. */
-int vocab_encode(const vocab *v, const char *text, size_t n, int flags, int32_t **ids, size_t *n_ids, struct lathe_err *err);
+int vocab_encode(const vocab *v, const char *text, size_t n, int flags, int32_t **ids, size_t *n_ids,
+                 struct lathe_err *err);
 /* Bytes of a token; control tokens are empty unless `special`; an id out of range is empty. */
 struct str vocab_piece(const vocab *v, int32_t id, bool special);
 #endif

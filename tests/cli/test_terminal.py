@@ -28,14 +28,23 @@ class Terminal:
         head, _, self.seen = self.seen.partition(words.encode())
         return head.decode(errors="replace")
 
-    def end(self):
-        """Reads the rest; returns it and the exit code."""
-        try:
-            while data := os.read(self.fd, 65536):
-                self.seen += data
-        except OSError:
-            pass
-        return self.seen.decode(errors="replace"), os.waitstatus_to_exitcode(os.waitpid(self.pid, 0)[1])
+    def end(self, word="", seconds=60):
+        """Reads the rest; returns it and the exit code. `word` is sent, again if need be: what is typed while the terminal
+        changes from one mode to the other may be lost."""
+        end = time.time() + seconds
+        while time.time() < end:
+            try:
+                if word:
+                    self.send(word)
+                while select.select([self.fd], [], [], 2)[0]:
+                    data = os.read(self.fd, 65536)
+                    if not data:
+                        break
+                    self.seen += data
+            except OSError:
+                return self.seen.decode(errors="replace"), os.waitstatus_to_exitcode(os.waitpid(self.pid, 0)[1])
+        os.kill(self.pid, 9)
+        raise AssertionError(self.seen)
 
 
 def test_chat_edits_lines_and_keeps_history(tiny, tmp_path):
@@ -51,8 +60,7 @@ def test_chat_edits_lines_and_keeps_history(tiny, tmp_path):
     t.send("/stats\r")
     t.wait_for("last answer: prompt")
     t.wait_for("> ")
-    t.send("\x04")
-    assert t.end()[1] == 0
+    assert t.end("\x04")[1] == 0
     history = tmp_path / "state/lathe/history"
     if history.exists():  # a build without libedit keeps none
         text = history.read_text()
@@ -71,8 +79,7 @@ def test_chat_survives_an_interrupted_answer(tmp_path):
     t.wait_for("\n> ")
     t.send("/undo\r")
     t.wait_for("> ")
-    t.send("/quit\r")
-    assert t.end()[1] == 0
+    assert t.end("/quit\r")[1] == 0
 
 
 def test_run_prints_times_after_the_answer(tiny, tmp_path):

@@ -9,7 +9,8 @@ static float half(const uint8_t *p)
     return f16_to_f32(h);
 }
 
-/* What distinguishes the quantized formats: bytes per pair of blocks, halves per block, bits, and the integer that is subtracted. */
+/* What distinguishes the quantized formats: bytes per pair of blocks, halves per block, bits, and the integer
+ * that is subtracted. */
 struct shape {
     int pair_bytes, n_scale, bits, offset;
 };
@@ -22,7 +23,8 @@ static void block_dots(const uint8_t *ints, int bits, const struct act_block *x,
     for (int j = 0; j < 8; j++)
         for (int r = 0; r < LANES; r++)
             for (int i = 0; i < 4; i++) {
-                int q = bits == 8 ? ints[j * 64 + r * 4 + i] : ints[(j & 3) * 64 + r * 4 + i] >> (j < 4 ? 0 : 4) & 15;
+                int q = bits == 8 ? ints[j * 64 + r * 4 + i]
+                                  : ints[(j & 3) * 64 + r * 4 + i] >> (j < 4 ? 0 : 4) & 15;
                 dot[r] += q * x->q[j][t][i];
             }
 }
@@ -51,26 +53,27 @@ static void tile_dot(const struct shape s, const uint8_t *panel, int n_block, co
     }
 }
 
-void tile_dot_q4_0_c(const uint8_t *panel, int n_block, const struct act_block *x, int64_t group_stride, int n_tok, float *y,
-                     int64_t y_stride)
+void tile_dot_q4_0_c(const uint8_t *panel, int n_block, const struct act_block *x, int64_t group_stride,
+                     int n_tok, float *y, int64_t y_stride)
 {
     tile_dot((struct shape){PANEL_Q4_0_BYTES, 1, 4, 8}, panel, n_block, x, group_stride, n_tok, y, y_stride);
 }
 
-void tile_dot_q4_1_c(const uint8_t *panel, int n_block, const struct act_block *x, int64_t group_stride, int n_tok, float *y,
-                     int64_t y_stride)
+void tile_dot_q4_1_c(const uint8_t *panel, int n_block, const struct act_block *x, int64_t group_stride,
+                     int n_tok, float *y, int64_t y_stride)
 {
     tile_dot((struct shape){PANEL_Q4_1_BYTES, 2, 4, 0}, panel, n_block, x, group_stride, n_tok, y, y_stride);
 }
 
-void tile_dot_q8_0_c(const uint8_t *panel, int n_block, const struct act_block *x, int64_t group_stride, int n_tok, float *y,
-                     int64_t y_stride)
+void tile_dot_q8_0_c(const uint8_t *panel, int n_block, const struct act_block *x, int64_t group_stride,
+                     int n_tok, float *y, int64_t y_stride)
 {
-    tile_dot((struct shape){PANEL_Q8_0_BYTES, 1, 8, 128}, panel, n_block, x, group_stride, n_tok, y, y_stride);
+    tile_dot((struct shape){PANEL_Q8_0_BYTES, 1, 8, 128}, panel, n_block, x, group_stride, n_tok, y,
+             y_stride);
 }
 
-void tile_f32_c(const void *w, int64_t w_stride, int64_t w_group, int n_group, int n_k, const float *x, int64_t x_stride,
-                int n_tok, bool add, float *y, int64_t y_stride)
+void tile_f32_c(const void *w, int64_t w_stride, int64_t w_group, int n_group, int n_k, const float *x,
+                int64_t x_stride, int n_tok, bool add, float *y, int64_t y_stride)
 {
     for (int i = 0; i < n_tok * n_group * LANES; i++) {
         int t = i / (n_group * LANES), g = i / LANES % n_group, r = i % LANES;
@@ -82,8 +85,8 @@ void tile_f32_c(const void *w, int64_t w_stride, int64_t w_group, int n_group, i
     }
 }
 
-void tile_f16_c(const void *w, int64_t w_stride, int64_t w_group, int n_group, int n_k, const float *x, int64_t x_stride,
-                int n_tok, bool add, float *y, int64_t y_stride)
+void tile_f16_c(const void *w, int64_t w_stride, int64_t w_group, int n_group, int n_k, const float *x,
+                int64_t x_stride, int n_tok, bool add, float *y, int64_t y_stride)
 {
     for (int i = 0; i < n_tok * n_group * LANES; i++) {
         int t = i / (n_group * LANES), g = i / LANES % n_group, r = i % LANES;

@@ -28,7 +28,8 @@ static float half(const uint8_t *p)
     return f16_to_f32(h);
 }
 
-static void unpack_quant(const uint8_t *panel, int pair_bytes, int n_scale, int bits, int k0, int n_k, float *out)
+static void unpack_quant(const uint8_t *panel, int pair_bytes, int n_scale, int bits, int k0, int n_k,
+                         float *out)
 {
     for (int k = 0; k < n_k; k++) {
         int b = (k0 + k) / ACT_BLOCK, c = (k0 + k) % ACT_BLOCK;

@@ -15,7 +15,8 @@ static void quantize_block(const float *x, int t, struct act_block *b)
     float amax = scalar_from_bits(amax_bits);
     float d = amax / 127.0f;
     float inverse = amax > 0 ? 127.0f / amax : 0.0f;
-    if (amax_bits >= 0x7f800000u || inverse > 3e38f) { /* not finite, or too small to invert: d * 0 keeps NaN, drops denormals */
+    if (amax_bits >= 0x7f800000u ||
+        inverse > 3e38f) { /* not finite, or too small to invert: d * 0 keeps NaN, drops denormals */
         d = amax_bits >= 0x7f800000u ? scalar_from_bits(0x7fc00000u) : 0.0f;
         inverse = 0;
     }
@@ -79,8 +80,8 @@ void span_softmax_c(float *s, int n_query, const int *n_key, float *max, float *
     }
 }
 
-void span_merge_c(float *run_max, float *run_sum, float *run_out, const float *max, const float *sum, const float *out,
-                  int n_query, int n)
+void span_merge_c(float *run_max, float *run_sum, float *run_out, const float *max, const float *sum,
+                  const float *out, int n_query, int n)
 {
     for (int q = 0; q < n_query; q++, run_out += n, out += n) {
         if (max[q] == -INFINITY)

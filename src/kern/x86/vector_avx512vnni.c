@@ -1,4 +1,5 @@
-/* Quantize, norm, rotary, activation, softmax, sampling kernels for AVX-512; bit for bit those of kern/ref/vector_c.c. */
+/* Quantize, norm, rotary, activation, softmax, sampling kernels for AVX-512; bit for bit those of
+ * kern/ref/vector_c.c. */
 #include <immintrin.h>
 #include <math.h>
 #include <string.h>
@@ -81,7 +82,8 @@ static inline void quantize_block(const float *const x[ACT_GROUP], struct act_bl
     __m128 d = _mm_div_ps(amax, largest), inverse = _mm_div_ps(largest, amax);
     __mmask8 bad = _mm_cmpge_epu32_mask(amax_bits, _mm_set1_epi32(0x7f800000));
     __mmask8 zero = _mm_cmp_ps_mask(inverse, _mm_set1_ps(3e38f), _CMP_GT_OQ);
-    d = _mm_mask_mov_ps(_mm_maskz_mov_ps((__mmask8)~zero, d), bad, _mm_castsi128_ps(_mm_set1_epi32(0x7fc00000)));
+    d = _mm_mask_mov_ps(_mm_maskz_mov_ps((__mmask8)~zero, d), bad,
+                        _mm_castsi128_ps(_mm_set1_epi32(0x7fc00000)));
     inverse = _mm_maskz_mov_ps((__mmask8) ~(zero | bad), inverse);
     float inverses[ACT_GROUP];
     _mm_storeu_ps(inverses, inverse);
@@ -134,7 +136,8 @@ void rope_avx512vnni(float *x, const float *cs, int n_pair)
         __m512 v = _mm512_maskz_loadu_ps(m, x + i), r = _mm512_maskz_loadu_ps(m, cs + i);
         __m512 c = _mm512_moveldup_ps(r), s = _mm512_movehdup_ps(r);
         __m512 swapped = _mm512_permute_ps(v, 0xb1);
-        const __m512i even_sign = _mm512_set1_epi64(0x80000000); /* even lanes: fma(b, -s, a c), odd lanes: fma(a, s, b c) */
+        const __m512i even_sign =
+            _mm512_set1_epi64(0x80000000); /* even lanes: fma(b, -s, a c), odd lanes: fma(a, s, b c) */
         s = _mm512_castsi512_ps(_mm512_xor_si512(_mm512_castps_si512(s), even_sign));
         _mm512_mask_storeu_ps(x + i, m, _mm512_fmadd_ps(swapped, s, _mm512_mul_ps(v, c)));
     }
@@ -145,7 +148,8 @@ void silu_mul_avx512vnni(const float *g, const float *u, float *h, int n)
     for (int i = 0; i < n; i += LANES) {
         __mmask16 m = tail_mask(n - i);
         __m512 gv = _mm512_maskz_loadu_ps(m, g + i), uv = _mm512_maskz_loadu_ps(m, u + i);
-        __m512 minus = _mm512_castsi512_ps(_mm512_xor_si512(_mm512_castps_si512(gv), _mm512_set1_epi32(INT32_MIN)));
+        __m512 minus =
+            _mm512_castsi512_ps(_mm512_xor_si512(_mm512_castps_si512(gv), _mm512_set1_epi32(INT32_MIN)));
         __m512 e = _mm512_add_ps(_mm512_set1_ps(1.0f), exp_lanes(minus));
         _mm512_mask_storeu_ps(h + i, m, _mm512_mul_ps(_mm512_div_ps(gv, e), uv));
     }
@@ -165,7 +169,8 @@ void span_softmax_avx512vnni(float *s, int n_query, const int *n_key, float *max
         for (int i = 0; i < 4; i++)
             v[i] = _mm512_mask_loadu_ps(lowest, (__mmask16)(valid >> (16 * i)), s + q * 64 + 16 * i);
         /* the second operand wins on NaN: a NaN is dropped here and comes back through the sum */
-        __m512 m0 = _mm512_max_ps(v[1], _mm512_max_ps(v[0], lowest)), m1 = _mm512_max_ps(v[3], _mm512_max_ps(v[2], lowest));
+        __m512 m0 = _mm512_max_ps(v[1], _mm512_max_ps(v[0], lowest)),
+               m1 = _mm512_max_ps(v[3], _mm512_max_ps(v[2], lowest));
         max[q] = _mm512_reduce_max_ps(_mm512_max_ps(m0, m1));
     }
     for (int q = 0; q < n_query; q++) {
@@ -188,9 +193,11 @@ void span_merge_avx512vnni(float *run_max, float *run_sum, float *run_out, const
     const __m512 lowest = _mm512_set1_ps(-INFINITY);
     __mmask16 in = tail_mask(n_query);
     __m512 old = _mm512_mask_loadu_ps(lowest, in, run_max), new = _mm512_mask_loadu_ps(lowest, in, max);
-    __mmask16 has = _mm512_cmp_ps_mask(new, lowest, _CMP_NEQ_UQ), had = _mm512_cmp_ps_mask(old, lowest, _CMP_NEQ_UQ);
+    __mmask16 has = _mm512_cmp_ps_mask(new, lowest, _CMP_NEQ_UQ),
+              had = _mm512_cmp_ps_mask(old, lowest, _CMP_NEQ_UQ);
     __m512 m = _mm512_max_ps(new, old); /* new > old ? new : old */
-    __m512 a = _mm512_maskz_mov_ps(had, exp_lanes(_mm512_sub_ps(old, m))), b = exp_lanes(_mm512_sub_ps(new, m));
+    __m512 a = _mm512_maskz_mov_ps(had, exp_lanes(_mm512_sub_ps(old, m))),
+           b = exp_lanes(_mm512_sub_ps(new, m));
     __m512 scaled = _mm512_mul_ps(_mm512_maskz_loadu_ps(in, sum), b);
     _mm512_mask_storeu_ps(run_sum, in & has, _mm512_fmadd_ps(_mm512_maskz_loadu_ps(in, run_sum), a, scaled));
     _mm512_mask_storeu_ps(run_max, in & has, m);
@@ -212,7 +219,8 @@ void to_f16_avx512vnni(const float *x, uint16_t *y, int n)
 {
     for (int i = 0; i < n; i += LANES) {
         __mmask16 m = tail_mask(n - i);
-        __m256i h = _mm512_cvtps_ph(_mm512_maskz_loadu_ps(m, x + i), _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
+        __m256i h =
+            _mm512_cvtps_ph(_mm512_maskz_loadu_ps(m, x + i), _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
         _mm256_mask_storeu_epi16(y + i, m, h);
     }
 }
