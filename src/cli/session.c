@@ -132,7 +132,8 @@ int session_answer(struct session *s, const struct lathe_request *r,
                    void (*on_event)(void *user, const struct lathe_event *e), void *user, uint64_t *id,
                    struct lathe_err *err)
 {
-    struct sigaction cancel = {.sa_handler = on_interrupt, .sa_flags = (int)SA_RESETHAND}, before;
+    struct sigaction cancel = {.sa_handler = on_interrupt, .sa_flags = (int)(SA_RESETHAND | SA_RESTART)},
+                     before;
     uint64_t my_id;
     TRY(lathe_engine_submit(s->engine, r, &my_id, err));
     if (id)

@@ -460,8 +460,8 @@ int lathe_engine_step(lathe_engine *e, struct lathe_err *err)
         pass_run(e->pass, &b);
         for (int i = 0; i < b.n_seq; i++)
             e->batch[i]->n_past += e->batch[i]->n_row;
-        if (model_file_damaged(e->model->file))
-            return err_set(err, LATHE_E_FILE, "%s was cut while it was in use",
+        if (model_damaged(e->model))
+            return err_set(err, LATHE_E_FILE, "%s or its laid-out copy was cut while it was in use",
                            model_file_path(e->model->file));
         use_logits(e, &b);
         clear_slots(e);

@@ -342,7 +342,7 @@ void attention_add(struct pass *p, struct attention *a, bool is_put)
 {
     const struct model_config *c = &p->model->config;
     double kv_bytes = 0, n_ops = 0;
-    bool one_piece_each = p->n_piece == p->batch->n_seq;
+    bool one_piece_each = p->n_piece == p->batch->n_seq && !p->limits.no_fusion;
     for (int i = 0; i < p->batch->n_seq; i++) {
         const struct pass_seq *s = &p->batch->seqs[i];
         double keys = s->pos0 + s->n_row;

@@ -21,6 +21,8 @@
 #include <xxhash.h>
 #include "base/cpu.h"
 #include "base/pool.h"
+#include "format/map_guard.h"
+#include "model/cache_folder.h"
 #include "model/model.h"
 
 enum { LAYOUT_VERSION = 2, HEADER_BYTES = 4096, WINDOW_BYTES = 32 << 20, HUGE_PAGE = 2 << 20 };
@@ -34,9 +36,12 @@ struct header {
 };
 
 struct layout {
+    uint8_t *room; /* what is to be unmapped: the mapping, or the address space around it */
+    size_t room_bytes;
     uint8_t *map;
     size_t map_bytes;
     uint8_t *panels;
+    int guard; /* slot of the map guard, -1 in memory */
 };
 
 static XXH128_hash_t layout_key(const struct lathe_model *m, const struct matrix_list *list)
@@ -156,61 +161,36 @@ static int pack_all(struct lathe_model *m, const struct matrix_list *list,
     return rc;
 }
 
-/* ---- the cache folder ---- */
+/* ---- the cached file ---- */
 
-static int make_dirs(char *path)
+/* Maps a file read-only at a multiple of the huge page size, in a room of its own: where the page cache holds
+ * huge folios (the file was written in large parts), they are then mapped as such. On 4 KiB pages reading is
+ * a third slower (Zen 4: 35 against 54 GB/s). */
+static bool map_huge(struct layout *l, int fd, size_t n)
 {
-    for (char *p = path + 1;; p++) {
-        if (*p && *p != '/')
-            continue;
-        char c = *p;
-        *p = 0;
-        int rc = mkdir(path, 0755);
-        *p = c;
-        if (rc && errno != EEXIST)
-            return -1;
-        if (!c)
-            return 0;
-    }
-}
-
-/* The folder of layouts, made if needed; false if there is none to be had. */
-static bool cache_folder(const struct lathe_model_options *o, char *out, size_t n)
-{
-    const char *xdg = getenv("XDG_CACHE_HOME"), *home = getenv("HOME");
-    int len;
-    if (o->cache_dir)
-        len = snprintf(out, n, "%s/layouts", o->cache_dir);
-    else if (xdg && xdg[0] == '/')
-        len = snprintf(out, n, "%s/lathe/layouts", xdg);
-    else if (home && home[0] == '/')
-        len = snprintf(out, n, "%s/.cache/lathe/layouts", home);
-    else
-        return false;
-    return len > 0 && (size_t)len < n && make_dirs(out) == 0;
-}
-
-/* Maps a file read-only at a multiple of the huge page size: where the page cache holds huge folios (the file
- * was written in large parts), they are then mapped as such. On 4 KiB pages reading is a third slower (Zen 4:
- * 35 against 54 GB/s). */
-static void *map_huge(int fd, size_t n)
-{
-    uint8_t *room = mmap(NULL, n + HUGE_PAGE, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    size_t room_bytes = n + HUGE_PAGE;
+    uint8_t *room = mmap(NULL, room_bytes, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     if (room == MAP_FAILED)
-        return MAP_FAILED;
-    size_t page = (size_t)sysconf(_SC_PAGESIZE), rounded = (n + page - 1) / page * page;
-    size_t skip = (HUGE_PAGE - (uintptr_t)room % HUGE_PAGE) % HUGE_PAGE;
-    uint8_t *p = mmap(room + skip, n, PROT_READ, MAP_SHARED | MAP_FIXED, fd, 0);
-    if (p == MAP_FAILED) {
-        munmap(room, n + HUGE_PAGE);
-        return MAP_FAILED;
+        return false;
+    uint8_t *at = room + (HUGE_PAGE - (uintptr_t)room % HUGE_PAGE) % HUGE_PAGE;
+    if (mmap(at, n, PROT_READ, MAP_SHARED | MAP_FIXED, fd, 0) == MAP_FAILED ||
+        map_guard_add(at, n, &l->guard, NULL)) {
+        munmap(room, room_bytes);
+        return false;
     }
-    if (skip)
-        munmap(room, skip);
-    if (HUGE_PAGE - skip > rounded - n)
-        munmap(p + rounded, n + HUGE_PAGE - skip - rounded);
-    madvise(p, n, MADV_HUGEPAGE);
-    return p;
+    madvise(at, n, MADV_HUGEPAGE);
+    l->room = room;
+    l->room_bytes = room_bytes;
+    l->map = at;
+    l->map_bytes = n;
+    return true;
+}
+
+static void unmap(struct layout *l)
+{
+    map_guard_remove(l->guard);
+    mem_unmap(l->room, l->room_bytes);
+    *l = (struct layout){.guard = -1};
 }
 
 static bool cache_map(struct layout *l, const char *path, XXH128_hash_t key, uint64_t n_bytes)
@@ -219,24 +199,22 @@ static bool cache_map(struct layout *l, const char *path, XXH128_hash_t key, uin
     struct stat st;
     if (fd < 0)
         return false;
-    bool ok = fstat(fd, &st) == 0 && (uint64_t)st.st_size == HEADER_BYTES + n_bytes;
-    void *p = ok ? map_huge(fd, (size_t)st.st_size) : MAP_FAILED;
+    bool ok = fstat(fd, &st) == 0 && (uint64_t)st.st_size == HEADER_BYTES + n_bytes &&
+              map_huge(l, fd, (size_t)st.st_size);
     close(fd);
-    if (p == MAP_FAILED)
+    if (!ok)
         return false;
-    const struct header *h = p;
+    const struct header *h = (const struct header *)l->map;
     if (memcmp(h->magic, "LATHELAY", 8) || h->version != LAYOUT_VERSION || h->n_bytes != n_bytes ||
         !XXH128_isEqual(h->key, key)) {
-        munmap(p, (size_t)st.st_size);
+        unmap(l);
         return false;
     }
-    l->map = p;
-    l->map_bytes = (size_t)st.st_size;
     l->panels = l->map + HEADER_BYTES;
 #ifdef MADV_POPULATE_READ
-    if (madvise(p, l->map_bytes, MADV_POPULATE_READ) != 0)
+    if (madvise(l->map, l->map_bytes, MADV_POPULATE_READ) != 0)
 #endif
-        madvise(p, l->map_bytes, MADV_WILLNEED);
+        madvise(l->map, l->map_bytes, MADV_WILLNEED);
     return true;
 }
 
@@ -295,6 +273,8 @@ static bool cache_make(struct lathe_model *m, const struct matrix_list *list, co
         h.digest = XXH3_128bits_digest(w.digest);
         XXH3_freeState(w.digest);
         made = *rc == 0 && write_all(w.fd, &h, sizeof h, 0) && rename(temp, path) == 0;
+        if (made)
+            cache_trim(path);
         if (!made)
             unlink(temp);
         if (w.failed)
@@ -310,9 +290,10 @@ int layout_open(struct lathe_model *m, const struct matrix_list *list, const str
     char folder[4000], path[4100];
     XXH128_hash_t key = layout_key(m, list);
     struct layout *l = mem_new(sizeof *l);
+    l->guard = -1;
     int rc = 0;
     m->layout = l;
-    if (!o->no_cache && cache_folder(o, folder, sizeof folder)) {
+    if (!o->no_cache && cache_folder(o->cache_dir, folder, sizeof folder)) {
         snprintf(path, sizeof path, "%s/%016llx%016llx.lay", folder, (unsigned long long)key.high64,
                  (unsigned long long)key.low64);
         m->layout_cached = cache_map(l, path, key, list->layout_bytes);
@@ -321,9 +302,9 @@ int layout_open(struct lathe_model *m, const struct matrix_list *list, const str
         TRY(rc);
     }
     if (!l->panels) {
-        TRY(mem_map(list->layout_bytes, "laid-out weights", (void **)&l->map, err));
-        l->map_bytes = list->layout_bytes;
-        l->panels = l->map;
+        TRY(mem_map(list->layout_bytes, "laid-out weights", (void **)&l->room, err));
+        l->room_bytes = l->map_bytes = list->layout_bytes;
+        l->panels = l->map = l->room;
         TRY(pack_all(m, list, o, NULL, NULL, l->panels, err));
     }
     for (size_t i = 0; i < list->n; i++)
@@ -339,6 +320,11 @@ void layout_free(struct layout *l)
 {
     if (!l)
         return;
-    mem_unmap(l->map, l->map_bytes);
+    unmap(l);
     free(l);
+}
+
+bool model_damaged(const struct lathe_model *m)
+{
+    return model_file_damaged(m->file) || (m->layout->guard >= 0 && map_guard_damaged(m->layout->guard));
 }

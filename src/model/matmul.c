@@ -75,13 +75,39 @@ static void prepare(const struct pass *p, const struct input *in, int row, int n
     }
 }
 
+/* The rows of token group `piece` as all workers share them: with norm, with integers, or both at once. */
+static void prepare_shared(const struct matmul *mm, int piece, int worker, const struct input *in)
+{
+    struct pass *p = mm->pass;
+    int row = piece * ACT_GROUP, n = mm->n_row - row < ACT_GROUP ? mm->n_row - row : ACT_GROUP;
+    bool kept = in->need_f32 || !in->need_int8;
+    float *norm = kept ? p->norm + row * p->norm_stride : p->scratch[worker].norm;
+    prepare(p, in, row, n, norm, p->norm_stride, p->act + (int64_t)piece * group_blocks(in));
+}
+
 static void prepare_piece(const struct pool_op *op, int piece, int worker)
 {
     const struct matmul *mm = op->arg;
-    struct pass *p = mm->pass;
-    int row = piece * ACT_GROUP, n = mm->n_row - row < ACT_GROUP ? mm->n_row - row : ACT_GROUP;
-    float *norm = mm->in.need_f32 ? p->norm + row * p->norm_stride : p->scratch[worker].norm;
-    prepare(p, &mm->in, row, n, norm, p->norm_stride, p->act + (int64_t)piece * group_blocks(&mm->in));
+    prepare_shared(mm, piece, worker, &mm->in);
+}
+
+static void norm_piece(const struct pool_op *op, int piece, int worker)
+{
+    const struct matmul *mm = op->arg;
+    struct input only_norm = mm->in;
+    only_norm.need_int8 = false;
+    only_norm.need_f32 = true;
+    prepare_shared(mm, piece, worker, &only_norm);
+}
+
+static void quantize_piece(const struct pool_op *op, int piece, int worker)
+{
+    const struct matmul *mm = op->arg;
+    struct input normed = mm->in;
+    normed.norm = NULL;
+    normed.x = mm->pass->norm;
+    normed.x_stride = mm->pass->norm_stride;
+    prepare_shared(mm, piece, worker, &normed);
 }
 
 /* The input of rows row .. row+n as this worker sees it. */
@@ -90,7 +116,7 @@ static struct prepared input_of(const struct matmul *mm, int row, int n, int wor
     struct pass *p = mm->pass;
     const struct input *in = &mm->in;
     struct scratch *s = &p->scratch[worker];
-    bool own = mm->row_block || mm->n_row <= SMALL_ROWS;
+    bool own = mm->own_input;
     if (own && (mm->row_block || s->tag != mm->tag)) {
         prepare(p, in, row, n, s->norm, p->max_col, s->act);
         s->tag = mm->tag;
@@ -224,6 +250,35 @@ static void matmul_prefetch(const struct pool_op *op, int piece, int worker)
         __builtin_prefetch(bytes + at, 0, 2);
 }
 
+/* Adds the operations that prepare an input for all workers. */
+static void add_preparation(struct pass *p, struct matmul *mm, int layer)
+{
+    int n_piece = (mm->n_row + ACT_GROUP - 1) / ACT_GROUP;
+    bool apart = p->limits.no_fusion && mm->in.norm && mm->in.need_int8 && !mm->in.planes;
+    if (apart) {
+        pass_add(p, "norm", layer, n_piece, mm, norm_piece);
+        pass_add(p, "quantize", layer, n_piece, mm, quantize_piece);
+    } else if (mm->in.norm || mm->in.need_int8) {
+        pass_add(p, mm->in.norm ? "norm+quantize" : "quantize", layer, n_piece, mm, prepare_piece);
+    }
+}
+
+/* Cuts the product into pieces; returns how many. */
+static int cut(const struct pass *p, struct matmul *mm, double weight_bytes)
+{
+    int n_worker = pool_n_worker(p->pool), n_piece;
+    mm->row_block = 0;
+    if (mm->n_row >= MIN_BLOCK * n_worker && !p->limits.no_fusion) {
+        n_piece = (mm->n_row + MAX_BLOCK * n_worker - 1) / (MAX_BLOCK * n_worker) * n_worker;
+        mm->row_block = ((mm->n_row + n_piece - 1) / n_piece + ACT_GROUP - 1) / ACT_GROUP * ACT_GROUP;
+        return (mm->n_row + mm->row_block - 1) / mm->row_block;
+    }
+    n_piece = (int)(weight_bytes / PIECE_BYTES / n_worker + 0.5) * n_worker;
+    n_piece = n_piece < n_worker ? n_worker : n_piece;
+    mm->panels_per_piece = (mm->n_panel + n_piece - 1) / n_piece;
+    return (mm->n_panel + mm->panels_per_piece - 1) / mm->panels_per_piece;
+}
+
 void matmul_add(struct pass *p, struct matmul *mm, const char *name, int layer)
 {
     bool pair = mm->epilogue == EPI_SILU_MUL;
@@ -236,21 +291,10 @@ void matmul_add(struct pass *p, struct matmul *mm, const char *name, int layer)
         weight_bytes += (double)mm->w[i]->n_panel * (double)mm->w[i]->panel_bytes;
         n_ops += 2.0 * mm->w[i]->n_row * mm->w[i]->n_col * mm->n_row;
     }
-    int n_worker = pool_n_worker(p->pool), n_piece;
-    mm->row_block = 0;
-    if (mm->n_row >= MIN_BLOCK * n_worker) {
-        n_piece = (mm->n_row + MAX_BLOCK * n_worker - 1) / (MAX_BLOCK * n_worker) * n_worker;
-        mm->row_block = ((mm->n_row + n_piece - 1) / n_piece + ACT_GROUP - 1) / ACT_GROUP * ACT_GROUP;
-        n_piece = (mm->n_row + mm->row_block - 1) / mm->row_block;
-    } else {
-        if (mm->n_row > SMALL_ROWS && (mm->in.norm || mm->in.need_int8))
-            pass_add(p, mm->in.norm ? "norm+quantize" : "quantize", layer,
-                     (mm->n_row + ACT_GROUP - 1) / ACT_GROUP, mm, prepare_piece);
-        n_piece = (int)(weight_bytes / PIECE_BYTES / n_worker + 0.5) * n_worker;
-        n_piece = n_piece < n_worker ? n_worker : n_piece;
-        mm->panels_per_piece = (mm->n_panel + n_piece - 1) / n_piece;
-        n_piece = (mm->n_panel + mm->panels_per_piece - 1) / mm->panels_per_piece;
-    }
+    int n_piece = cut(p, mm, weight_bytes);
+    mm->own_input = mm->row_block || (mm->n_row <= SMALL_ROWS && !p->limits.no_fusion);
+    if (!mm->own_input)
+        add_preparation(p, mm, layer);
     struct pool_op *op = pass_add(p, name, layer, n_piece, mm, mm->row_block ? rows_piece : panels_piece);
     op->prefetch = mm->row_block ? NULL : matmul_prefetch;
     op->bytes = weight_bytes;

@@ -99,6 +99,9 @@ void matrix_row(const struct matrix *m, int row, float *out);
 int layout_open(struct lathe_model *m, const struct matrix_list *list, const struct lathe_model_options *o,
                 struct lathe_err *err);
 void layout_free(struct layout *l);
+/* Whether the model file or the kept layout has been cut since it was opened: what was computed from it is
+ * worthless. */
+bool model_damaged(const struct lathe_model *m);
 
 /* ---- architectures: one row each ---- */
 struct architecture {

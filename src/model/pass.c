@@ -14,7 +14,7 @@
 #include "base/clock.h"
 #include "model/pass_impl.h"
 
-enum { MM_QKV, MM_O, MM_GATE_UP, MM_DOWN, MM_PER_LAYER, OPS_PER_LAYER = 12 };
+enum { MM_QKV, MM_O, MM_GATE_UP, MM_DOWN, MM_PER_LAYER, OPS_PER_LAYER = 16 };
 
 struct pool_op *pass_add(struct pass *p, const char *name, int layer, int n_piece, const void *arg,
                          void (*run)(const struct pool_op *, int, int))
@@ -82,6 +82,11 @@ static void describe_layer(struct pass *p, int i)
         mm[j].pass = p;
         input_needs(&mm[j]);
     }
+    if (p->limits.no_fusion) { /* gate and up apart, joined by an operation of its own */
+        mm[MM_GATE_UP].epilogue = EPI_STORE;
+        mm[MM_GATE_UP].y[1] = p->up;
+        mm[MM_GATE_UP].y_stride[1] = p->ff_stride;
+    }
     p->attn[i] = (struct attention){p, i};
 }
 
@@ -131,6 +136,8 @@ static int make_buffers(struct pass *p, struct lathe_err *err)
     TAKE(p, n * p->att_stride, p->att, "activations");
     TAKE(p, n * p->ff_stride, p->ff, "activations");
     int64_t n_slot = n > 2 * p->limits.n_out ? n : 2 * p->limits.n_out;
+    if (p->limits.no_fusion)
+        TAKE(p, n * p->ff_stride, p->up, "activations");
     TAKE(p, n_slot * p->norm_stride, p->norm, "activations");
     TAKE(p, (n_slot + ACT_GROUP) / ACT_GROUP * (p->max_col / ACT_BLOCK + 1), p->act, "activations");
     TAKE(p, (int64_t)p->limits.n_ctx * c->n_rot, p->rope, "rotary table");
@@ -210,8 +217,8 @@ void pass_free(struct pass *p)
         for (size_t j = 0; j < sizeof all / sizeof *all; j++)
             free(all[j]);
     }
-    void *all[] = {p->scratch, p->x,     p->qkv,    p->att,    p->ff,      p->norm,    p->act,
-                   p->rope,    p->out_x, p->logits, p->pieces, p->row_pos, p->row_seq, p->partials};
+    void *all[] = {p->scratch, p->x,      p->qkv,    p->att,     p->ff,      p->norm, p->act,     p->rope,
+                   p->out_x,   p->logits, p->pieces, p->row_pos, p->row_seq, p->up,   p->partials};
     for (size_t j = 0; j < sizeof all / sizeof *all; j++)
         free(all[j]);
     arena_free(&p->arena);
@@ -291,6 +298,13 @@ static void run(struct pass *p)
     }
 }
 
+static void silu_piece(const struct pool_op *op, int piece, int worker)
+{
+    const struct pass *p = op->arg;
+    float *ff = p->ff + piece * p->ff_stride;
+    p->kern->silu_mul(ff, p->up + piece * p->ff_stride, ff, (int)p->ff_stride);
+}
+
 static void embed_piece(const struct pool_op *op, int piece, int worker)
 {
     const struct pass *p = op->arg;
@@ -315,6 +329,8 @@ void pass_run(struct pass *p, const struct pass_batch *b)
         attention_add(p, &p->attn[i], mm[MM_QKV].row_block > 0);
         matmul_add(p, &mm[MM_O], "attn_out", i);
         matmul_add(p, &mm[MM_GATE_UP], "ffn_gate_up", i);
+        if (p->limits.no_fusion)
+            pass_add(p, "silu", i, b->n_row, p, silu_piece);
         matmul_add(p, &mm[MM_DOWN], "ffn_down", i);
     }
     run(p);

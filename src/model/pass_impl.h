@@ -36,6 +36,7 @@ struct matmul {
     int64_t y_stride[MAX_MATRIX];
     int n_w, n_row, n_panel;
     int panels_per_piece, row_block; /* row_block 0: pieces are runs of panels */
+    bool own_input;                  /* every worker prepares what it reads */
     enum epilogue epilogue;
     const struct attention
         *put;     /* keys and values of the rows go into their pages afterwards (row blocks only) */
@@ -85,6 +86,7 @@ struct pass {
     int32_t *row_pos, *row_seq; /* [n_row] */
     /* buffers, [limits.n_row] rows each */
     float *x, *qkv, *att, *ff, *norm;
+    float *up; /* [limits.n_row][ff_stride], only without fusion */
     int64_t x_stride, qkv_stride, att_stride, ff_stride, norm_stride;
     int64_t k_at, v_at; /* offsets in a row of qkv */
     struct act_block *act;

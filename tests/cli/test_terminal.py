@@ -29,13 +29,15 @@ class Terminal:
         return head.decode(errors="replace")
 
     def end(self, word="", seconds=60):
-        """Reads the rest; returns it and the exit code. `word` is sent, again if need be: what is typed while the terminal
-        changes from one mode to the other may be lost."""
+        """Reads the rest; returns it and the exit code. `word` is typed first, not while the terminal may still be changing
+        from one mode to the other: Linux holds back what comes then."""
         end = time.time() + seconds
+        time.sleep(0.5 if word else 0)
         while time.time() < end:
             try:
                 if word:
                     self.send(word)
+                    word = ""
                 while select.select([self.fd], [], [], 2)[0]:
                     data = os.read(self.fd, 65536)
                     if not data:
@@ -60,7 +62,8 @@ def test_chat_edits_lines_and_keeps_history(tiny, tmp_path):
     t.send("/stats\r")
     t.wait_for("last answer: prompt")
     t.wait_for("> ")
-    assert t.end("\x04")[1] == 0
+    text, code = t.end("\x04")
+    assert code == 0, text
     history = tmp_path / "state/lathe/history"
     if history.exists():  # a build without libedit keeps none
         text = history.read_text()
@@ -79,7 +82,8 @@ def test_chat_survives_an_interrupted_answer(tmp_path):
     t.wait_for("\n> ")
     t.send("/undo\r")
     t.wait_for("> ")
-    assert t.end("/quit\r")[1] == 0
+    text, code = t.end("/quit\r")
+    assert code == 0, text
 
 
 def test_run_prints_times_after_the_answer(tiny, tmp_path):

@@ -148,7 +148,7 @@ void __wrap_free(void *p)
 void *__wrap_mmap(void *at, size_t n, int prot, int flags, int fd, off_t offset)
 {
     void *p = fails(FAULT_mmap, ENOMEM) ? MAP_FAILED : __real_mmap(at, n, prot, flags, fd, offset);
-    n_map += p != MAP_FAILED;
+    n_map += p != MAP_FAILED && !(flags & MAP_FIXED); /* a fixed one replaces what is there */
     return p;
 }
 int __wrap_munmap(void *p, size_t n)
