@@ -89,7 +89,7 @@ typedef struct lathe_vocab lathe_vocab;
 
 enum lathe_tokenize_flags {
     LATHE_TOK_SPECIAL = 1, /* spell of a special token in the text becomes that token; otherwise it is plain text */
-    LATHE_TOK_BOS = 2      /* add the beginning-of-sequence token if the model asks for one */
+    LATHE_TOK_BOS = 2      /* add the tokens of beginning and end of sequence that the model asks for */
 };
 
 /* Reads only the vocabulary of a model file (vocabulary-only files too). */
@@ -211,7 +211,7 @@ struct lathe_request {
     uint64_t reuse;     /* id of a finished request with `keep` whose common prefix is taken over, or 0 */
     bool keep;          /* keep the KV pages after the end, until reused or released */
     /* If set, called for every position whose logits exist, in order, with logits[n_vocab] valid during the call:
-     * the prompt's positions from `logits_from` on, and every generated one. */
+     * the prompt's positions from `logits_from` on, and every generated one. A row with NaN ends the request with NUMERIC. */
     void (*on_logits)(void *user, uint64_t id, int position, const float *logits, int n_vocab);
     void *user;
     int logits_from; /* first prompt position to score; n_ids - 1 scores only what sampling needs */

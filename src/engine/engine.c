@@ -362,13 +362,26 @@ static void accept(struct lathe_engine *e, struct seq *s, int token, float logpr
     }
 }
 
+static void finish_nan(struct lathe_engine *e, struct seq *s, int position)
+{
+    struct lathe_err cause;
+    err_set(&cause, LATHE_E_NUMERIC, "the model computed NaN at position %d: damaged weights?", position);
+    finish(e, s, LATHE_FINISH_ERROR, &cause, false);
+}
+
 /* One row of logits: to the caller, and to the sampler if it is the sequence's newest. */
 static void take_logits(struct lathe_engine *e, struct seq *s, int position, float *logits)
 {
+    int n_vocab = e->model->config.n_vocab;
     if (s->state != SEQ_RUNNING)
         return;
-    if (s->request.on_logits && position >= s->request.logits_from)
-        s->request.on_logits(s->request.user, s->id, position, logits, e->model->config.n_vocab);
+    if (s->request.on_logits && position >= s->request.logits_from) {
+        s->request.on_logits(s->request.user, s->id, position, logits, n_vocab);
+        if (kern_set()->argmax(logits, n_vocab) < 0) {
+            finish_nan(e, s, position);
+            return;
+        }
+    }
     if (position + 1 < s->n_token)
         return;
     if (s->n_token == s->n_limit) {
@@ -377,12 +390,10 @@ static void take_logits(struct lathe_engine *e, struct seq *s, int position, flo
     }
     int n_top = s->request.n_logprob;
     if (n_top >= 0)
-        memcpy(e->raw_logits, logits, (size_t)e->model->config.n_vocab * sizeof *logits);
+        memcpy(e->raw_logits, logits, (size_t)n_vocab * sizeof *logits);
     int token = sampler_next(s->sampler, logits, s->tokens, s->n_token);
     if (token < 0) {
-        struct lathe_err cause;
-        err_set(&cause, LATHE_E_NUMERIC, "the model computed NaN at position %d: damaged weights?", position);
-        finish(e, s, LATHE_FINISH_ERROR, &cause, false);
+        finish_nan(e, s, position);
         return;
     }
     float logprob = n_top >= 0 ? sampler_logprob(s->sampler, e->raw_logits, token, n_top, s->top) : 0;

@@ -51,7 +51,7 @@ def test_too_many_of_a_list(run):
 
 def test_environment_is_checked_too(run):
     r = run("run", "-p", "x", env={"LATHE_THREADS": "many"})
-    assert r.returncode == 2 and b"environment variable LATHE_THREADS 'many' is not a number from 0 to 1024" in r.stderr
+    assert r.returncode == 2 and b"environment variable LATHE_THREADS 'many' is not a number from 0 to 256" in r.stderr
     r = run("version", env={"LATHE_CPU": "mmx"})
     assert r.returncode == 2 and b"LATHE_CPU=mmx is no level" in r.stderr
 
