@@ -206,10 +206,10 @@ static const struct gw_shape shapes[] = {
 };
 enum { N_TYPE = sizeof types / sizeof *types, N_SHAPE = sizeof shapes / sizeof *shapes };
 
-/* Under an emulator, where a case takes a minute, one shape of each of three types. */
+/* Under an emulator, where a case takes a minute, one shape of one int8 type. */
 static bool left_out(int type, int shape)
 {
-    return getenv("LATHE_EMULATED") && (type + shape) % 9 != 3;
+    return getenv("LATHE_EMULATED") && (types[type] != 2 || shape != 0);
 }
 
 static void every_way_of_computing(void **state)
