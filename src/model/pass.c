@@ -54,29 +54,33 @@ static void describe_layer(struct pass *p, int i)
     const struct model_layer *y = &p->model->layers[i];
     const struct model_config *c = &p->model->config;
     struct matmul *mm = p->mm + i * MM_PER_LAYER;
-    mm[MM_QKV] = (struct matmul){.in = {p->x, p->x_stride, y->attn_norm, c->n_embd},
-                                 .w = {&y->q, &y->k, &y->v},
-                                 .y = {p->qkv, p->qkv + p->k_at, p->qkv + p->v_at},
-                                 .y_stride = {p->qkv_stride, p->qkv_stride, p->qkv_stride},
-                                 .n_w = 3};
-    mm[MM_O] = (struct matmul){.in = {p->att, p->att_stride, NULL, c->n_head * c->head_dim},
-                               .w = {&y->o},
-                               .y = {p->x},
-                               .y_stride = {p->x_stride},
-                               .n_w = 1,
-                               .epilogue = EPI_ADD};
-    mm[MM_GATE_UP] = (struct matmul){.in = {p->x, p->x_stride, y->ffn_norm, c->n_embd},
-                                     .w = {&y->gate, &y->up},
-                                     .y = {p->ff},
-                                     .y_stride = {p->ff_stride},
-                                     .n_w = 2,
-                                     .epilogue = EPI_SILU_MUL};
-    mm[MM_DOWN] = (struct matmul){.in = {p->ff, p->ff_stride, NULL, c->n_ff},
-                                  .w = {&y->down},
-                                  .y = {p->x},
-                                  .y_stride = {p->x_stride},
-                                  .n_w = 1,
-                                  .epilogue = EPI_ADD};
+    mm[MM_QKV] =
+        (struct matmul){.in = {.x = p->x, .x_stride = p->x_stride, .norm = y->attn_norm, .n_col = c->n_embd},
+                        .w = {&y->q, &y->k, &y->v},
+                        .y = {p->qkv, p->qkv + p->k_at, p->qkv + p->v_at},
+                        .y_stride = {p->qkv_stride, p->qkv_stride, p->qkv_stride},
+                        .n_w = 3};
+    mm[MM_O] = (struct matmul){
+        .in = {.x = p->att, .x_stride = p->att_stride, .norm = NULL, .n_col = c->n_head * c->head_dim},
+        .w = {&y->o},
+        .y = {p->x},
+        .y_stride = {p->x_stride},
+        .n_w = 1,
+        .epilogue = EPI_ADD};
+    mm[MM_GATE_UP] =
+        (struct matmul){.in = {.x = p->x, .x_stride = p->x_stride, .norm = y->ffn_norm, .n_col = c->n_embd},
+                        .w = {&y->gate, &y->up},
+                        .y = {p->ff},
+                        .y_stride = {p->ff_stride},
+                        .n_w = 2,
+                        .epilogue = EPI_SILU_MUL};
+    mm[MM_DOWN] =
+        (struct matmul){.in = {.x = p->ff, .x_stride = p->ff_stride, .norm = NULL, .n_col = c->n_ff},
+                        .w = {&y->down},
+                        .y = {p->x},
+                        .y_stride = {p->x_stride},
+                        .n_w = 1,
+                        .epilogue = EPI_ADD};
     mm[MM_QKV].put = &p->attn[i];
     for (int j = 0; j < MM_PER_LAYER; j++) {
         mm[j].pass = p;
@@ -189,12 +193,13 @@ int pass_new(const struct lathe_model *m, struct pool *pool, const struct pass_l
     for (int i = 0; i < c->n_layer; i++)
         describe_layer(p, i);
     struct matmul *head = &p->mm[c->n_layer * MM_PER_LAYER];
-    *head = (struct matmul){.pass = p,
-                            .in = {p->out_x, p->x_stride, m->output_norm, c->n_embd},
-                            .w = {m->head},
-                            .y = {p->logits},
-                            .y_stride = {p->logits_stride},
-                            .n_w = 1};
+    *head = (struct matmul){
+        .pass = p,
+        .in = {.x = p->out_x, .x_stride = p->x_stride, .norm = m->output_norm, .n_col = c->n_embd},
+        .w = {m->head},
+        .y = {p->logits},
+        .y_stride = {p->logits_stride},
+        .n_w = 1};
     input_needs(head);
     if (head->in.need_int8) {
         head->in.planes = true;
