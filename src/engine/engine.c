@@ -84,8 +84,8 @@ static int start(struct lathe_engine *e, struct lathe_err *err)
     e->pass_seqs = mem_new((size_t)e->plan.n_seq * sizeof *e->pass_seqs);
     e->batch = mem_new((size_t)e->plan.n_seq * sizeof *e->batch);
     e->raw_logits = mem_new((size_t)e->model->config.n_vocab * sizeof *e->raw_logits);
-    e->cap_event = 2 * e->plan.n_seq + N_CANCEL;
-    e->events = mem_new((size_t)e->cap_event * sizeof *e->events);
+    /* a step gives every sequence a token and an end at most, and ends what was cancelled in the queue */
+    e->events = mem_new(((size_t)e->plan.n_seq * 2 + N_CANCEL) * sizeof *e->events);
     struct lathe_model_info info;
     lathe_model_get_info(e->model, &info);
     e->plan.weight_bytes = info.resident_bytes;
@@ -350,16 +350,12 @@ static void accept(struct lathe_engine *e, struct seq *s, int token, float logpr
     ev->logprob = logprob;
     ev->top = s->top;
     ev->n_top = n_top;
+    bool ends = eog || stopped || s->n_token == s->n_limit;
+    if (ends && !stopped)
+        stream_flush(&s->stream); /* what was held goes out with this event */
     take_text(s, ev);
-    /* the text of this event must survive finish(), which releases what is held: it goes out with this one */
-    if (eog || stopped || s->n_token == s->n_limit) {
-        if (!stopped && s->stream.held.n) {
-            buf_put(&s->stream.ready, s->stream.held.p, s->stream.held.n);
-            buf_clear(&s->stream.held);
-            take_text(s, ev);
-        }
+    if (ends)
         finish(e, s, eog || stopped ? LATHE_FINISH_STOP : LATHE_FINISH_LENGTH, NULL, true);
-    }
 }
 
 static void finish_nan(struct lathe_engine *e, struct seq *s, int position)

@@ -46,7 +46,7 @@ struct lathe_engine {
     struct pass_seq *pass_seqs; /* [n_seq] */
     struct seq **batch;         /* [n_seq] sequences of the pass, in row order */
     struct lathe_event *events; /* ring is not needed: drained between steps */
-    int n_event, next_event, cap_event;
+    int n_event, next_event;
     struct seq *ended;   /* freed at the next step: events point into them */
     float *raw_logits;   /* [n_vocab] of one row, before penalties */
     uint8_t *dry_breaks; /* [n_vocab], made when first needed */

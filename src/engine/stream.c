@@ -86,9 +86,14 @@ bool stream_put(struct stream *s, struct str bytes)
     return false;
 }
 
+void stream_flush(struct stream *s)
+{
+    if (s->held.n)
+        release(s, s->held.n);
+}
+
 void stream_end(struct stream *s)
 {
     buf_clear(&s->ready);
-    if (s->held.n)
-        release(s, s->held.n);
+    stream_flush(s);
 }

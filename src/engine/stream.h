@@ -16,6 +16,8 @@ void stream_free(struct stream *s);
 /* Takes a token's bytes; s->ready then holds what became certain. True if a stop string was met: the text
  * before it is in ready. */
 bool stream_put(struct stream *s, struct str bytes);
-/* At the end of the answer: ready gets all that was held. */
+/* At the end of the answer: all that was held follows what is in ready. */
+void stream_flush(struct stream *s);
+/* The same for ready as the answer to this call alone. */
 void stream_end(struct stream *s);
 #endif

@@ -76,13 +76,6 @@ void panel_pack(enum format_id format, const uint8_t *rows, size_t row_bytes, in
     }
 }
 
-static float half_at(const uint8_t *p)
-{
-    uint16_t h;
-    memcpy(&h, p, 2);
-    return f16_to_f32(h);
-}
-
 static float float_at(enum format_id format, const uint8_t *p)
 {
     uint16_t h;
@@ -106,8 +99,8 @@ void panel_row(enum format_id format, const uint8_t *panel, int r, int64_t n_col
     for (int64_t b = 0; b < n_col / ACT_BLOCK; b++) {
         const uint8_t *pair = panel + (size_t)(b / 2) * pair_bytes(l);
         const uint8_t *ints = pair + (size_t)l->n_scale * 64 + (size_t)(b % 2) * (size_t)l->n_int * LANES;
-        float d = half_at(pair + (b % 2) * 32 + r * 2);
-        float m = l->n_scale == 2 ? half_at(pair + 64 + (b % 2) * 32 + r * 2) : 0;
+        float d = panel_half(pair + (b % 2) * 32 + r * 2);
+        float m = l->n_scale == 2 ? panel_half(pair + 64 + (b % 2) * 32 + r * 2) : 0;
         for (int k = 0; k < ACT_BLOCK; k++) {
             int i = k % l->n_int;
             int q = ints[(i / 4) * 64 + r * 4 + i % 4];

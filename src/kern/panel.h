@@ -12,6 +12,7 @@
  * F32, F16, BF16: element [column][row]. */
 #ifndef LATHE_KERN_PANEL_H
 #define LATHE_KERN_PANEL_H
+#include <string.h>
 #include "kern/kern.h"
 
 enum {
@@ -19,6 +20,14 @@ enum {
     PANEL_Q4_1_BYTES = 128 + 512,
     PANEL_Q8_0_BYTES = 64 + 1024
 };
+
+/* The scale or minimum, an f16 at any address. */
+static inline float panel_half(const uint8_t *p)
+{
+    uint16_t h;
+    memcpy(&h, p, 2);
+    return f16_to_f32(h);
+}
 
 /* Bytes of one panel of n_col columns; 0 if the format has no panel form. */
 size_t panel_bytes(enum format_id format, int64_t n_col);

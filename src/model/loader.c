@@ -48,7 +48,8 @@ static int matrix_init(struct loader *l, struct matrix *m, int n_row, int n_col,
     m->panel_bytes = m->panel_stride = panel_bytes(m->format, n_col);
     const struct kern_row *dot = l->model->exact ? NULL : kern_choose(KERN_TILE_DOT, m->format);
     m->dot = dot ? (tile_dot_fn *)dot->fn : NULL;
-    m->unpack = (unpack_fn *)kern_choose(KERN_UNPACK, m->format)->fn;
+    if (m->format != FORMAT_F32)
+        m->unpack = (unpack_fn *)kern_choose(KERN_UNPACK, m->format)->fn;
     snprintf(full, sizeof full, "%s.bias", name);
     return loader_vector(l, &m->bias, n_row, false, "%s", full);
 }

@@ -139,16 +139,18 @@ static void tile(const struct matmul *mm, const struct matrix *w, int panel, con
     struct pass *p = mm->pass;
     const uint8_t *bytes = w->panels + (size_t)panel * w->panel_stride;
     int n_block = w->n_col / ACT_BLOCK;
+    const float *x = in->f32 + (t0 - in->base) * in->f32_stride;
     if (w->dot) {
         w->dot(bytes, n_block, in->act + (int64_t)((t0 - in->base) / ACT_GROUP) * n_block, n_block, n, y,
                y_stride);
+    } else if (!w->unpack) {
+        p->kern->tile_f32(bytes, LANES, 0, 1, w->n_col, x, in->f32_stride, n, false, y, y_stride);
     } else {
         float *unpacked = p->scratch[worker].unpacked;
         for (int k = 0; k < w->n_col; k += UNPACK_K) {
             int n_k = w->n_col - k < UNPACK_K ? w->n_col - k : UNPACK_K;
             w->unpack(bytes, k, n_k, unpacked);
-            p->kern->tile_f32(unpacked, LANES, 0, 1, n_k, in->f32 + (t0 - in->base) * in->f32_stride + k,
-                              in->f32_stride, n, k > 0, y, y_stride);
+            p->kern->tile_f32(unpacked, LANES, 0, 1, n_k, x + k, in->f32_stride, n, k > 0, y, y_stride);
         }
     }
     if (w->bias)

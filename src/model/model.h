@@ -19,7 +19,7 @@ struct matrix {
     const uint8_t *panels; /* owned by the model's layout */
     const float *bias;     /* [n_panel * 16], zero past n_row; NULL without bias */
     tile_dot_fn *dot;      /* NULL for float formats and in exact mode: then f32 activations */
-    unpack_fn *unpack;
+    unpack_fn *unpack;     /* to f32; NULL for F32, whose panels the tile reads in place */
     const struct mf_tensor *tensor; /* where the file's rows are */
     uint64_t offset;                /* in the layout */
 };
@@ -54,7 +54,7 @@ struct lathe_model {
         embd; /* token embedding; laid out only if the head is tied to it, else rows are read from the file */
     struct matrix head_own; /* untied head */
     const struct matrix *head;
-    bool tied, exact, lock;
+    bool tied, exact;
     double *rope_freq; /* [n_rot / 2] radians per position */
     float rope_mscale; /* factor of cos and sin */
     struct layout *layout;

@@ -2,13 +2,6 @@
 #include <string.h>
 #include "kern/panel.h"
 
-static float half(const uint8_t *p)
-{
-    uint16_t h;
-    memcpy(&h, p, 2);
-    return f16_to_f32(h);
-}
-
 /* What distinguishes the quantized formats: bytes per pair of blocks, halves per block, bits, and the integer
  * that is subtracted. */
 struct shape {
@@ -44,9 +37,9 @@ static void tile_dot(const struct shape s, const uint8_t *panel, int n_block, co
             block_dots(pair + s.n_scale * 64 + (b % 2) * ints_bytes, s.bits, &xt[b], lane, dot);
             for (int r = 0; r < LANES; r++) {
                 int32_t exact = dot[r] + xt[b].n8sum[lane] * (s.offset / 8);
-                acc[r] = __builtin_fmaf((float)exact, half(d + r * 2) * xt[b].d[lane], acc[r]);
+                acc[r] = __builtin_fmaf((float)exact, panel_half(d + r * 2) * xt[b].d[lane], acc[r]);
                 if (s.n_scale == 2)
-                    acc[r] = __builtin_fmaf(half(d + 64 + r * 2), xt[b].s[lane], acc[r]);
+                    acc[r] = __builtin_fmaf(panel_half(d + 64 + r * 2), xt[b].s[lane], acc[r]);
             }
         }
         memcpy(y + t * y_stride, acc, sizeof acc);

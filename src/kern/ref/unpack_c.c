@@ -1,11 +1,5 @@
 /* Panels to f32 in plain C. */
-#include <string.h>
 #include "kern/panel.h"
-
-void unpack_f32_c(const uint8_t *panel, int k0, int n_k, float *out)
-{
-    memcpy(out, panel + (size_t)k0 * LANES * 4, (size_t)n_k * LANES * 4);
-}
 
 void unpack_f16_c(const uint8_t *panel, int k0, int n_k, float *out)
 {
@@ -21,13 +15,6 @@ void unpack_bf16_c(const uint8_t *panel, int k0, int n_k, float *out)
         out[i] = bf16_to_f32(h[i]);
 }
 
-static float half(const uint8_t *p)
-{
-    uint16_t h;
-    memcpy(&h, p, 2);
-    return f16_to_f32(h);
-}
-
 static void unpack_quant(const uint8_t *panel, int pair_bytes, int n_scale, int bits, int k0, int n_k,
                          float *out)
 {
@@ -38,11 +25,12 @@ static void unpack_quant(const uint8_t *panel, int pair_bytes, int n_scale, int 
         int i = bits == 8 ? c : c % 16;
         for (int r = 0; r < LANES; r++) {
             int q = ints[i / 4 * 64 + r * 4 + i % 4];
-            float d = half(pair + (b % 2) * 32 + r * 2);
+            float d = panel_half(pair + (b % 2) * 32 + r * 2);
             if (bits == 4)
                 q = c < 16 ? q & 15 : q >> 4;
             if (n_scale == 2)
-                out[k * LANES + r] = __builtin_fmaf(d, (float)q, half(pair + 64 + (b % 2) * 32 + r * 2));
+                out[k * LANES + r] =
+                    __builtin_fmaf(d, (float)q, panel_half(pair + 64 + (b % 2) * 32 + r * 2));
             else
                 out[k * LANES + r] = d * (float)(q - (bits == 4 ? 8 : 128));
         }

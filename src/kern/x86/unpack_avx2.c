@@ -1,12 +1,6 @@
 /* Panels to f32 for AVX2. */
 #include <immintrin.h>
-#include <string.h>
 #include "kern/panel.h"
-
-void unpack_f32_avx2(const uint8_t *panel, int k0, int n_k, float *out)
-{
-    memcpy(out, panel + (size_t)k0 * LANES * 4, (size_t)n_k * LANES * 4);
-}
 
 void unpack_f16_avx2(const uint8_t *panel, int k0, int n_k, float *out)
 {
