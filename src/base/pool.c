@@ -1,10 +1,10 @@
 /* Worker pool: pieces, barriers that count pieces, parking.
  *
- * Operations are numbered by one ever-growing sequence number. Its claim counters live in two slots (number %
- * 2):
+ * Operations are numbered by one ever-growing sequence number. Its claim counters live in two slots, of which
+ * it takes number % 2:
  *
- *     slot: next[worker] = (number << 24 | pieces of that worker's range already taken)      one cache line
- * pair each done         = (number << 24 | pieces finished)
+ *     next[worker] = number << 24 | pieces of that worker's range already taken      one cache line pair each
+ *     done         = number << 24 | pieces finished
  *
  * A counter that shows an older number is untouched, one that shows a newer number belongs to an operation
  * that can only run because this one is finished: so a worker that slept through any number of operations

@@ -1,8 +1,11 @@
 /* GGUF, versions 2 and 3: header and metadata. gguf_tensors.c reads what follows.
  *
- *     "GGUF" u32 version | u64 n_tensor | u64 n_meta | meta... | tensor info... | padding to
- * `general.alignment` | data meta:   str key, u32 kind, value         str: u64 n, n bytes         array: u32
- * kind, u64 n, n values
+ *     file   "GGUF" u32 version | u64 n_tensor | u64 n_meta | meta... | tensor info... | padding | data
+ *     meta   str key, u32 kind, value
+ *     str    u64 n, n bytes
+ *     array  u32 kind, u64 n, n values
+ *
+ * The padding goes to a multiple of `general.alignment`.
  *
  * Every read goes through a cursor that knows the end of the file. Counts are compared with the bytes that
  * are left before anything is allocated for them, so memory is at most a small multiple of the file. */

@@ -1,7 +1,6 @@
 /* GGUF: the table of tensors and the checks of where their data lies.
  *
- *     tensor info:  str name | u32 n_dim | u64 dim[n_dim], innermost first | u32 type | u64 offset into the
- * data section
+ *     str name | u32 n_dim | u64 dim[n_dim], innermost first | u32 type | u64 offset into the data section
  *
  * After it every tensor's bytes are inside the file, aligned, and nobody else's. */
 #include "format/gguf_cursor.h"

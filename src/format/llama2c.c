@@ -1,8 +1,8 @@
 /* llama2.c checkpoints (the first layout, without a magic number) and the tokenizer file beside them.
  *
  *     i32 dim, hidden_dim, n_layer, n_head, n_head_kv, n_vocab (negative: untied output head), n_ctx
- *     f32 token_embd, attn_norm*, wq*, wk*, wv*, wo*, ffn_norm*, gate*, down*, up*, output_norm, rotary
- * tables, [output]
+ *     f32 token_embd, attn_norm*, wq*, wk*, wv*, wo*, ffn_norm*, gate*, down*, up*,
+ *         output_norm, rotary tables, [output]
  *
  * (* for all layers in a row.) Presented as GGUF would: names, keys, vocabulary. Rotary pairs are adjacent in
  * both, so no row moves. With no magic number, the file's size is what identifies it: it must be exactly what

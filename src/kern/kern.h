@@ -3,12 +3,13 @@
  * The numeric contract ("portable" class; every row of an operation gives the same bits):
  *
  *   panel       16 rows of a matrix, interleaved, one row per lane, columns in ascending order (kern/panel.h)
- *   activations int8, one f32 scale per 32 columns: d = amax/127, q = rne(x * (127/amax)); see struct
- * act_block dot         per block of 32 an exact int32 dot, then  acc = fma(float(dot), w.d * x.d, acc), and
- * for formats with a minimum acc = fma(w.m, x.s, acc); blocks in ascending order, each output in its own
- * lane, never split over columns f32         acc = fma(w, x, acc), columns ascending reductions  16 virtual
- * lanes (element i goes to lane i % 16, in ascending order), then the tree 8, 4, 2, 1 exp kern/scalar.h, the
- * same polynomial everywhere; sqrt and division are IEEE
+ *   activations int8, one f32 scale per 32 columns: d = amax/127, q = rne(x * (127/amax)); see struct act_block
+ *   dot         per block of 32 an exact int32 dot, then acc = fma(float(dot), w.d * x.d, acc), and for formats
+ *               with a minimum acc = fma(w.m, x.s, acc); blocks in ascending order, each output in its own lane,
+ *               never split over columns
+ *   f32         acc = fma(w, x, acc), columns ascending
+ *   reductions  16 virtual lanes (element i goes to lane i % 16, in ascending order), then the tree 8, 4, 2, 1
+ *   exp         kern/scalar.h, the same polynomial everywhere; sqrt and division are IEEE
  *
  * Plain C (kern/ref) is the specification. */
 #ifndef LATHE_KERN_KERN_H
@@ -34,10 +35,10 @@ struct act_block {
 };
 _Static_assert(sizeof(struct act_block) == 176, "act_block layout");
 
-/* y[t * y_stride + r] = W[16, 32*n_block] . x[t], r < 16, t < n_tok <= 12. x: token groups of 4 at
- * group_stride blocks from each other. */
+/* y[t * y_stride + r] = (add ? y : 0) + W[16, 32*n_block] . x[t], r < 16, t < n_tok <= 12; y is added last. x:
+ * token groups of 4 at group_stride blocks from each other. */
 typedef void tile_dot_fn(const uint8_t *panel, int n_block, const struct act_block *x, int64_t group_stride,
-                         int n_tok, float *y, int64_t y_stride);
+                         int n_tok, bool add, float *y, int64_t y_stride);
 /* y[t * y_stride + 16 g + r] = (add ? y : 0) + sum_k w[g * w_group + k * w_stride + r] * x[t * x_stride + k]
  * for n_group groups of 16 lanes; strides in elements; w is f32 or f16 by the row. */
 typedef void tile_f32_fn(const void *w, int64_t w_stride, int64_t w_group, int n_group, int n_k,
@@ -49,16 +50,17 @@ typedef void unpack_fn(const uint8_t *panel, int k0, int n_k, float *out);
 typedef void quantize_fn(const float *x, int64_t x_stride, int n_tok, int n_col, struct act_block *out);
 /* y = x / sqrt(mean(x^2) + eps) * w   (Zhang, Sennrich 2019); y may be x. */
 typedef void rmsnorm_fn(const float *x, const float *w, int n, float eps, float *y);
-/* Rotates adjacent pairs x[2i], x[2i+1] by cs[2i] = cos, cs[2i+1] = sin, i < n_pair (Su et al. 2021). */
-typedef void rope_fn(float *x, const float *cs, int n_pair);
+/* Rotates adjacent pairs x[2i], x[2i+1] by cs[2i] = cos, cs[2i+1] = sin, i < n_pair (Su et al. 2021), times
+ * scale; y may be x. */
+typedef void rope_fn(const float *x, const float *cs, int n_pair, float scale, float *y);
 /* h = g / (1 + exp(-g)) * u; h may be g. */
 typedef void silu_mul_fn(const float *g, const float *u, float *h, int n);
 /* One attention span for n_query rows of scores s[q * 64 + key]: of row q the first n_key[q] keys count.
- * Turns scores into exp(s - max) (0 past n_key), gives max and sum. n_key[q] == 0 gives max -inf, sum 0. */
+ * Scores are in units of log2: turns them into 2^(s - max) (0 past n_key), gives max and sum. n_key[q] == 0 gives max -inf, sum 0. */
 typedef void span_softmax_fn(float *s, int n_query, const int *n_key, float *max, float *sum);
 /* Merges a span's (max, sum, out[n]) of each of n_query queries into the running ones; out and run_out have
- * rows of n floats. A query whose span max is -inf (no keys) stays as it is (Milakov, Gimelshein 2018; Dao et
- * al. 2022). n_query <= 12. */
+ * rows of n floats. A query whose span max is -inf (no keys) stays as it is; where the running max is -inf (no
+ * keys yet) the other running values are not read. (Milakov, Gimelshein 2018; Dao et al. 2022.) n_query <= 12. */
 typedef void span_merge_fn(float *run_max, float *run_sum, float *run_out, const float *max, const float *sum,
                            const float *out, int n_query, int n);
 /* y[i] = f16(x[i]) to nearest even. */

@@ -3,11 +3,12 @@
  *
  * Quantized formats, per 64 columns (two blocks; the last may be half empty):
  *
- *     | d: 2 x 16 f16 | (m: 2 x 16 f16) | integers of block 0 | integers of block 1 |        all parts are
- * whole cache lines
+ *     | d: 2 x 16 f16 | (m: 2 x 16 f16) | integers of block 0 | integers of block 1 |
  *
- *   4 bits: 4 lines of 64 bytes; byte 4r+i of line j holds row r's column 4j+i (low nibble) and 16+4j+i (high
- * nibble) 8 bits: 8 lines of 64 bytes; byte 4r+i of line j holds row r's column 4j+i, plus 128
+ * All parts are whole cache lines. The integers of a block:
+ *
+ *   4 bits   4 lines; byte 4r+i of line j holds row r's columns 4j+i (low nibble) and 16+4j+i (high nibble)
+ *   8 bits   8 lines; byte 4r+i of line j holds row r's column 4j+i, plus 128
  *
  * F32, F16, BF16: element [column][row]. */
 #ifndef LATHE_KERN_PANEL_H

@@ -76,7 +76,8 @@ static void write_value(const struct pass *p, const float *v, uint8_t *head, int
         memcpy(out, v, (size_t)n * 4);
     else
         p->kern->to_f16(v, (uint16_t *)out, n);
-    memset(out + (size_t)n * (size_t)p->form.elem_bytes, 0, (size_t)pad * (size_t)p->form.elem_bytes);
+    if (pad)
+        memset(out + (size_t)n * (size_t)p->form.elem_bytes, 0, (size_t)pad * (size_t)p->form.elem_bytes);
 }
 
 /* Rotates the key of one row and head and puts key and value into their page. */
@@ -86,12 +87,25 @@ static void put_row(const struct pass *p, const struct pass_seq *s, int row, int
     float *k = p->qkv + row * p->qkv_stride + p->k_at + kv_head * hd;
     const float *v = p->qkv + row * p->qkv_stride + p->v_at + kv_head * hd;
     uint8_t *head = head_at(p, s, pos / SPAN, layer, kv_head);
-    p->kern->rope(k, p->rope + (size_t)pos * (size_t)p->model->config.n_rot, p->model->config.n_rot / 2);
+    p->kern->rope(k, p->rope + (size_t)pos * (size_t)p->model->config.n_rot, p->model->config.n_rot / 2, 1.0f,
+                  k);
     write_key(p, k, head, pos % SPAN);
     write_value(p, v, head, pos % SPAN);
 }
 
 /* ---- reading ---- */
+
+/* Rows of one head are short and lie far apart, often in the other core's cache: the hardware's streams do not
+ * find them. */
+enum { AHEAD = 3 };
+static void prefetch_floats(const float *x, int n, bool to_write)
+{
+    for (int i = 0; i < n; i += 16)
+        if (to_write)
+            __builtin_prefetch(x + i, 1);
+        else
+            __builtin_prefetch(x + i, 0);
+}
 
 /* Query vectors of the piece: rotated, scaled, [row][head of the group]. */
 static void load_queries(const struct pass *p, const struct attn_piece *a, int kv_head, float *query)
@@ -99,13 +113,15 @@ static void load_queries(const struct pass *p, const struct attn_piece *a, int k
     const struct model_config *c = &p->model->config;
     int group = c->n_head / c->n_head_kv, hd = c->head_dim;
     for (int r = 0; r < a->n_row; r++) {
+        if (r + AHEAD < a->n_row)
+            prefetch_floats(p->qkv + (a->row + r + AHEAD) * p->qkv_stride + kv_head * group * hd, group * hd,
+                            false);
         const float *cs = p->rope + (size_t)p->row_pos[a->row + r] * (size_t)c->n_rot;
         const float *q = p->qkv + (a->row + r) * p->qkv_stride + kv_head * group * hd;
         for (int g = 0; g < group; g++, query += hd) {
-            memcpy(query, q + g * hd, (size_t)hd * sizeof *q);
-            p->kern->rope(query, cs, c->n_rot / 2);
-            for (int d = 0; d < hd; d++)
-                query[d] *= p->attn_scale;
+            p->kern->rope(q + g * hd, cs, c->n_rot / 2, p->attn_scale, query);
+            for (int d = c->n_rot; d < hd; d++)
+                query[d] = q[g * hd + d] * p->attn_scale;
         }
     }
 }
@@ -162,20 +178,20 @@ static void store_outputs(const struct pass *p, const struct attn_piece *a, int 
     const struct model_config *c = &p->model->config;
     int group = c->n_head / c->n_head_kv, hd = c->head_dim;
     for (int i = 0; i < a->n_row * group; i++) {
-        float *out = p->att + (a->row + i / group) * p->att_stride + (kv_head * group + i % group) * hd;
+        int row = a->row + i / group;
+        if (i % group == 0 && row + AHEAD < a->row + a->n_row)
+            prefetch_floats(p->att + (row + AHEAD) * p->att_stride + kv_head * group * hd, group * hd, true);
+        float *out = p->att + row * p->att_stride + (kv_head * group + i % group) * hd;
         const float *o = s->run_out + i * p->form.value_dim, inverse = 1.0f / s->run_sum[i];
         for (int d = 0; d < hd; d++)
             out[d] = o[d] * inverse;
     }
 }
 
-static void begin_merge(const struct pass *p, struct scratch *s, int n_vec)
+static void begin_merge(struct scratch *s, int n_vec)
 {
-    for (int i = 0; i < n_vec; i++) {
+    for (int i = 0; i < n_vec; i++)
         s->run_max[i] = -INFINITY;
-        s->run_sum[i] = 0;
-    }
-    memset(s->run_out, 0, (size_t)n_vec * (size_t)p->form.value_dim * sizeof *s->run_out);
 }
 
 /* How many keys of the span each of the queries v .. v+n sees; false if none sees any. */
@@ -211,7 +227,7 @@ static void attend(const struct pass *p, const struct attn_piece *a, int layer, 
     struct scratch *s = &p->scratch[worker];
     int n_vec = a->n_row * (p->model->config.n_head / p->model->config.n_head_kv), vd = p->form.value_dim;
     load_queries(p, a, kv_head, s->query);
-    begin_merge(p, s, n_vec);
+    begin_merge(s, n_vec);
     for (int span = 0; span < n_span(p, a); span++) {
         const uint8_t *head = head_at(p, &p->batch->seqs[a->seq], span, layer, kv_head);
         struct span_view view = view_of(p, head, s, n_vec);
@@ -265,7 +281,7 @@ static void merge_parts(const struct pass *p, int pair, int worker)
     int n_kv = p->model->config.n_head_kv, vd = p->form.value_dim;
     const struct attn_piece *a = &p->pieces[pair / n_kv];
     int n_vec = a->n_row * (p->model->config.n_head / n_kv);
-    begin_merge(p, s, n_vec);
+    begin_merge(s, n_vec);
     for (int span = 0; span < n_span(p, a); span++) {
         struct partial part = partial_at(p, pair, span);
         for (int v = 0; v < n_vec; v += TILE_TOK)

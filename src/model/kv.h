@@ -3,9 +3,8 @@
  * so that a sequence whose pages are neighbours is one stream (spread pages of 1.5 MB, 16 KiB of each, are
  * read at 18 instead of 27 GB/s a core on Zen 4).
  *
- *     cache:  layer 0, head 0: page 0, page 1, ... | layer 0, head 1: page 0, ... | ... | layer 1, head 0:
- * ... part:   K [head_dim][64 positions]  V [64 positions][value_dim]          value_dim = head_dim rounded
- * up to 16
+ *     cache   layer 0, head 0: page 0, page 1, ... | layer 0, head 1: page 0, ... | ... | layer 1, head 0: ...
+ *     part    K [head_dim][64 positions]  V [64 positions][value_dim], value_dim = head_dim rounded up to 16
  *
  * Keys lie with their positions in the lanes, values with their dimensions in the lanes, so that both halves
  * of attention are the same tile. */

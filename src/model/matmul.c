@@ -4,10 +4,10 @@
  * batch:
  *
  *   few rows    a piece is a run of panels; every worker normalizes and quantizes the whole input for itself,
- * which costs less than a barrier some rows   a piece is a run of panels that stays in the second-level cache
- * while the rows go over it in tiles of 12; the input is prepared by an operation of its own many rows   a
- * piece is a block of rows: it prepares its input, goes over all panels, and keeps its rows in the cache of
- * one core from operation to operation
+ *               which costs less than a barrier
+ *   some rows   a piece is a run of panels that stays in the second-level cache while the rows go over it in
+ *               tiles of 12; the input is prepared by an operation of its own
+ *   many rows   see row_chain.c
  */
 #include <assert.h>
 #include <string.h>
@@ -54,17 +54,7 @@ static void prepare_planes(const struct pass *p, const struct input *in, int slo
     p->kern->quantize(norm, norm_stride, n, in->n_col, act);
 }
 
-/* The prepared input of rows base ..; rows of a worker's own copy, or of the copy that all share. */
-struct prepared {
-    const struct act_block *act;
-    const float *f32;
-    int64_t f32_stride;
-    int base;
-};
-
-/* Prepares rows row .. row+n (groups of 4 from `row` on). The f32 copy is kept only where somebody reads it.
- */
-static void prepare(const struct pass *p, const struct input *in, int row, int n, float *norm,
+void matmul_prepare(const struct pass *p, const struct input *in, int row, int n, float *norm,
                     int64_t norm_stride, struct act_block *act)
 {
     for (int t = 0; t < n; t += ACT_GROUP) {
@@ -82,7 +72,7 @@ static void prepare_shared(const struct matmul *mm, int piece, int worker, const
     int row = piece * ACT_GROUP, n = mm->n_row - row < ACT_GROUP ? mm->n_row - row : ACT_GROUP;
     bool kept = in->need_f32 || !in->need_int8;
     float *norm = kept ? p->norm + row * p->norm_stride : p->scratch[worker].norm;
-    prepare(p, in, row, n, norm, p->norm_stride, p->act + (int64_t)piece * group_blocks(in));
+    matmul_prepare(p, in, row, n, norm, p->norm_stride, p->act + (int64_t)piece * group_blocks(in));
 }
 
 static void prepare_piece(const struct pool_op *op, int piece, int worker)
@@ -110,38 +100,34 @@ static void quantize_piece(const struct pool_op *op, int piece, int worker)
     prepare_shared(mm, piece, worker, &normed);
 }
 
-/* The input of rows row .. row+n as this worker sees it. */
-static struct prepared input_of(const struct matmul *mm, int row, int n, int worker)
+/* The input of all rows as this worker sees it. */
+static struct prepared input_of(const struct matmul *mm, int worker)
 {
     struct pass *p = mm->pass;
     const struct input *in = &mm->in;
     struct scratch *s = &p->scratch[worker];
-    bool own = mm->own_input;
-    if (own && (mm->row_block || s->tag != mm->tag)) {
-        prepare(p, in, row, n, s->norm, p->max_col, s->act);
+    if (mm->own_input && s->tag != mm->tag) {
+        matmul_prepare(p, in, 0, mm->n_row, s->norm, p->max_col, s->act);
         s->tag = mm->tag;
     }
     struct prepared out = {
-        .act = own ? s->act : p->act, .f32 = in->x, .f32_stride = in->x_stride, .base = own ? row : 0};
+        .act = mm->own_input ? s->act : p->act, .f32 = in->x, .f32_stride = in->x_stride, .base = 0};
     if (in->norm) {
-        out.f32 = own ? s->norm : p->norm;
-        out.f32_stride = own ? p->max_col : p->norm_stride;
-    } else if (own) {
-        out.f32 += row * in->x_stride;
+        out.f32 = mm->own_input ? s->norm : p->norm;
+        out.f32_stride = mm->own_input ? p->max_col : p->norm_stride;
     }
     return out;
 }
 
-/* y[n][16] of one panel for tokens t0 .. t0+n. */
-static void tile(const struct matmul *mm, const struct matrix *w, int panel, const struct prepared *in,
-                 int t0, int n, int worker, float *y, int64_t y_stride)
+void matmul_tile(const struct matmul *mm, const struct matrix *w, int panel, const struct prepared *in,
+                 int t0, int n, int worker, bool add, float *y, int64_t y_stride)
 {
     struct pass *p = mm->pass;
     const uint8_t *bytes = w->panels + (size_t)panel * w->panel_stride;
     int n_block = w->n_col / ACT_BLOCK;
     const float *x = in->f32 + (t0 - in->base) * in->f32_stride;
     if (w->dot) {
-        w->dot(bytes, n_block, in->act + (int64_t)((t0 - in->base) / ACT_GROUP) * n_block, n_block, n, y,
+        w->dot(bytes, n_block, in->act + (int64_t)((t0 - in->base) / ACT_GROUP) * n_block, n_block, n, add, y,
                y_stride);
     } else if (!w->unpack) {
         p->kern->tile_f32(bytes, LANES, 0, 1, w->n_col, x, in->f32_stride, n, false, y, y_stride);
@@ -164,8 +150,8 @@ static void silu_mul_tile(const struct matmul *mm, int panel, const struct prepa
 {
     struct pass *p = mm->pass;
     float *gate = p->scratch[worker].tile, *up = gate + TILE_TOK * LANES;
-    tile(mm, mm->w[0], panel, in, t0, n, worker, gate, LANES);
-    tile(mm, mm->w[1], panel, in, t0, n, worker, up, LANES);
+    matmul_tile(mm, mm->w[0], panel, in, t0, n, worker, false, gate, LANES);
+    matmul_tile(mm, mm->w[1], panel, in, t0, n, worker, false, up, LANES);
     p->kern->silu_mul(gate, up, gate, n * LANES);
     for (int t = 0; t < n; t++)
         memcpy(mm->y[0] + (t0 + t) * mm->y_stride[0] + panel * LANES, gate + t * LANES, LANES * sizeof *gate);
@@ -173,8 +159,14 @@ static void silu_mul_tile(const struct matmul *mm, int panel, const struct prepa
 
 static void add_tile(const struct matmul *mm, int panel, const struct prepared *in, int t0, int n, int worker)
 {
+    const struct matrix *w = mm->w[0];
+    if (w->dot && !w->bias) {
+        float *y = mm->y[0] + t0 * mm->y_stride[0] + panel * LANES;
+        matmul_tile(mm, w, panel, in, t0, n, worker, true, y, mm->y_stride[0]);
+        return;
+    }
     float *sum = mm->pass->scratch[worker].tile;
-    tile(mm, mm->w[0], panel, in, t0, n, worker, sum, LANES);
+    matmul_tile(mm, w, panel, in, t0, n, worker, false, sum, LANES);
     for (int t = 0; t < n; t++) {
         float *y = mm->y[0] + (t0 + t) * mm->y_stride[0] + panel * LANES;
         for (int r = 0; r < LANES; r++)
@@ -187,7 +179,7 @@ static void planes_tile(const struct matmul *mm, int panel, const struct prepare
                         int worker)
 {
     float *both = mm->pass->scratch[worker].tile;
-    tile(mm, mm->w[0], panel, in, t0, n, worker, both, LANES);
+    matmul_tile(mm, mm->w[0], panel, in, t0, n, worker, false, both, LANES);
     for (int t = 0; t < n; t += 2) {
         float *y = mm->y[0] + (t0 + t) / 2 * mm->y_stride[0] + panel * LANES;
         for (int r = 0; r < LANES; r++)
@@ -201,12 +193,12 @@ static void store_tile(const struct matmul *mm, int panel, const struct prepared
     int i = 0;
     for (; panel >= mm->w[i]->n_panel; i++)
         panel -= mm->w[i]->n_panel;
-    tile(mm, mm->w[i], panel, in, t0, n, worker, mm->y[i] + t0 * mm->y_stride[i] + panel * LANES,
-         mm->y_stride[i]);
+    float *y = mm->y[i] + t0 * mm->y_stride[i] + panel * LANES;
+    matmul_tile(mm, mm->w[i], panel, in, t0, n, worker, false, y, mm->y_stride[i]);
 }
 
-static void one_tile(const struct matmul *mm, int panel, const struct prepared *in, int t, int end,
-                     int worker)
+void matmul_epilogue_tile(const struct matmul *mm, int panel, const struct prepared *in, int t, int end,
+                          int worker)
 {
     static void (*const epilogues[])(const struct matmul *, int, const struct prepared *, int, int,
                                      int) = {[EPI_STORE] = store_tile,
@@ -219,25 +211,12 @@ static void one_tile(const struct matmul *mm, int panel, const struct prepared *
 static void panels_piece(const struct pool_op *op, int piece, int worker)
 {
     const struct matmul *mm = op->arg;
-    struct prepared in = input_of(mm, 0, mm->n_row, worker);
+    struct prepared in = input_of(mm, worker);
     int first = piece * mm->panels_per_piece, last = first + mm->panels_per_piece;
     last = last < mm->n_panel ? last : mm->n_panel;
     for (int t = 0; t < mm->n_row; t += TILE_TOK)
         for (int panel = first; panel < last; panel++)
-            one_tile(mm, panel, &in, t, mm->n_row, worker);
-}
-
-static void rows_piece(const struct pool_op *op, int piece, int worker)
-{
-    const struct matmul *mm = op->arg;
-    int first = piece * mm->row_block, last = first + mm->row_block;
-    last = last < mm->n_row ? last : mm->n_row;
-    struct prepared in = input_of(mm, first, last - first, worker);
-    for (int panel = 0; panel < mm->n_panel; panel++)
-        for (int t = first; t < last; t += TILE_TOK)
-            one_tile(mm, panel, &in, t, last, worker);
-    if (mm->put)
-        attention_put(mm->put, first, last);
+            matmul_epilogue_tile(mm, panel, &in, t, mm->n_row, worker);
 }
 
 static void matmul_prefetch(const struct pool_op *op, int piece, int worker)
@@ -265,41 +244,51 @@ static void add_preparation(struct pass *p, struct matmul *mm, int layer)
     }
 }
 
-/* Cuts the product into pieces; returns how many. */
-static int cut(const struct pass *p, struct matmul *mm, double weight_bytes)
+double matmul_weight_bytes(const struct matmul *mm)
 {
-    int n_worker = pool_n_worker(p->pool), n_piece;
-    mm->row_block = 0;
-    if (mm->n_row >= MIN_BLOCK * n_worker && !p->limits.no_fusion) {
-        n_piece = (mm->n_row + MAX_BLOCK * n_worker - 1) / (MAX_BLOCK * n_worker) * n_worker;
-        mm->row_block = ((mm->n_row + n_piece - 1) / n_piece + ACT_GROUP - 1) / ACT_GROUP * ACT_GROUP;
-        return (mm->n_row + mm->row_block - 1) / mm->row_block;
-    }
-    n_piece = (int)(weight_bytes / PIECE_BYTES / n_worker + 0.5) * n_worker;
+    double sum = 0;
+    for (int i = 0; i < mm->n_w; i++)
+        sum += (double)mm->w[i]->n_panel * (double)mm->w[i]->panel_bytes;
+    return sum;
+}
+
+double matmul_ops(const struct matmul *mm)
+{
+    double sum = 0;
+    for (int i = 0; i < mm->n_w; i++)
+        sum += 2.0 * mm->w[i]->n_row * mm->w[i]->n_col * mm->n_row;
+    return sum;
+}
+
+/* Cuts the product into pieces; returns how many. */
+static int cut(const struct pass *p, struct matmul *mm)
+{
+    int n_worker = pool_n_worker(p->pool);
+    int n_piece = (int)(matmul_weight_bytes(mm) / PIECE_BYTES / n_worker + 0.5) * n_worker;
     n_piece = n_piece < n_worker ? n_worker : n_piece;
     mm->panels_per_piece = (mm->n_panel + n_piece - 1) / n_piece;
     return (mm->n_panel + mm->panels_per_piece - 1) / mm->panels_per_piece;
 }
 
-void matmul_add(struct pass *p, struct matmul *mm, const char *name, int layer)
+void matmul_begin(struct pass *p, struct matmul *mm, int n_row)
 {
-    bool pair = mm->epilogue == EPI_SILU_MUL;
-    double weight_bytes = 0, n_ops = 0;
+    mm->n_row = n_row;
     mm->tag = ++p->next_tag;
-    mm->n_panel = pair ? mm->w[0]->n_panel : 0;
-    for (int i = 0; i < mm->n_w; i++) {
-        if (!pair)
-            mm->n_panel += mm->w[i]->n_panel;
-        weight_bytes += (double)mm->w[i]->n_panel * (double)mm->w[i]->panel_bytes;
-        n_ops += 2.0 * mm->w[i]->n_row * mm->w[i]->n_col * mm->n_row;
-    }
-    int n_piece = cut(p, mm, weight_bytes);
-    mm->own_input = mm->row_block || (mm->n_row <= SMALL_ROWS && !p->limits.no_fusion);
+    mm->n_panel = mm->w[0]->n_panel;
+    for (int i = 1; i < mm->n_w && mm->epilogue != EPI_SILU_MUL; i++)
+        mm->n_panel += mm->w[i]->n_panel;
+}
+
+void matmul_add(struct pass *p, struct matmul *mm, int n_row, int layer)
+{
+    matmul_begin(p, mm, n_row);
+    int n_piece = cut(p, mm);
+    mm->own_input = n_row <= SMALL_ROWS && !p->limits.no_fusion;
     if (!mm->own_input)
         add_preparation(p, mm, layer);
-    struct pool_op *op = pass_add(p, name, layer, n_piece, mm, mm->row_block ? rows_piece : panels_piece);
-    op->prefetch = mm->row_block ? NULL : matmul_prefetch;
-    op->bytes = weight_bytes;
-    op->n_ops = n_ops;
+    struct pool_op *op = pass_add(p, mm->name, layer, n_piece, mm, panels_piece);
+    op->prefetch = matmul_prefetch;
+    op->bytes = matmul_weight_bytes(mm);
+    op->n_ops = matmul_ops(mm);
     op->is_int8 = mm->in.need_int8;
 }

@@ -1,9 +1,14 @@
-/* One pass over the weights for a batch: buffers, the program of operations, the profile.
+/* One pass over the weights for a batch: buffers, the program of operations.
  *
  * A layer is five operations with a barrier each (plus the preparation of inputs for larger batches):
  *
- *     q,k,v = W norm(x)  |  rotate, write KV, attend  |  x += Wo att  |  ff = silu(gate) * up of norm(x)  |
- * x += Wdown ff
+ *     q,k,v = W norm(x)
+ *     rotate, write KV, attend
+ *     x += Wo att
+ *     ff = silu(gate) * up of norm(x)
+ *     x += Wdown ff
+ *
+ * A large batch has two: attention, and the rest as a chain (row_chain.c).
  *
  * The program is built anew for each batch from descriptions made once; nothing is allocated. */
 #include "model/pass.h"
@@ -12,9 +17,10 @@
 #include <stdlib.h>
 #include <string.h>
 #include "base/clock.h"
+#include "kern/scalar.h"
 #include "model/pass_impl.h"
 
-enum { MM_QKV, MM_O, MM_GATE_UP, MM_DOWN, MM_PER_LAYER, OPS_PER_LAYER = 16 };
+enum { OPS_PER_LAYER = 16 };
 
 struct pool_op *pass_add(struct pass *p, const char *name, int layer, int n_piece, const void *arg,
                          void (*run)(const struct pool_op *, int, int))
@@ -51,6 +57,7 @@ static void input_needs(struct matmul *mm)
 
 static void describe_layer(struct pass *p, int i)
 {
+    static const char *const names[MM_PER_LAYER] = {"qkv", "attn_out", "ffn_gate_up", "ffn_down"};
     const struct model_layer *y = &p->model->layers[i];
     const struct model_config *c = &p->model->config;
     struct matmul *mm = p->mm + i * MM_PER_LAYER;
@@ -84,6 +91,8 @@ static void describe_layer(struct pass *p, int i)
     mm[MM_QKV].put = &p->attn[i];
     for (int j = 0; j < MM_PER_LAYER; j++) {
         mm[j].pass = p;
+        mm[j].kind = (enum matmul_kind)j;
+        mm[j].name = names[j];
         input_needs(&mm[j]);
     }
     if (p->limits.no_fusion) { /* gate and up apart, joined by an operation of its own */
@@ -92,6 +101,8 @@ static void describe_layer(struct pass *p, int i)
         mm[MM_GATE_UP].y_stride[1] = p->ff_stride;
     }
     p->attn[i] = (struct attention){p, i};
+    p->chains[i + 1] =
+        (struct row_chain){p, mm + MM_O, i + 1 < c->n_layer ? MM_PER_LAYER : MM_PER_LAYER - 1, i, 0};
 }
 
 static int make_scratch(struct pass *p, struct lathe_err *err)
@@ -106,7 +117,8 @@ static int make_scratch(struct pass *p, struct lathe_err *err)
         struct scratch *s = &p->scratch[i];
         TAKE(p, (p->any_f32 ? MAX_BLOCK : SMALL_ROWS) * p->max_col, s->norm, "worker scratch");
         TAKE(p, MAX_BLOCK / ACT_GROUP * (p->max_col / ACT_BLOCK + 1), s->act, "worker scratch");
-        TAKE(p, 2 * TILE_TOK * LANES, s->tile, "worker scratch");
+        TAKE(p, MAX_BLOCK / ACT_GROUP * (c->n_ff / ACT_BLOCK + 1), s->inner, "worker scratch");
+        TAKE(p, 4 * TILE_TOK * LANES, s->tile, "worker scratch");
         TAKE(p, UNPACK_K * LANES, s->unpacked, "worker scratch");
         TAKE(p, n_vec * hd, s->query, "worker scratch");
         TAKE(p, TILE_TOK * SPAN, s->score, "worker scratch");
@@ -179,7 +191,7 @@ int pass_new(const struct lathe_model *m, struct pool *pool, const struct pass_l
         .model = m, .pool = pool, .limits = *limits, .form = kv_form_of(m), .kv = kv, .kern = kern_set()};
     TRY(mem_try(1, sizeof *p, "pass", (void **)&p, err));
     memcpy(p, &init, sizeof init);
-    p->attn_scale = 1.0f / sqrtf((float)c->head_dim);
+    p->attn_scale = EXP_LOG2E / sqrtf((float)c->head_dim);
     p->cap_op = c->n_layer * OPS_PER_LAYER + OPS_PER_LAYER;
     p->any_f32 = has_f32_reader(m);
     int rc = make_buffers(p, err);
@@ -189,7 +201,9 @@ int pass_new(const struct lathe_model *m, struct pool *pool, const struct pass_l
     }
     p->mm = arena_alloc(&p->arena, (size_t)(c->n_layer * MM_PER_LAYER + 1) * sizeof *p->mm);
     p->attn = arena_alloc(&p->arena, (size_t)c->n_layer * sizeof *p->attn);
+    p->chains = arena_alloc(&p->arena, (size_t)(c->n_layer + 1) * sizeof *p->chains);
     p->ops = arena_alloc(&p->arena, (size_t)p->cap_op * sizeof *p->ops);
+    p->chains[0] = (struct row_chain){p, p->mm, 1, 0, 0};
     for (int i = 0; i < c->n_layer; i++)
         describe_layer(p, i);
     struct matmul *head = &p->mm[c->n_layer * MM_PER_LAYER];
@@ -199,7 +213,9 @@ int pass_new(const struct lathe_model *m, struct pool *pool, const struct pass_l
         .w = {m->head},
         .y = {p->logits},
         .y_stride = {p->logits_stride},
-        .n_w = 1};
+        .n_w = 1,
+        .kind = MM_HEAD,
+        .name = "output"};
     input_needs(head);
     if (head->in.need_int8) {
         head->in.planes = true;
@@ -217,8 +233,8 @@ void pass_free(struct pass *p)
         pool_settle(p->pool);
     for (int i = 0; p->scratch && i < pool_n_worker(p->pool); i++) {
         struct scratch *s = &p->scratch[i];
-        void *all[] = {s->norm,    s->act,      s->tile,    s->unpacked, s->query, s->score,
-                       s->run_out, s->span_out, s->run_max, s->run_sum,  s->k_f32, s->v_f32};
+        void *all[] = {s->norm,    s->inner,    s->act,     s->tile,    s->unpacked, s->query, s->score,
+                       s->run_out, s->span_out, s->run_max, s->run_sum, s->k_f32,    s->v_f32};
         for (size_t j = 0; j < sizeof all / sizeof *all; j++)
             free(all[j]);
     }
@@ -235,72 +251,14 @@ uint64_t pass_buffer_bytes(const struct pass *p)
     return p->buffer_bytes;
 }
 
-/* ---- profile ---- */
-
-static void profile_add(struct pass *p)
-{
-    for (int i = 0; i < p->n_op && i < POOL_MAX_TIMED_OP; i++) {
-        const struct pool_op *op = &p->ops[i];
-        int j = 0;
-        while (j < p->stats.n && strcmp(p->stats.stats[j].name, op->name))
-            j++;
-        if (j == (int)(sizeof p->stats.stats / sizeof *p->stats.stats))
-            continue;
-        struct lathe_op_stat *s = &p->stats.stats[j];
-        if (j == p->stats.n) {
-            p->stats.n++;
-            *s = (struct lathe_op_stat){.name = op->name, .is_int8 = op->is_int8};
-        }
-        s->n_call++;
-        s->seconds += (double)pool_op_ns(p->pool, i) / 1e9;
-        s->weight_bytes += op->bytes;
-        s->ops += op->n_ops;
-    }
-}
-
-void pass_set_profile(struct pass *p, bool on)
-{
-    p->profile = on;
-    pool_set_profile(p->pool, on);
-}
-
-const struct pass_profile *pass_get_profile(const struct pass *p)
-{
-    return &p->stats;
-}
-
-void pass_reset_profile(struct pass *p)
-{
-    p->stats.n = 0;
-}
-
-bool pass_trace(const struct pass *p, int i, struct lathe_trace_event *out)
-{
-    int n_worker = pool_n_worker(p->pool);
-    for (int at = 0; at < p->n_traced * n_worker; at++) {
-        struct pool_time t = pool_time(p->pool, at / n_worker, at % n_worker);
-        if (!t.end_ns || i--)
-            continue;
-        *out = (struct lathe_trace_event){.name = p->ops[at / n_worker].name,
-                                          .thread = at % n_worker,
-                                          .layer = p->ops[at / n_worker].layer,
-                                          .start_us = (double)(t.start_ns - p->trace_start_ns) / 1e3,
-                                          .duration_us = (double)(t.end_ns - t.start_ns) / 1e3};
-        return true;
-    }
-    return false;
-}
-
 /* ---- running ---- */
 
 static void run(struct pass *p)
 {
     p->trace_start_ns = p->profile ? clock_ns() : 0;
     pool_run(p->pool, p->ops, p->n_op);
-    if (p->profile) {
-        profile_add(p);
-        p->n_traced = p->n_op < POOL_MAX_TIMED_OP ? p->n_op : POOL_MAX_TIMED_OP;
-    }
+    if (p->profile)
+        pass_profile_add(p);
 }
 
 static void silu_piece(const struct pool_op *op, int piece, int worker)
@@ -316,6 +274,29 @@ static void embed_piece(const struct pool_op *op, int piece, int worker)
     matrix_row(&p->model->embd, p->batch->tokens[piece], p->x + piece * p->x_stride);
 }
 
+static void add_layers(struct pass *p, int n_row)
+{
+    for (int i = 0; i < p->model->config.n_layer; i++) {
+        struct matmul *mm = p->mm + i * MM_PER_LAYER;
+        matmul_add(p, &mm[MM_QKV], n_row, i);
+        attention_add(p, &p->attn[i], false);
+        matmul_add(p, &mm[MM_O], n_row, i);
+        matmul_add(p, &mm[MM_GATE_UP], n_row, i);
+        if (p->limits.no_fusion)
+            pass_add(p, "silu", i, n_row, p, silu_piece);
+        matmul_add(p, &mm[MM_DOWN], n_row, i);
+    }
+}
+
+static void add_chained_layers(struct pass *p, int n_row)
+{
+    row_chain_add(p, &p->chains[0], n_row);
+    for (int i = 0; i < p->model->config.n_layer; i++) {
+        attention_add(p, &p->attn[i], true);
+        row_chain_add(p, &p->chains[i + 1], n_row);
+    }
+}
+
 void pass_run(struct pass *p, const struct pass_batch *b)
 {
     assert(b->n_row <= p->limits.n_row && b->n_seq <= p->limits.n_seq);
@@ -326,18 +307,7 @@ void pass_run(struct pass *p, const struct pass_batch *b)
         for (; p->n_rope <= p->row_pos[i]; p->n_rope++)
             rope_position(p->model, p->n_rope, p->rope + (size_t)p->n_rope * (size_t)p->model->config.n_rot);
     pass_add(p, "embed", -1, b->n_row, p, embed_piece);
-    for (int i = 0; i < p->model->config.n_layer; i++) {
-        struct matmul *mm = p->mm + i * MM_PER_LAYER;
-        for (int j = 0; j < MM_PER_LAYER; j++)
-            mm[j].n_row = b->n_row;
-        matmul_add(p, &mm[MM_QKV], "qkv", i);
-        attention_add(p, &p->attn[i], mm[MM_QKV].row_block > 0);
-        matmul_add(p, &mm[MM_O], "attn_out", i);
-        matmul_add(p, &mm[MM_GATE_UP], "ffn_gate_up", i);
-        if (p->limits.no_fusion)
-            pass_add(p, "silu", i, b->n_row, p, silu_piece);
-        matmul_add(p, &mm[MM_DOWN], "ffn_down", i);
-    }
+    (row_chain_wanted(p, b->n_row) ? add_chained_layers : add_layers)(p, b->n_row);
     run(p);
 }
 
@@ -347,9 +317,8 @@ float *pass_logits(struct pass *p, const int *rows, int n, int64_t *stride)
     struct matmul *head = &p->mm[p->model->config.n_layer * MM_PER_LAYER];
     for (int i = 0; i < n; i++)
         memcpy(p->out_x + i * p->x_stride, p->x + rows[i] * p->x_stride, (size_t)p->x_stride * sizeof *p->x);
-    head->n_row = head->in.planes ? 2 * n : n;
     p->n_op = 0;
-    matmul_add(p, head, "output", -1);
+    matmul_add(p, head, head->in.planes ? 2 * n : n, -1);
     run(p);
     *stride = p->logits_stride;
     return p->logits;

@@ -7,11 +7,11 @@ enum {
     SMALL_ROWS =
         ACT_GROUP, /* batches up to this size prepare inputs in every worker instead of behind a barrier */
     MAX_MATRIX = 3,
-    PIECES_PER_WORKER = 8, /* attention pieces that a small batch is cut into */
-    QUERY_ROWS = 64,       /* rows of one attention piece */
-    MIN_BLOCK = 24,
-    MAX_BLOCK = 64, /* rows of one matrix piece of a large batch */
-    UNPACK_K = 2048 /* columns unpacked to f32 at a time */
+    PIECES_PER_WORKER = 8,    /* attention pieces that a small batch is cut into */
+    QUERY_ROWS = 64,          /* rows of one attention piece */
+    MIN_BLOCK = 24,           /* rows for each worker from which a batch is cut by rows */
+    MAX_BLOCK = 6 * TILE_TOK, /* most rows of such a piece */
+    UNPACK_K = 2048           /* columns unpacked to f32 at a time */
 };
 
 /* What a matrix reads: rows of f32, normalized first if norm is set, quantized if any of its readers takes
@@ -25,6 +25,17 @@ struct input {
     bool planes; /* int8 in two planes, 15 bits: the rows of the matmul are pairs of slots */
 };
 
+/* The prepared input of rows base ..: those of a worker's own copy, or of the copy that all share. */
+struct prepared {
+    const struct act_block *act;
+    const float *f32;
+    int64_t f32_stride;
+    int base;
+};
+
+/* The products of a layer, as they lie in pass.mm. */
+enum matmul_kind { MM_QKV, MM_O, MM_GATE_UP, MM_DOWN, MM_PER_LAYER, MM_HEAD = MM_PER_LAYER, N_MM_KIND };
+
 enum epilogue { EPI_STORE, EPI_ADD, EPI_SILU_MUL, EPI_PLANES };
 
 /* y = epilogue(W x). EPI_SILU_MUL has two matrices (gate, up) of equal shape and one result. */
@@ -34,12 +45,12 @@ struct matmul {
     const struct matrix *w[MAX_MATRIX];
     float *y[MAX_MATRIX];
     int64_t y_stride[MAX_MATRIX];
-    int n_w, n_row, n_panel;
-    int panels_per_piece, row_block; /* row_block 0: pieces are runs of panels */
-    bool own_input;                  /* every worker prepares what it reads */
+    int n_w, n_row, n_panel, panels_per_piece;
+    bool own_input; /* every worker prepares what it reads */
+    enum matmul_kind kind;
+    const char *name; /* for profiles */
     enum epilogue epilogue;
-    const struct attention
-        *put;     /* keys and values of the rows go into their pages afterwards (row blocks only) */
+    const struct attention *put; /* in a chain: keys and values of the rows go into their pages afterwards */
     uint64_t tag; /* identifies the input within the life of the pass, for the workers' own copies */
 };
 
@@ -48,18 +59,27 @@ struct attention {
     int layer;
 };
 
+/* Products that a piece takes its rows through, one after another: n from mm on. */
+struct row_chain {
+    struct pass *pass;
+    struct matmul *mm;
+    int n, layer, n_piece; /* n_piece: of each worker */
+};
+
 /* Private to one worker; workers never share cache lines. */
 struct scratch {
-    float *norm;               /* [MAX_BLOCK][max_col] where f32 is read, else [SMALL_ROWS][max_col] */
-    struct act_block *act;     /* MAX_BLOCK rows */
-    uint64_t tag;              /* whose input norm and act hold */
-    float *tile;               /* [2][TILE_TOK][LANES] */
-    float *unpacked;           /* [UNPACK_K][LANES] */
-    float *query;              /* [n_vec][head_dim] */
-    float *score;              /* [TILE_TOK][SPAN] */
-    float *run_out, *span_out; /* [n_vec][value_dim], [TILE_TOK][value_dim] */
-    float *run_max, *run_sum;  /* [n_vec] */
-    float *k_f32, *v_f32;      /* one span of one head */
+    float *norm;                 /* [MAX_BLOCK][max_col] where f32 is read, else [SMALL_ROWS][max_col] */
+    struct act_block *act;       /* MAX_BLOCK rows */
+    uint64_t tag;                /* whose input norm and act hold */
+    struct act_block *inner;     /* MAX_BLOCK rows of the feed-forward's inner activation */
+    float *tile;                 /* [4][TILE_TOK][LANES] */
+    float *unpacked;             /* [UNPACK_K][LANES] */
+    float *query;                /* [n_vec][head_dim] */
+    float *score;                /* [TILE_TOK][SPAN] */
+    float *run_out, *span_out;   /* [n_vec][value_dim], [TILE_TOK][value_dim] */
+    float *run_max, *run_sum;    /* [n_vec] */
+    float *k_f32, *v_f32;        /* one span of one head */
+    uint64_t kind_ns[N_MM_KIND]; /* in chains of the newest run, while profiled */
 };
 
 /* A piece of attention: rows [row, row + n_row) of one sequence. */
@@ -74,7 +94,7 @@ struct pass {
     const struct kv_form form;
     uint8_t *kv;
     const struct kern_set *kern;
-    float attn_scale;
+    float attn_scale; /* of the queries: log2(e) / sqrt(head_dim), since the softmax is of base 2 */
     /* batch */
     const struct pass_batch *batch;
     struct attn_piece *pieces; /* per kv head */
@@ -102,6 +122,7 @@ struct pass {
                           of the damage that int8 activations do is a quarter (SmolLM2 q4_1: mean KL 0.0029 to
                           0.0021), and its weights are read anyway */
     struct attention *attn;
+    struct row_chain *chains; /* [n_layer + 1] */
     struct pool_op *ops;
     int n_op, cap_op;
     uint64_t next_tag;
@@ -116,8 +137,28 @@ struct pass {
 /* Adds an operation to the program. */
 struct pool_op *pass_add(struct pass *p, const char *name, int layer, int n_piece, const void *arg,
                          void (*run)(const struct pool_op *, int, int));
+/* Sets the rows of the next run. */
+void matmul_begin(struct pass *p, struct matmul *mm, int n_row);
 /* Adds the preparation of the input, if the batch is large, and the matrix product. */
-void matmul_add(struct pass *p, struct matmul *mm, const char *name, int layer);
+void matmul_add(struct pass *p, struct matmul *mm, int n_row, int layer);
+double matmul_weight_bytes(const struct matmul *mm);
+double matmul_ops(const struct matmul *mm);
+/* Prepares rows row .. row+n of the input in groups of 4, int8 into act and what its norm gives into `norm` (kept
+ * for all rows only where f32 is read). */
+void matmul_prepare(const struct pass *p, const struct input *in, int row, int n, float *norm,
+                    int64_t norm_stride, struct act_block *act);
+/* y[n][16] (+)= one panel of w times tokens t0 .. t0+n. `add` needs integers and no bias. */
+void matmul_tile(const struct matmul *mm, const struct matrix *w, int panel, const struct prepared *in,
+                 int t0, int n, int worker, bool add, float *y, int64_t y_stride);
+/* One panel of the product, with its epilogue, for tokens t .. end, at most a tile of them. */
+void matmul_epilogue_tile(const struct matmul *mm, int panel, const struct prepared *in, int t, int end,
+                          int worker);
+/* Whether a batch of n_row is run by chains; adds one as an operation. */
+bool row_chain_wanted(const struct pass *p, int n_row);
+void row_chain_add(struct pass *p, struct row_chain *c, int n_row);
+bool row_chain_is(const struct pool_op *op);
+/* Adds what the newest run took to the profile. */
+void pass_profile_add(struct pass *p);
 /* Adds attention; `is_put`: keys and values are in their pages already. */
 void attention_add(struct pass *p, struct attention *a, bool is_put);
 /* Rotates the keys of rows [first, last) and puts keys and values into their pages. */

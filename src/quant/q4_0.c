@@ -1,6 +1,7 @@
 /* Q4_0: 32 weights in 18 bytes, w = d * (q - 8).
  *
- *     byte 0..1  d, f16        byte 2+i, i < 16:  low nibble q[i], high nibble q[i+16]
+ *     byte 0..1          d, f16
+ *     byte 2+i, i < 16   low nibble q[i], high nibble q[i+16]
  */
 #include "quant/decode.h"
 #include <string.h>

@@ -1,7 +1,8 @@
 /* Q4_1: 32 weights in 20 bytes, w = d * q + m.
  *
- *     byte 0..1  d, f16        byte 2..3  m, f16        byte 4+i, i < 16:  low nibble q[i], high nibble
- * q[i+16]
+ *     byte 0..1          d, f16
+ *     byte 2..3          m, f16
+ *     byte 4+i, i < 16   low nibble q[i], high nibble q[i+16]
  *
  * d * q has 11 + 4 bits and is exact; the sum with m is rounded once, in f32. */
 #include "quant/decode.h"

@@ -1,6 +1,7 @@
 /* Q8_0: 32 weights in 34 bytes, w = d * q.
  *
- *     byte 0..1  d, f16        byte 2+i, i < 32:  q[i], signed, -128 included
+ *     byte 0..1          d, f16
+ *     byte 2+i, i < 32   q[i], signed, -128 included
  */
 #include "quant/decode.h"
 #include <string.h>

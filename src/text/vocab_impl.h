@@ -1,10 +1,10 @@
 /* Inside of the vocabulary, shared by the files of the tokenizer. Index tables are flat arrays without
  * pointers.
  *
- *   blob, off      raw bytes of every token: byte-level spelling and SentencePiece's U+2581 are already
- * undone word           open-addressing hash: raw bytes -> id, of the tokens that plain text may become pair
- * open-addressing hash: (left id, right id) -> rank and merged id (byte-level BPE) special        ids of
- * tokens that are matched before anything else, sorted by their bytes */
+ *   blob, off   raw bytes of every token: byte-level spelling and SentencePiece's U+2581 are already undone
+ *   word        open-addressing hash: raw bytes -> id, of the tokens that plain text may become
+ *   pair        open-addressing hash: (left id, right id) -> rank and merged id (byte-level BPE)
+ *   special     ids of tokens that are matched before anything else, sorted by their bytes */
 #ifndef LATHE_TEXT_VOCAB_IMPL_H
 #define LATHE_TEXT_VOCAB_IMPL_H
 #include "text/pretok.h"

@@ -93,12 +93,12 @@ static inline void prepare_vector(struct call *c)
     c->in[0] = guarded_floats(c->s.kind, pairs ? 2 * n : n);
     c->in[1] = guarded_floats(KIND_RANDOM, pairs ? 2 * n : n);
     c->out_is_half = c->row->op == KERN_TO_F16;
-    c->in_place = pairs || (c->s.extra && (c->row->op == KERN_RMSNORM || c->row->op == KERN_SILU_MUL));
+    c->in_place = c->s.extra && (pairs || c->row->op == KERN_RMSNORM || c->row->op == KERN_SILU_MUL);
     c->out_bytes = c->out_is_half ? 2 * n : c->in[0].n_bytes;
     c->number[0] = c->s.kind == KIND_ZERO ? 0.0f : 1e-5f;
     if (c->row->op == KERN_SUM_EXP || c->row->op == KERN_ARGMAX)
         c->out_bytes = 4;
-    if (c->row->op == KERN_SUM_EXP)
+    if (c->row->op == KERN_SUM_EXP || pairs)
         c->number[0] = kind_float(c->s.kind, 0);
     c->n_bytes = (double)c->in[0].n_bytes + (double)c->out_bytes;
 }
@@ -123,8 +123,10 @@ static inline void prepare_span_merge(struct call *c)
     float *run = (float *)c->in[0].p, *span = (float *)c->in[1].p;
     for (int q = 0; q < n_query; q++) {
         span[q] = rng() % 4 ? run[q] + random_float() : span[q];
-        if ((c->s.extra + q) & 1)
+        if ((c->s.extra + q) & 1) {
             run[q] = -INFINITY;
+            run[n_query + q] = run[2 * n_query + q * c->s.n] = NAN; /* what is not read must not matter */
+        }
         if ((c->s.extra + q) & 2)
             span[q] = -INFINITY;
     }
@@ -173,7 +175,7 @@ static inline void call_row(const struct call *c, const struct kern_row *row, ui
     switch (row->op) {
     case KERN_TILE_DOT:
         ((tile_dot_fn *)row->fn)(c->in[0].p, s.n, (const struct act_block *)c->in[1].p, s.n + s.extra,
-                                 s.n_tok, y, s.stride);
+                                 s.n_tok, s.extra != 0, y, s.stride);
         break;
     case KERN_TILE_F32:
         ((tile_f32_fn *)row->fn)(c->in[0].p, tile_w_stride(s), tile_w_group(s), s.n_group, s.n, in_f(c, 1),
@@ -189,7 +191,7 @@ static inline void call_row(const struct call *c, const struct kern_row *row, ui
         ((rmsnorm_fn *)row->fn)(c->in_place ? y : in_f(c, 0), in_f(c, 1), s.n, c->number[0], y);
         break;
     case KERN_ROPE:
-        ((rope_fn *)row->fn)(y, in_f(c, 1), s.n);
+        ((rope_fn *)row->fn)(c->in_place ? y : in_f(c, 0), in_f(c, 1), s.n, c->number[0], y);
         break;
     case KERN_SILU_MUL:
         ((silu_mul_fn *)row->fn)(c->in_place ? y : in_f(c, 0), in_f(c, 1), y, s.n);

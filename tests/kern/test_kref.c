@@ -161,7 +161,7 @@ static void dots(void **state)
             const struct act_block *a = (const struct act_block *)x.p;
             float y[N_TOK * LANES];
             ((tile_dot_fn *)kern_find(KERN_TILE_DOT, formats[i], CPU_C)->fn)(w.panel.p, n_block, a, n_block,
-                                                                             N_TOK, y, LANES);
+                                                                             N_TOK, false, y, LANES);
             for (int t = 0; t < N_TOK; t++)
                 for (int r = 0; r < LANES; r++) {
                     double sum = 0, size = 0;
@@ -213,26 +213,36 @@ static void f32_tiles(void **state)
         }
 }
 
-/* Every float of the range that e^x takes: at most 2 ulp off, and monotone enough that e^0 is 1. */
-static void exp_everywhere(void **state)
+static double worst_ulp(float (*fn)(float), double (*want_of)(double), uint32_t from, uint32_t to)
 {
     double worst = 0;
-    for (int sign = 0; sign < 2; sign++)
-        for (uint32_t u = 0; u <= 0x42b00000; u += 97) { /* 0 .. 88 */
-            float x = scalar_from_bits(u | (uint32_t)sign << 31);
-            if (x < EXP_LO)
-                break;
-            double want = exp((double)x);
-            int e;
-            frexp(want, &e);
-            worst = fmax(worst, fabs((double)scalar_exp(x) - want) / ldexp(1, e - 24));
-        }
-    printf("exp: %.3f ulp\n", worst);
-    assert_true(worst <= 2);
-    assert_true(scalar_exp(0) == 1 && scalar_exp(-0.0f) == 1);
+    for (uint32_t u = from; u <= to; u += 97) {
+        float x = scalar_from_bits(u);
+        double want = want_of((double)x);
+        int e;
+        frexp(want, &e);
+        worst = fmax(worst, fabs((double)fn(x) - want) / ldexp(1, e - 24));
+    }
+    return worst;
+}
+
+/* Every 97th float of the ranges that e^x and 2^x take: at most 2.5 ulp off. */
+static void exp_everywhere(void **state)
+{
+    const uint32_t minus = 1u << 31;
+    double natural = fmax(worst_ulp(scalar_exp, exp, 0, scalar_bits(EXP_HI)),
+                          worst_ulp(scalar_exp, exp, minus, scalar_bits(EXP_LO)));
+    double base2 = worst_ulp(scalar_exp2, exp2, minus, scalar_bits(EXP2_LO));
+    printf("exp: %.3f ulp, exp2: %.3f\n", natural, base2);
+    assert_true(natural <= 2.5 && base2 <= 2.5);
+    assert_true(scalar_exp(0) == 1 && scalar_exp(-0.0f) == 1 && scalar_exp2(0) == 1 &&
+                scalar_exp2(-0.0f) == 1);
     assert_true(scalar_exp(-INFINITY) == scalar_exp(EXP_LO) && scalar_exp(-INFINITY) < 1e-37f);
+    assert_true(scalar_exp2(-INFINITY) == 0x1p-125f);
     assert_true(scalar_exp(INFINITY) == scalar_exp(EXP_HI) && scalar_exp(INFINITY) > 1e38f);
-    assert_true(scalar_exp(NAN) != scalar_exp(NAN));
+    assert_true(isnan(scalar_exp(NAN)) && isnan(scalar_exp2(NAN)));
+    assert_true(isnan(scalar_exp(scalar_from_bits(0x7fc001ff))) &&
+                isnan(scalar_exp2(scalar_from_bits(0xffc001ff))));
 }
 
 /* Every half comes back; every float between two halves goes to the nearer, ties to the even one; on all rows
@@ -280,7 +290,7 @@ static void vectors(void **state)
             near((double)y[i], want, fabs(want) * EPS * 10, "silu_mul", i);
         }
         memcpy(y, x, sizeof y);
-        rope_c(y, u, n / 2);
+        rope_c(y, u, n / 2, 1.0f, y);
         for (int i = 0; i + 1 < n; i += 2) {
             double a = (double)x[i], b = (double)x[i + 1], c = (double)u[i], s = (double)u[i + 1];
             near((double)y[i], a * c - b * s, (fabs(a * c) + fabs(b * s)) * EPS * 2, "rope", i);
@@ -294,7 +304,7 @@ static void vectors(void **state)
     }
 }
 
-/* Spans one by one and merged against softmax over all keys at once. */
+/* Spans one by one and merged against softmax (of base 2) over all keys at once. */
 static void attention_of_spans(void **state)
 {
     enum { N_SPAN = 5, DIM = 24 };
@@ -325,12 +335,12 @@ static void attention_of_spans(void **state)
             span_merge_c(&run_max, &run_sum, run_out, &m, &sum, out, 1, DIM);
         }
         for (int k = 0; k < n; k++)
-            total += exp(score[k] - max);
+            total += exp2(score[k] - max);
         for (int d = 0; d < DIM; d++) {
             double want = 0, size = 0;
             for (int k = 0; k < n; k++) {
-                want += exp(score[k] - max) * value[k][d] / total;
-                size += exp(score[k] - max) * fabs(value[k][d]) / total;
+                want += exp2(score[k] - max) * value[k][d] / total;
+                size += exp2(score[k] - max) * fabs(value[k][d]) / total;
             }
             near((double)(run_out[d] / run_sum), want, size * EPS * (64 + 8 * N_SPAN + 64), "attention", d);
         }

@@ -1,5 +1,4 @@
 /* Matrix tiles in plain C: the specification of the int8 dot tiles and the f32 tiles. */
-#include <string.h>
 #include "kern/panel.h"
 
 /* What distinguishes the quantized formats: bytes per pair of blocks, halves per block, bits, and the integer
@@ -23,7 +22,7 @@ static void block_dots(const uint8_t *ints, int bits, const struct act_block *x,
 }
 
 static void tile_dot(const struct shape s, const uint8_t *panel, int n_block, const struct act_block *x,
-                     int64_t group_stride, int n_tok, float *y, int64_t y_stride)
+                     int64_t group_stride, int n_tok, bool add, float *y, int64_t y_stride)
 {
     int ints_bytes = s.bits * 4 * LANES;
     for (int t = 0; t < n_tok; t++) {
@@ -42,26 +41,30 @@ static void tile_dot(const struct shape s, const uint8_t *panel, int n_block, co
                     acc[r] = __builtin_fmaf(panel_half(d + 64 + r * 2), xt[b].s[lane], acc[r]);
             }
         }
-        memcpy(y + t * y_stride, acc, sizeof acc);
+        float *out = y + t * y_stride;
+        for (int r = 0; r < LANES; r++)
+            out[r] = add ? out[r] + acc[r] : acc[r];
     }
 }
 
 void tile_dot_q4_0_c(const uint8_t *panel, int n_block, const struct act_block *x, int64_t group_stride,
-                     int n_tok, float *y, int64_t y_stride)
+                     int n_tok, bool add, float *y, int64_t y_stride)
 {
-    tile_dot((struct shape){PANEL_Q4_0_BYTES, 1, 4, 8}, panel, n_block, x, group_stride, n_tok, y, y_stride);
+    tile_dot((struct shape){PANEL_Q4_0_BYTES, 1, 4, 8}, panel, n_block, x, group_stride, n_tok, add, y,
+             y_stride);
 }
 
 void tile_dot_q4_1_c(const uint8_t *panel, int n_block, const struct act_block *x, int64_t group_stride,
-                     int n_tok, float *y, int64_t y_stride)
+                     int n_tok, bool add, float *y, int64_t y_stride)
 {
-    tile_dot((struct shape){PANEL_Q4_1_BYTES, 2, 4, 0}, panel, n_block, x, group_stride, n_tok, y, y_stride);
+    tile_dot((struct shape){PANEL_Q4_1_BYTES, 2, 4, 0}, panel, n_block, x, group_stride, n_tok, add, y,
+             y_stride);
 }
 
 void tile_dot_q8_0_c(const uint8_t *panel, int n_block, const struct act_block *x, int64_t group_stride,
-                     int n_tok, float *y, int64_t y_stride)
+                     int n_tok, bool add, float *y, int64_t y_stride)
 {
-    tile_dot((struct shape){PANEL_Q8_0_BYTES, 1, 8, 128}, panel, n_block, x, group_stride, n_tok, y,
+    tile_dot((struct shape){PANEL_Q8_0_BYTES, 1, 8, 128}, panel, n_block, x, group_stride, n_tok, add, y,
              y_stride);
 }
 

@@ -50,12 +50,12 @@ void rmsnorm_c(const float *x, const float *w, int n, float eps, float *y)
         y[i] = x[i] * scale * w[i];
 }
 
-void rope_c(float *x, const float *cs, int n_pair)
+void rope_c(const float *x, const float *cs, int n_pair, float scale, float *y)
 {
     for (int i = 0; i < n_pair; i++) {
         float a = x[2 * i], b = x[2 * i + 1], c = cs[2 * i], s = cs[2 * i + 1];
-        x[2 * i] = __builtin_fmaf(-b, s, a * c);
-        x[2 * i + 1] = __builtin_fmaf(a, s, b * c);
+        y[2 * i] = __builtin_fmaf(-b, s, a * c) * scale;
+        y[2 * i + 1] = __builtin_fmaf(a, s, b * c) * scale;
     }
 }
 
@@ -72,7 +72,7 @@ void span_softmax_c(float *s, int n_query, const int *n_key, float *max, float *
         for (int i = 0; i < n_key[q]; i++)
             m = row[i] > m ? row[i] : m; /* a NaN is dropped here and comes back through the sum */
         for (int i = 0; i < 64; i++) {
-            row[i] = i < n_key[q] ? scalar_exp(row[i] - m) : 0.0f;
+            row[i] = i < n_key[q] ? scalar_exp2(row[i] - m) : 0.0f;
             lane[i % LANES] += row[i];
         }
         max[q] = m;
@@ -87,12 +87,13 @@ void span_merge_c(float *run_max, float *run_sum, float *run_out, const float *m
         if (max[q] == -INFINITY)
             continue;
         float m = max[q] > run_max[q] ? max[q] : run_max[q];
-        float a = run_max[q] == -INFINITY ? 0.0f : scalar_exp(run_max[q] - m);
-        float b = scalar_exp(max[q] - m);
+        bool had = run_max[q] != -INFINITY;
+        float a = had ? scalar_exp2(run_max[q] - m) : 0.0f;
+        float b = scalar_exp2(max[q] - m);
         run_max[q] = m;
-        run_sum[q] = __builtin_fmaf(run_sum[q], a, sum[q] * b);
+        run_sum[q] = __builtin_fmaf(had ? run_sum[q] : 0.0f, a, sum[q] * b);
         for (int i = 0; i < n; i++)
-            run_out[i] = __builtin_fmaf(run_out[i], a, out[i] * b);
+            run_out[i] = __builtin_fmaf(had ? run_out[i] : 0.0f, a, out[i] * b);
     }
 }
 

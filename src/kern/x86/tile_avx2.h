@@ -140,7 +140,7 @@ ALWAYS void block(int bits, int n_scale, const uint8_t *ints, const uint8_t *sca
 
 /* n: tokens computed, a constant; n_tok <= n: tokens stored. */
 ALWAYS void tile_dot_group(int bits, int n_scale, const uint8_t *panel, int n_block,
-                           const struct act_block *x, int n, int n_tok, float *y, int64_t y_stride)
+                           const struct act_block *x, int n, int n_tok, bool add, float *y, int64_t y_stride)
 {
     const size_t pair_bytes = (size_t)(n_scale * 64 + bits * 128);
     __m256 acc[ACT_GROUP][2];
@@ -154,8 +154,10 @@ ALWAYS void tile_dot_group(int bits, int n_scale, const uint8_t *panel, int n_bl
         block(bits, n_scale, panel + n_scale * 64, panel, x + n_block - 1, n, acc);
     UNROLL for (int t = 0; t < n; t++) if (t < n_tok)
     {
-        _mm256_storeu_ps(y + t * y_stride, acc[t][0]);
-        _mm256_storeu_ps(y + t * y_stride + 8, acc[t][1]);
+        for (int h = 0; h < 2; h++) {
+            float *to = y + t * y_stride + 8 * h;
+            _mm256_storeu_ps(to, add ? _mm256_add_ps(_mm256_loadu_ps(to), acc[t][h]) : acc[t][h]);
+        }
     }
 }
 
@@ -163,22 +165,22 @@ ALWAYS void tile_dot_group(int bits, int n_scale, const uint8_t *panel, int n_bl
  * unpacked nibbles there for the groups that follow, 9 % fewer vector instructions, was 10 % slower: loads
  * become the bound.) Absent tokens of a group are zero. */
 ALWAYS void tile_dot_all(int bits, int n_scale, const uint8_t *panel, int n_block, const struct act_block *x,
-                         int64_t group_stride, int n_tok, float *y, int64_t y_stride)
+                         int64_t group_stride, int n_tok, bool add, float *y, int64_t y_stride)
 {
     for (; n_tok > 0; n_tok -= ACT_GROUP, x += group_stride, y += ACT_GROUP * y_stride) {
         if (n_tok == 1)
-            tile_dot_group(bits, n_scale, panel, n_block, x, 1, 1, y, y_stride);
+            tile_dot_group(bits, n_scale, panel, n_block, x, 1, 1, add, y, y_stride);
         else if (n_tok == 2)
-            tile_dot_group(bits, n_scale, panel, n_block, x, 2, 2, y, y_stride);
+            tile_dot_group(bits, n_scale, panel, n_block, x, 2, 2, add, y, y_stride);
         else
-            tile_dot_group(bits, n_scale, panel, n_block, x, 4, n_tok, y, y_stride);
+            tile_dot_group(bits, n_scale, panel, n_block, x, 4, n_tok, add, y, y_stride);
     }
 }
 
 #define TILE_DOT(name, bits, n_scale)                                                                        \
     void name(const uint8_t *panel, int n_block, const struct act_block *x, int64_t group_stride, int n_tok, \
-              float *y, int64_t y_stride)                                                                    \
+              bool add, float *y, int64_t y_stride)                                                          \
     {                                                                                                        \
-        tile_dot_all(bits, n_scale, panel, n_block, x, group_stride, n_tok, y, y_stride);                    \
+        tile_dot_all(bits, n_scale, panel, n_block, x, group_stride, n_tok, add, y, y_stride);               \
     }
 #endif

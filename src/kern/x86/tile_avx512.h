@@ -68,7 +68,8 @@ __attribute__((always_inline)) static inline void tile_dot_block(const uint8_t *
 __attribute__((always_inline)) static inline void tile_dot_n(int bits, int n_scale, int offset_shift,
                                                              const uint8_t *panel, int n_block,
                                                              const struct act_block *x, int64_t group_stride,
-                                                             int n, int n_tok, float *y, int64_t y_stride)
+                                                             int n, int n_tok, bool add, float *y,
+                                                             int64_t y_stride)
 {
     const size_t pair_bytes = (size_t)(n_scale * 64 + bits * 128);
     __m512 acc[TILE_TOK];
@@ -79,25 +80,28 @@ __attribute__((always_inline)) static inline void tile_dot_n(int bits, int n_sca
     }
     if (n_block % 2)
         tile_dot_block(panel, 0, bits, n_scale, offset_shift, x + n_block - 1, group_stride, n, acc);
-    UNROLL for (int t = 0; t < n; t++) if (t < n_tok) _mm512_storeu_ps(y + t * y_stride, acc[t]);
+    UNROLL for (int t = 0; t < n; t++) if (t < n_tok)
+    {
+        __m512 old = add ? _mm512_loadu_ps(y + t * y_stride) : _mm512_setzero_ps();
+        _mm512_storeu_ps(y + t * y_stride, add ? _mm512_add_ps(old, acc[t]) : acc[t]);
+    }
 }
 
 /* Token counts between the tile sizes compute the next larger one: absent tokens of a group are zero, absent
  * groups are not read. */
 #define TILE_DOT(name, bits, n_scale, offset_shift)                                                          \
-    void name(const uint8_t *panel, int n_block, const struct act_block *x, int64_t group_stride, int n_tok, \
-              float *y, int64_t y_stride)                                                                    \
+    void name(const uint8_t *panel, int n_block, const struct act_block *x, int64_t stride, int n_tok,       \
+              bool add, float *y, int64_t y_stride)                                                          \
     {                                                                                                        \
         if (n_tok == 1)                                                                                      \
-            tile_dot_n(bits, n_scale, offset_shift, panel, n_block, x, group_stride, 1, 1, y, y_stride);     \
+            tile_dot_n(bits, n_scale, offset_shift, panel, n_block, x, stride, 1, 1, add, y, y_stride);      \
         else if (n_tok == 2)                                                                                 \
-            tile_dot_n(bits, n_scale, offset_shift, panel, n_block, x, group_stride, 2, 2, y, y_stride);     \
+            tile_dot_n(bits, n_scale, offset_shift, panel, n_block, x, stride, 2, 2, add, y, y_stride);      \
         else if (n_tok <= 4)                                                                                 \
-            tile_dot_n(bits, n_scale, offset_shift, panel, n_block, x, group_stride, 4, n_tok, y, y_stride); \
+            tile_dot_n(bits, n_scale, offset_shift, panel, n_block, x, stride, 4, n_tok, add, y, y_stride);  \
         else if (n_tok <= 8)                                                                                 \
-            tile_dot_n(bits, n_scale, offset_shift, panel, n_block, x, group_stride, 8, n_tok, y, y_stride); \
+            tile_dot_n(bits, n_scale, offset_shift, panel, n_block, x, stride, 8, n_tok, add, y, y_stride);  \
         else                                                                                                 \
-            tile_dot_n(bits, n_scale, offset_shift, panel, n_block, x, group_stride, 12, n_tok, y,           \
-                       y_stride);                                                                            \
+            tile_dot_n(bits, n_scale, offset_shift, panel, n_block, x, stride, 12, n_tok, add, y, y_stride); \
     }
 #endif

@@ -34,24 +34,34 @@ static inline __m256 keep_first(__m256 v, int n)
     return _mm256_and_ps(v, _mm256_castsi256_ps(first_lanes(n)));
 }
 
+/* See scalar.h. */
+static inline __m256 exp2_parts(__m256 t, __m256 r)
+{
+    __m256 p = _mm256_fmadd_ps(_mm256_set1_ps(EXP_C5), r, _mm256_set1_ps(EXP_C4));
+    p = _mm256_fmadd_ps(p, r, _mm256_set1_ps(EXP_C3));
+    p = _mm256_fmadd_ps(p, r, _mm256_set1_ps(EXP_C2));
+    p = _mm256_fmadd_ps(p, r, _mm256_set1_ps(EXP_C1));
+    p = _mm256_fmadd_ps(p, r, _mm256_set1_ps(1.0f));
+    __m256i n = _mm256_slli_epi32(_mm256_castps_si256(t), 23);
+    return _mm256_mul_ps(p, _mm256_castsi256_ps(_mm256_add_epi32(n, _mm256_set1_epi32(EXP_ONE_BITS))));
+}
+
 static inline __m256 exp_lanes(__m256 x)
 {
-    const __m256 magic = _mm256_set1_ps(EXP_MAGIC);
+    const __m256 magic = _mm256_set1_ps(EXP_MAGIC), log2e = _mm256_set1_ps(EXP_LOG2E);
     x = _mm256_max_ps(_mm256_set1_ps(EXP_LO), x); /* second operand wins on NaN */
     x = _mm256_min_ps(_mm256_set1_ps(EXP_HI), x);
-    __m256 t = _mm256_fmadd_ps(x, _mm256_set1_ps(EXP_LOG2E), magic);
-    __m256 n = _mm256_sub_ps(t, magic);
-    __m256 r = _mm256_fmadd_ps(n, _mm256_set1_ps(-EXP_LN2_HI), x);
-    r = _mm256_fmadd_ps(n, _mm256_set1_ps(-EXP_LN2_LO), r);
-    __m256 p = _mm256_fmadd_ps(_mm256_set1_ps(EXP_C0), r, _mm256_set1_ps(EXP_C1));
-    p = _mm256_fmadd_ps(p, r, _mm256_set1_ps(EXP_C2));
-    p = _mm256_fmadd_ps(p, r, _mm256_set1_ps(EXP_C3));
-    p = _mm256_fmadd_ps(p, r, _mm256_set1_ps(EXP_C4));
-    p = _mm256_fmadd_ps(p, r, _mm256_set1_ps(EXP_C5));
-    __m256 y = _mm256_add_ps(_mm256_fmadd_ps(p, _mm256_mul_ps(r, r), r), _mm256_set1_ps(1.0f));
-    __m256i bias = _mm256_set1_epi32((int)(scalar_bits(EXP_MAGIC) - 127u));
-    __m256i scale = _mm256_slli_epi32(_mm256_sub_epi32(_mm256_castps_si256(t), bias), 23);
-    return _mm256_mul_ps(y, _mm256_castsi256_ps(scale));
+    __m256 t = _mm256_fmadd_ps(x, log2e, magic);
+    __m256 r = _mm256_fmadd_ps(x, log2e, _mm256_sub_ps(magic, t));
+    return exp2_parts(t, _mm256_fmadd_ps(x, _mm256_set1_ps(EXP_LOG2E_LO), r));
+}
+
+static inline __m256 exp2_lanes(__m256 x)
+{
+    const __m256 magic = _mm256_set1_ps(EXP_MAGIC);
+    x = _mm256_max_ps(_mm256_set1_ps(EXP2_LO), x);
+    __m256 t = _mm256_add_ps(x, magic);
+    return exp2_parts(t, _mm256_add_ps(x, _mm256_sub_ps(magic, t)));
 }
 
 /* The fixed tree: halves of 8, 4, 2, 1. */
@@ -148,7 +158,7 @@ void rmsnorm_avx2(const float *x, const float *w, int n, float eps, float *y)
     }
 }
 
-void rope_avx2(float *x, const float *cs, int n_pair)
+void rope_avx2(const float *x, const float *cs, int n_pair, float scale, float *y)
 {
     /* even lanes: fma(b, -s, a c), odd lanes: fma(a, s, b c) */
     const __m256 even_sign = _mm256_castsi256_ps(_mm256_set1_epi64x(0x80000000));
@@ -156,7 +166,8 @@ void rope_avx2(float *x, const float *cs, int n_pair)
         int n = 2 * n_pair - i;
         __m256 v = load_first(x + i, n), r = load_first(cs + i, n);
         __m256 c = _mm256_moveldup_ps(r), s = _mm256_xor_ps(_mm256_movehdup_ps(r), even_sign);
-        store_first(x + i, n, _mm256_fmadd_ps(_mm256_permute_ps(v, 0xb1), s, _mm256_mul_ps(v, c)));
+        v = _mm256_fmadd_ps(_mm256_permute_ps(v, 0xb1), s, _mm256_mul_ps(v, c));
+        store_first(y + i, n, _mm256_mul_ps(v, _mm256_set1_ps(scale)));
     }
 }
 
@@ -182,7 +193,7 @@ void span_softmax_avx2(float *s, int n_query, const int *n_key, float *max, floa
         }
         float largest = max_of_lanes(m);
         for (int i = 0; i < 8; i++) {
-            __m256 p = keep_first(exp_lanes(_mm256_sub_ps(v[i], _mm256_set1_ps(largest))), n_key[q] - 8 * i);
+            __m256 p = keep_first(exp2_lanes(_mm256_sub_ps(v[i], _mm256_set1_ps(largest))), n_key[q] - 8 * i);
             _mm256_storeu_ps(row + 8 * i, p);
             lane[i % 2] = _mm256_add_ps(lane[i % 2], p);
         }
@@ -194,15 +205,16 @@ void span_softmax_avx2(float *s, int n_query, const int *n_key, float *max, floa
 static void merge_one(float *run_max, float *run_sum, float *run_out, float max, float sum, const float *out,
                       int n)
 {
+    bool had = *run_max != -INFINITY;
     float m = max > *run_max ? max : *run_max;
-    float a = *run_max == -INFINITY ? 0.0f : scalar_exp(*run_max - m);
-    float b = scalar_exp(max - m);
+    float a = had ? scalar_exp2(*run_max - m) : 0.0f;
+    float b = scalar_exp2(max - m);
     *run_max = m;
-    *run_sum = __builtin_fmaf(*run_sum, a, sum * b);
+    *run_sum = __builtin_fmaf(had ? *run_sum : 0.0f, a, sum * b);
     for (int i = 0; i < n; i += 8) {
         __m256 o = _mm256_mul_ps(load_first(out + i, n - i), _mm256_set1_ps(b));
-        store_first(run_out + i, n - i,
-                    _mm256_fmadd_ps(load_first(run_out + i, n - i), _mm256_set1_ps(a), o));
+        __m256 old = had ? load_first(run_out + i, n - i) : _mm256_setzero_ps();
+        store_first(run_out + i, n - i, _mm256_fmadd_ps(old, _mm256_set1_ps(a), o));
     }
 }
 

@@ -6,29 +6,41 @@
 #include "kern/kern.h"
 #include "kern/scalar.h"
 
+#define UNROLL _Pragma("GCC unroll 16")
+
 static inline __mmask16 tail_mask(int n)
 {
     return (__mmask16)(n >= 16 ? 0xffffu : (1u << n) - 1u);
 }
 
+/* See scalar.h. */
+static inline __m512 exp2_parts(__m512 t, __m512 r)
+{
+    __m512 p = _mm512_fmadd_ps(_mm512_set1_ps(EXP_C5), r, _mm512_set1_ps(EXP_C4));
+    p = _mm512_fmadd_ps(p, r, _mm512_set1_ps(EXP_C3));
+    p = _mm512_fmadd_ps(p, r, _mm512_set1_ps(EXP_C2));
+    p = _mm512_fmadd_ps(p, r, _mm512_set1_ps(EXP_C1));
+    p = _mm512_fmadd_ps(p, r, _mm512_set1_ps(1.0f));
+    __m512i n = _mm512_slli_epi32(_mm512_castps_si512(t), 23);
+    return _mm512_mul_ps(p, _mm512_castsi512_ps(_mm512_add_epi32(n, _mm512_set1_epi32(EXP_ONE_BITS))));
+}
+
 static inline __m512 exp_lanes(__m512 x)
 {
-    const __m512 magic = _mm512_set1_ps(EXP_MAGIC);
+    const __m512 magic = _mm512_set1_ps(EXP_MAGIC), log2e = _mm512_set1_ps(EXP_LOG2E);
     x = _mm512_max_ps(_mm512_set1_ps(EXP_LO), x); /* second operand wins on NaN */
     x = _mm512_min_ps(_mm512_set1_ps(EXP_HI), x);
-    __m512 t = _mm512_fmadd_ps(x, _mm512_set1_ps(EXP_LOG2E), magic);
-    __m512 n = _mm512_sub_ps(t, magic);
-    __m512 r = _mm512_fmadd_ps(n, _mm512_set1_ps(-EXP_LN2_HI), x);
-    r = _mm512_fmadd_ps(n, _mm512_set1_ps(-EXP_LN2_LO), r);
-    __m512 p = _mm512_fmadd_ps(_mm512_set1_ps(EXP_C0), r, _mm512_set1_ps(EXP_C1));
-    p = _mm512_fmadd_ps(p, r, _mm512_set1_ps(EXP_C2));
-    p = _mm512_fmadd_ps(p, r, _mm512_set1_ps(EXP_C3));
-    p = _mm512_fmadd_ps(p, r, _mm512_set1_ps(EXP_C4));
-    p = _mm512_fmadd_ps(p, r, _mm512_set1_ps(EXP_C5));
-    __m512 y = _mm512_add_ps(_mm512_fmadd_ps(p, _mm512_mul_ps(r, r), r), _mm512_set1_ps(1.0f));
-    __m512i bias = _mm512_set1_epi32((int)(scalar_bits(EXP_MAGIC) - 127u));
-    __m512i scale = _mm512_slli_epi32(_mm512_sub_epi32(_mm512_castps_si512(t), bias), 23);
-    return _mm512_mul_ps(y, _mm512_castsi512_ps(scale));
+    __m512 t = _mm512_fmadd_ps(x, log2e, magic);
+    __m512 r = _mm512_fmadd_ps(x, log2e, _mm512_sub_ps(magic, t));
+    return exp2_parts(t, _mm512_fmadd_ps(x, _mm512_set1_ps(EXP_LOG2E_LO), r));
+}
+
+static inline __m512 exp2_lanes(__m512 x)
+{
+    const __m512 magic = _mm512_set1_ps(EXP_MAGIC);
+    x = _mm512_max_ps(_mm512_set1_ps(EXP2_LO), x);
+    __m512 t = _mm512_add_ps(x, magic);
+    return exp2_parts(t, _mm512_add_ps(x, _mm512_sub_ps(magic, t)));
 }
 
 /* The fixed tree: halves of 8, 4, 2, 1. */
@@ -40,77 +52,69 @@ static inline float tree_lanes(__m512 v)
     return _mm_cvtss_f32(_mm_add_ss(h2, _mm_shuffle_ps(h2, h2, 1)));
 }
 
-/* Four vectors to one of their four largest (or summed) lanes. */
-static inline __m128i max_of_lanes(__m512i v)
+/* Largest of the absolute values of four tokens' 32 columns, as bits: a token per lane. */
+static inline __m128i amax_bits_of(__m512 v[ACT_GROUP][2])
 {
-    __m256i h = _mm256_max_epu32(_mm512_castsi512_si256(v), _mm512_extracti64x4_epi64(v, 1));
+    const __m512i abs_mask = _mm512_set1_epi32(0x7fffffff);
+    __m512i m[ACT_GROUP];
+    UNROLL for (int t = 0; t < ACT_GROUP; t++) m[t] =
+        _mm512_max_epu32(_mm512_and_si512(_mm512_castps_si512(v[t][0]), abs_mask),
+                         _mm512_and_si512(_mm512_castps_si512(v[t][1]), abs_mask));
+    __m512i m01 = _mm512_max_epu32(_mm512_unpacklo_epi32(m[0], m[1]), _mm512_unpackhi_epi32(m[0], m[1]));
+    __m512i m23 = _mm512_max_epu32(_mm512_unpacklo_epi32(m[2], m[3]), _mm512_unpackhi_epi32(m[2], m[3]));
+    __m512i all = _mm512_max_epu32(_mm512_unpacklo_epi64(m01, m23), _mm512_unpackhi_epi64(m01, m23));
+    __m256i h = _mm256_max_epu32(_mm512_castsi512_si256(all), _mm512_extracti64x4_epi64(all, 1));
     return _mm_max_epu32(_mm256_castsi256_si128(h), _mm256_extracti128_si256(h, 1));
 }
 
-static inline __m128i max_of_four(__m128i a, __m128i b, __m128i c, __m128i d)
-{
-    __m128i ab = _mm_max_epu32(_mm_unpacklo_epi32(a, b), _mm_unpackhi_epi32(a, b)); /* a0 b0 a1 b1 */
-    __m128i cd = _mm_max_epu32(_mm_unpacklo_epi32(c, d), _mm_unpackhi_epi32(c, d));
-    return _mm_max_epu32(_mm_unpacklo_epi64(ab, cd), _mm_unpackhi_epi64(ab, cd));
-}
-
-/* Four registers of four dwords each, transposed, to 64 bytes. */
-static inline void store_transposed(const __m128i v[4], int8_t *out)
-{
-    __m128i lo01 = _mm_unpacklo_epi32(v[0], v[1]), lo23 = _mm_unpacklo_epi32(v[2], v[3]);
-    __m128i hi01 = _mm_unpackhi_epi32(v[0], v[1]), hi23 = _mm_unpackhi_epi32(v[2], v[3]);
-    _mm_storeu_si128((__m128i *)out, _mm_unpacklo_epi64(lo01, lo23));
-    _mm_storeu_si128((__m128i *)(out + 16), _mm_unpackhi_epi64(lo01, lo23));
-    _mm_storeu_si128((__m128i *)(out + 32), _mm_unpacklo_epi64(hi01, hi23));
-    _mm_storeu_si128((__m128i *)(out + 48), _mm_unpackhi_epi64(hi01, hi23));
-}
-
 /* One block of four tokens; x[t] of absent tokens points to zeros. */
-static inline void quantize_block(const float *const x[ACT_GROUP], struct act_block *b)
+__attribute__((always_inline)) static inline void quantize_block(const float *const x[ACT_GROUP],
+                                                                 struct act_block *b)
 {
-    const __m512i abs_mask = _mm512_set1_epi32(0x7fffffff);
     __m512 v[ACT_GROUP][2];
-    __m128i m[ACT_GROUP], q[2][ACT_GROUP];
-    for (int t = 0; t < ACT_GROUP; t++) {
-        v[t][0] = _mm512_loadu_ps(x[t]);
-        v[t][1] = _mm512_loadu_ps(x[t] + 16);
-        m[t] = max_of_lanes(_mm512_max_epu32(_mm512_and_si512(_mm512_castps_si512(v[t][0]), abs_mask),
-                                             _mm512_and_si512(_mm512_castps_si512(v[t][1]), abs_mask)));
-    }
-    __m128i amax_bits = max_of_four(m[0], m[1], m[2], m[3]);
+    UNROLL for (int t = 0; t < ACT_GROUP; t++) UNROLL for (int h = 0; h < 2; h++) v[t][h] =
+        _mm512_loadu_ps(x[t] + 16 * h);
+    __m128i amax_bits = amax_bits_of(v);
     __m128 amax = _mm_castsi128_ps(amax_bits), largest = _mm_set1_ps(127.0f);
     __m128 d = _mm_div_ps(amax, largest), inverse = _mm_div_ps(largest, amax);
     __mmask8 bad = _mm_cmpge_epu32_mask(amax_bits, _mm_set1_epi32(0x7f800000));
     __mmask8 zero = _mm_cmp_ps_mask(inverse, _mm_set1_ps(3e38f), _CMP_GT_OQ);
     d = _mm_mask_mov_ps(_mm_maskz_mov_ps((__mmask8)~zero, d), bad,
                         _mm_castsi128_ps(_mm_set1_epi32(0x7fc00000)));
-    inverse = _mm_maskz_mov_ps((__mmask8) ~(zero | bad), inverse);
-    float inverses[ACT_GROUP];
-    _mm_storeu_ps(inverses, inverse);
-    for (int t = 0; t < ACT_GROUP; t++) {
-        __m512 scale = _mm512_set1_ps(inverses[t]);
-        __mmask16 use = inverses[t] > 0 ? 0xffff : 0; /* infinity times zero must not be converted */
-        for (int h = 0; h < 2; h++)
-            q[h][t] = _mm512_cvtepi32_epi8(_mm512_maskz_cvtps_epi32(use, _mm512_mul_ps(v[t][h], scale)));
+    __m512 inverses = _mm512_castps128_ps512(_mm_maskz_mov_ps((__mmask8) ~(zero | bad), inverse));
+    if (__builtin_expect(bad, 0))
+        UNROLL for (int t = 0; t < ACT_GROUP; t++) /* infinity times zero must not be converted */
+            if (bad >> t & 1) v[t][0] = v[t][1] = _mm512_setzero_ps();
+    __m512i sum = _mm512_setzero_si512();
+    UNROLL for (int h = 0; h < 2; h++)
+    {
+        __m512i q[ACT_GROUP];
+        UNROLL for (int t = 0; t < ACT_GROUP; t++) q[t] =
+            _mm512_cvtps_epi32(_mm512_mul_ps(v[t][h], _mm512_permutexvar_ps(_mm512_set1_epi32(t), inverses)));
+        /* within each lane of 128 bits the packs put four columns of four tokens side by side */
+        __m512i line = _mm512_packs_epi16(_mm512_packs_epi32(q[0], q[1]), _mm512_packs_epi32(q[2], q[3]));
+        _mm512_storeu_si512(b->q[4 * h], line);
+        sum = _mm512_dpbusd_epi32(sum, _mm512_set1_epi8(1), line);
     }
-    store_transposed(q[0], b->q[0][0]);
-    store_transposed(q[1], b->q[4][0]);
-    __m128i sum = _mm_setzero_si128();
-    for (int j = 0; j < 8; j++)
-        sum = _mm_dpbusd_epi32(sum, _mm_set1_epi8(1), _mm_loadu_si128((const __m128i *)b->q[j][0]));
+    __m256i half = _mm256_add_epi32(_mm512_castsi512_si256(sum), _mm512_extracti64x4_epi64(sum, 1));
+    __m128i sums = _mm_add_epi32(_mm256_castsi256_si128(half), _mm256_extracti128_si256(half, 1));
     _mm_storeu_ps(b->d, d);
-    _mm_storeu_ps(b->s, _mm_mul_ps(d, _mm_cvtepi32_ps(sum)));
-    _mm_storeu_si128((__m128i *)b->n8sum, _mm_slli_epi32(_mm_sub_epi32(_mm_setzero_si128(), sum), 3));
+    _mm_storeu_ps(b->s, _mm_mul_ps(d, _mm_cvtepi32_ps(sums)));
+    _mm_storeu_si128((__m128i *)b->n8sum, _mm_slli_epi32(_mm_sub_epi32(_mm_setzero_si128(), sums), 3));
 }
 
 void quantize_avx512vnni(const float *x, int64_t x_stride, int n_tok, int n_col, struct act_block *out)
 {
     static const float zeros[ACT_BLOCK];
+    const float *row[ACT_GROUP] = {x, zeros, zeros, zeros};
+    int64_t step[ACT_GROUP] = {ACT_BLOCK};
+    for (int t = 1; t < n_tok; t++) {
+        row[t] = x + t * x_stride;
+        step[t] = ACT_BLOCK;
+    }
     for (int b = 0; b < n_col / ACT_BLOCK; b++) {
-        const float *rows[ACT_GROUP];
-        for (int t = 0; t < ACT_GROUP; t++)
-            rows[t] = t < n_tok ? x + t * x_stride + b * ACT_BLOCK : zeros;
-        quantize_block(rows, &out[b]);
+        quantize_block(row, &out[b]);
+        UNROLL for (int t = 0; t < ACT_GROUP; t++) row[t] += step[t];
     }
 }
 
@@ -129,7 +133,7 @@ void rmsnorm_avx512vnni(const float *x, const float *w, int n, float eps, float 
     }
 }
 
-void rope_avx512vnni(float *x, const float *cs, int n_pair)
+void rope_avx512vnni(const float *x, const float *cs, int n_pair, float scale, float *y)
 {
     for (int i = 0; i < 2 * n_pair; i += LANES) {
         __mmask16 m = tail_mask(2 * n_pair - i);
@@ -139,7 +143,8 @@ void rope_avx512vnni(float *x, const float *cs, int n_pair)
         const __m512i even_sign =
             _mm512_set1_epi64(0x80000000); /* even lanes: fma(b, -s, a c), odd lanes: fma(a, s, b c) */
         s = _mm512_castsi512_ps(_mm512_xor_si512(_mm512_castps_si512(s), even_sign));
-        _mm512_mask_storeu_ps(x + i, m, _mm512_fmadd_ps(swapped, s, _mm512_mul_ps(v, c)));
+        v = _mm512_fmadd_ps(swapped, s, _mm512_mul_ps(v, c));
+        _mm512_mask_storeu_ps(y + i, m, _mm512_mul_ps(v, _mm512_set1_ps(scale)));
     }
 }
 
@@ -155,36 +160,85 @@ void silu_mul_avx512vnni(const float *g, const float *u, float *h, int n)
     }
 }
 
-static inline __mmask64 key_mask(int n_key)
+/* The fixed tree for four vectors at once. */
+static inline __m128 tree_of_four(const __m512 v[4])
 {
-    return n_key >= 64 ? ~0ull : (1ull << n_key) - 1;
+    __m128 h[4];
+    UNROLL for (int i = 0; i < 4; i++)
+    {
+        __m256 h8 = _mm256_add_ps(_mm512_castps512_ps256(v[i]), _mm512_extractf32x8_ps(v[i], 1));
+        h[i] = _mm_add_ps(_mm256_castps256_ps128(h8), _mm256_extractf128_ps(h8, 1));
+    }
+    __m128 ab = _mm_add_ps(_mm_unpacklo_ps(h[0], h[1]), _mm_unpackhi_ps(h[0], h[1]));
+    __m128 cd = _mm_add_ps(_mm_unpacklo_ps(h[2], h[3]), _mm_unpackhi_ps(h[2], h[3]));
+    return _mm_add_ps(_mm_movelh_ps(ab, cd), _mm_movehl_ps(cd, ab));
+}
+
+/* The largest lane of four vectors; without NaN. */
+static inline __m128 max_of_four(const __m512 v[4])
+{
+    __m512 ab = _mm512_max_ps(_mm512_unpacklo_ps(v[0], v[1]), _mm512_unpackhi_ps(v[0], v[1]));
+    __m512 cd = _mm512_max_ps(_mm512_unpacklo_ps(v[2], v[3]), _mm512_unpackhi_ps(v[2], v[3]));
+    __m512d lo = _mm512_unpacklo_pd(_mm512_castps_pd(ab), _mm512_castps_pd(cd)),
+            hi = _mm512_unpackhi_pd(_mm512_castps_pd(ab), _mm512_castps_pd(cd));
+    __m512 all = _mm512_max_ps(_mm512_castpd_ps(lo), _mm512_castpd_ps(hi));
+    __m256 h = _mm256_max_ps(_mm512_castps512_ps256(all), _mm512_extractf32x8_ps(all, 1));
+    return _mm_max_ps(_mm256_castps256_ps128(h), _mm256_extractf128_ps(h, 1));
+}
+
+/* Lanes of vector i of a row that hold keys. */
+static inline __mmask16 key_mask(int n_key, int i)
+{
+    return tail_mask(n_key > 16 * i ? n_key - 16 * i : 0);
+}
+
+/* n queries, 1 to 4; `all`: every one has 64 keys. Both constants. */
+__attribute__((always_inline)) static inline void softmax_rows(float *s, const int *n_key, int n, bool all,
+                                                               float *max, float *sum)
+{
+    const __m512 lowest = _mm512_set1_ps(-INFINITY);
+    const __mmask8 rows = (__mmask8)((1 << n) - 1);
+    __m512 most[4] = {lowest, lowest, lowest, lowest}, lane[4];
+    UNROLL for (int q = 0; q < n; q++)
+    {
+        __m512 v[4];
+        UNROLL for (int i = 0; i < 4; i++) v[i] =
+            _mm512_mask_loadu_ps(lowest, all ? 0xffff : key_mask(n_key[q], i), s + q * 64 + 16 * i);
+        /* the second operand wins on NaN: a NaN is dropped here and comes back through the sum */
+        most[q] = _mm512_max_ps(_mm512_max_ps(v[1], _mm512_max_ps(v[0], lowest)),
+                                _mm512_max_ps(v[3], _mm512_max_ps(v[2], lowest)));
+    }
+    __m128 largest = max_of_four(most);
+    _mm_mask_storeu_ps(max, rows, largest);
+    UNROLL for (int q = 0; q < 4; q++) lane[q] = _mm512_setzero_ps();
+    UNROLL for (int q = 0; q < n; q++)
+    {
+        __m512 m = _mm512_permutexvar_ps(_mm512_set1_epi32(q), _mm512_castps128_ps512(largest));
+        UNROLL for (int i = 0; i < 4; i++)
+        {
+            float *at = s + q * 64 + 16 * i;
+            __m512 p = exp2_lanes(_mm512_sub_ps(_mm512_loadu_ps(at), m));
+            p = all ? p : _mm512_maskz_mov_ps(key_mask(n_key[q], i), p);
+            _mm512_storeu_ps(at, p);
+            lane[q] = _mm512_add_ps(lane[q], p);
+        }
+    }
+    _mm_mask_storeu_ps(sum, rows, tree_of_four(lane));
 }
 
 void span_softmax_avx512vnni(float *s, int n_query, const int *n_key, float *max, float *sum)
 {
-    const __m512 lowest = _mm512_set1_ps(-INFINITY);
-    for (int q = 0; q < n_query; q++) {
-        __mmask64 valid = key_mask(n_key[q]);
-        __m512 v[4];
-        for (int i = 0; i < 4; i++)
-            v[i] = _mm512_mask_loadu_ps(lowest, (__mmask16)(valid >> (16 * i)), s + q * 64 + 16 * i);
-        /* the second operand wins on NaN: a NaN is dropped here and comes back through the sum */
-        __m512 m0 = _mm512_max_ps(v[1], _mm512_max_ps(v[0], lowest)),
-               m1 = _mm512_max_ps(v[3], _mm512_max_ps(v[2], lowest));
-        max[q] = _mm512_reduce_max_ps(_mm512_max_ps(m0, m1));
-    }
-    for (int q = 0; q < n_query; q++) {
-        __mmask64 valid = key_mask(n_key[q]);
-        __m512 lane = _mm512_setzero_ps(), largest = _mm512_set1_ps(max[q]);
-        for (int i = 0; i < 4; i++) {
-            float *at = s + q * 64 + 16 * i;
-            __m512 p = exp_lanes(_mm512_sub_ps(_mm512_loadu_ps(at), largest));
-            p = _mm512_maskz_mov_ps((__mmask16)(valid >> (16 * i)), p);
-            _mm512_storeu_ps(at, p);
-            lane = _mm512_add_ps(lane, p);
-        }
-        sum[q] = tree_lanes(lane);
-    }
+    for (; n_query >= 4; n_query -= 4, s += 4 * 64, n_key += 4, max += 4, sum += 4)
+        if ((n_key[0] & n_key[1] & n_key[2] & n_key[3]) == 64)
+            softmax_rows(s, n_key, 4, true, max, sum);
+        else
+            softmax_rows(s, n_key, 4, false, max, sum);
+    if (n_query == 3)
+        softmax_rows(s, n_key, 3, false, max, sum);
+    else if (n_query == 2)
+        softmax_rows(s, n_key, 2, false, max, sum);
+    else if (n_query == 1)
+        softmax_rows(s, n_key, 1, false, max, sum);
 }
 
 void span_merge_avx512vnni(float *run_max, float *run_sum, float *run_out, const float *max, const float *sum,
@@ -196,10 +250,11 @@ void span_merge_avx512vnni(float *run_max, float *run_sum, float *run_out, const
     __mmask16 has = _mm512_cmp_ps_mask(new, lowest, _CMP_NEQ_UQ),
               had = _mm512_cmp_ps_mask(old, lowest, _CMP_NEQ_UQ);
     __m512 m = _mm512_max_ps(new, old); /* new > old ? new : old */
-    __m512 a = _mm512_maskz_mov_ps(had, exp_lanes(_mm512_sub_ps(old, m))),
-           b = exp_lanes(_mm512_sub_ps(new, m));
+    __m512 a = _mm512_maskz_mov_ps(had, exp2_lanes(_mm512_sub_ps(old, m))),
+           b = exp2_lanes(_mm512_sub_ps(new, m));
     __m512 scaled = _mm512_mul_ps(_mm512_maskz_loadu_ps(in, sum), b);
-    _mm512_mask_storeu_ps(run_sum, in & has, _mm512_fmadd_ps(_mm512_maskz_loadu_ps(in, run_sum), a, scaled));
+    _mm512_mask_storeu_ps(run_sum, in & has,
+                          _mm512_fmadd_ps(_mm512_maskz_loadu_ps(in & had, run_sum), a, scaled));
     _mm512_mask_storeu_ps(run_max, in & has, m);
     float as[LANES], bs[LANES];
     _mm512_storeu_ps(as, a);
@@ -209,7 +264,8 @@ void span_merge_avx512vnni(float *run_max, float *run_sum, float *run_out, const
         for (int i = 0; has >> q & 1 && i < n; i += LANES) {
             __mmask16 k = tail_mask(n - i);
             __m512 o = _mm512_mul_ps(_mm512_maskz_loadu_ps(k, out + q * n + i), bq);
-            __m512 r = _mm512_fmadd_ps(_mm512_maskz_loadu_ps(k, run_out + q * n + i), aq, o);
+            __mmask16 old_k = had >> q & 1 ? k : 0;
+            __m512 r = _mm512_fmadd_ps(_mm512_maskz_loadu_ps(old_k, run_out + q * n + i), aq, o);
             _mm512_mask_storeu_ps(run_out + q * n + i, k, r);
         }
     }

@@ -1,0 +1,93 @@
+/* The profile of a pass: seconds, bytes and operations by name, and the trace of the newest run. */
+#include <string.h>
+#include "model/pass_impl.h"
+
+/* The entry of that name; NULL if there is no room for a new one. */
+static struct lathe_op_stat *stat_of(struct pass *p, const char *name, bool is_int8)
+{
+    for (int i = 0; i < p->stats.n; i++)
+        if (!strcmp(p->stats.stats[i].name, name))
+            return &p->stats.stats[i];
+    if (p->stats.n == (int)(sizeof p->stats.stats / sizeof *p->stats.stats))
+        return NULL;
+    struct lathe_op_stat *s = &p->stats.stats[p->stats.n++];
+    *s = (struct lathe_op_stat){.name = name, .is_int8 = is_int8};
+    return s;
+}
+
+static void add(struct pass *p, const char *name, bool is_int8, double seconds, double bytes, double n_ops)
+{
+    struct lathe_op_stat *s = stat_of(p, name, is_int8);
+    if (!s)
+        return;
+    s->n_call++;
+    s->seconds += seconds;
+    s->weight_bytes += bytes;
+    s->ops += n_ops;
+}
+
+/* The time of a chain is shared out by what the workers spent on each kind of product during the run. */
+static void add_chain(struct pass *p, const struct row_chain *c, double seconds,
+                      const double kind_ns[N_MM_KIND])
+{
+    double sum = 0;
+    for (int i = 0; i < c->n; i++)
+        sum += kind_ns[c->mm[i].kind];
+    for (int i = 0; i < c->n; i++) {
+        const struct matmul *mm = &c->mm[i];
+        double share = sum > 0 ? kind_ns[mm->kind] / sum : 0;
+        add(p, mm->name, mm->in.need_int8, seconds * share, matmul_weight_bytes(mm), matmul_ops(mm));
+    }
+}
+
+void pass_profile_add(struct pass *p)
+{
+    double kind_ns[N_MM_KIND] = {0};
+    for (int w = 0; w < pool_n_worker(p->pool); w++)
+        for (int k = 0; k < N_MM_KIND; k++) {
+            kind_ns[k] += (double)p->scratch[w].kind_ns[k];
+            p->scratch[w].kind_ns[k] = 0;
+        }
+    p->n_traced = p->n_op < POOL_MAX_TIMED_OP ? p->n_op : POOL_MAX_TIMED_OP;
+    for (int i = 0; i < p->n_traced; i++) {
+        const struct pool_op *op = &p->ops[i];
+        double seconds = (double)pool_op_ns(p->pool, i) / 1e9;
+        if (row_chain_is(op))
+            add_chain(p, op->arg, seconds, kind_ns);
+        else
+            add(p, op->name, op->is_int8, seconds, op->bytes, op->n_ops);
+    }
+}
+
+void pass_set_profile(struct pass *p, bool on)
+{
+    p->profile = on;
+    pool_set_profile(p->pool, on);
+}
+
+const struct pass_profile *pass_get_profile(const struct pass *p)
+{
+    return &p->stats;
+}
+
+void pass_reset_profile(struct pass *p)
+{
+    p->stats.n = 0;
+}
+
+bool pass_trace(const struct pass *p, int i, struct lathe_trace_event *out)
+{
+    int n_worker = pool_n_worker(p->pool);
+    for (int at = 0; at < p->n_traced * n_worker; at++) {
+        struct pool_time t = pool_time(p->pool, at / n_worker, at % n_worker);
+        if (!t.end_ns || i--)
+            continue;
+        *out = (struct lathe_trace_event){.name = p->ops[at / n_worker].name,
+                                          .thread = at % n_worker,
+                                          .layer = p->ops[at / n_worker].layer,
+                                          .start_us = (double)(t.start_ns - p->trace_start_ns) / 1e3,
+                                          .duration_us = (double)(t.end_ns - t.start_ns) / 1e3};
+        return true;
+    }
+    return false;
+}
