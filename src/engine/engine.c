@@ -308,12 +308,21 @@ static void drain_cancels(struct lathe_engine *e)
 
 /* ---- one pass ---- */
 
+/* How many of the sequence's next n positions, the last ones, are scored or sampled. */
+static int n_out_of(const struct seq *s, int n)
+{
+    int end = s->n_past + n, n_scored = s->request.on_logits ? end - s->request.logits_from : 0;
+    if (n_scored > 0)
+        return n_scored < n ? n_scored : n;
+    return end == s->n_token;
+}
+
 static void batch_add(struct lathe_engine *e, struct pass_batch *b, struct seq *s, int n)
 {
     s->row0 = b->n_row;
     s->n_row = n;
     memcpy(e->row_tokens + b->n_row, s->tokens + s->n_past, (size_t)n * sizeof *s->tokens);
-    e->pass_seqs[b->n_seq] = (struct pass_seq){s->row0, n, s->n_past, s->pages};
+    e->pass_seqs[b->n_seq] = (struct pass_seq){s->row0, n, s->n_past, n_out_of(s, n), s->pages};
     e->batch[b->n_seq++] = s;
     b->n_row += n;
 }
@@ -399,27 +408,22 @@ static void take_logits(struct lathe_engine *e, struct seq *s, int position, flo
 /* Runs the output head for the rows that are sampled or scored, some at a time. */
 static void use_logits(struct lathe_engine *e, const struct pass_batch *b)
 {
-    int rows[OUT_ROWS], positions[OUT_ROWS], n = 0;
-    struct seq *owner[OUT_ROWS];
-    for (int i = 0; i < b->n_seq; i++) {
-        struct seq *s = e->batch[i];
-        for (int r = 0; r < s->n_row; r++) {
-            int position = e->pass_seqs[i].pos0 + r;
-            bool scored = s->request.on_logits && position >= s->request.logits_from;
-            bool last = i + 1 == b->n_seq && r + 1 == s->n_row;
-            if (scored || position + 1 == s->n_token) {
-                rows[n] = s->row0 + r;
-                positions[n] = position;
-                owner[n++] = s;
-            }
-            if (n == OUT_ROWS || (last && n)) {
-                int64_t stride;
-                float *logits = pass_logits(e->pass, rows, n, &stride);
-                for (int k = 0; k < n; k++)
-                    take_logits(e, owner[k], positions[k], logits + k * stride);
-                n = 0;
-            }
+    int i = 0, r = 0; /* the next row: r-th output row of sequence i */
+    int left = 0;
+    for (int j = 0; j < b->n_seq; j++)
+        left += e->pass_seqs[j].n_out;
+    for (int first = 0; left > 0;) {
+        int64_t stride;
+        int n = left < OUT_ROWS ? left : OUT_ROWS;
+        float *logits = pass_logits(e->pass, first, n, &stride);
+        for (int k = 0; k < n; k++, r++) {
+            for (; r == e->pass_seqs[i].n_out; i++)
+                r = 0;
+            const struct pass_seq *s = &e->pass_seqs[i];
+            take_logits(e, e->batch[i], s->pos0 + s->n_row - s->n_out + r, logits + k * stride);
         }
+        first += n;
+        left -= n;
     }
 }
 

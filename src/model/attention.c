@@ -309,7 +309,8 @@ static void fused_piece(const struct pool_op *op, int piece, int worker)
     const struct attention *at = op->arg;
     struct pass *p = at->pass;
     int n_kv = p->model->config.n_head_kv;
-    put_rows(p, &p->pieces[piece / n_kv], at->layer, piece % n_kv, 0, p->limits.n_ctx);
+    if (!at->is_put)
+        put_rows(p, &p->pieces[piece / n_kv], at->layer, piece % n_kv, 0, p->limits.n_ctx);
     attend(p, &p->pieces[piece / n_kv], at->layer, piece % n_kv, worker);
 }
 
@@ -320,7 +321,8 @@ static void part_piece(const struct pool_op *op, int piece, int worker)
     struct pass *p = at->pass;
     int pair = piece / p->n_split, first = piece % p->n_split * p->spans_per_part,
         n_kv = p->model->config.n_head_kv;
-    put_rows(p, &p->pieces[pair / n_kv], at->layer, pair % n_kv, first, first + p->spans_per_part);
+    if (!at->is_put)
+        put_rows(p, &p->pieces[pair / n_kv], at->layer, pair % n_kv, first, first + p->spans_per_part);
     attend_part(p, pair, first, first + p->spans_per_part, at->layer, worker);
 }
 
@@ -354,6 +356,11 @@ static void attend_piece(const struct pool_op *op, int piece, int worker)
     attend(p, &p->pieces[p->n_piece - 1 - piece / n_kv], at->layer, piece % n_kv, worker);
 }
 
+void attention_put_add(struct pass *p, struct attention *a)
+{
+    pass_add(p, "rope+kv write", a->layer, p->n_piece, a, put_piece);
+}
+
 void attention_add(struct pass *p, struct attention *a, bool is_put)
 {
     const struct model_config *c = &p->model->config;
@@ -366,14 +373,15 @@ void attention_add(struct pass *p, struct attention *a, bool is_put)
         n_ops += 4.0 * c->head_dim * c->n_head * s->n_row * (s->pos0 + (s->n_row + 1) / 2.0);
     }
     struct pool_op *op;
-    if (one_piece_each && !is_put && p->n_split > 1) {
+    a->is_put = is_put;
+    if (one_piece_each && p->n_split > 1) {
         op = pass_add(p, "attention", a->layer, p->n_piece * c->n_head_kv * p->n_split, a, part_piece);
         pass_add(p, "attention merge", a->layer, p->n_piece * c->n_head_kv, a, merge_piece);
-    } else if (one_piece_each && !is_put) {
+    } else if (one_piece_each) {
         op = pass_add(p, "attention", a->layer, p->n_piece * c->n_head_kv, a, fused_piece);
     } else {
         if (!is_put)
-            pass_add(p, "rope+kv write", a->layer, p->n_piece, a, put_piece);
+            attention_put_add(p, a);
         op = pass_add(p, "attention", a->layer, p->n_piece * c->n_head_kv, a, attend_piece);
     }
     op->bytes = kv_bytes;

@@ -100,7 +100,7 @@ static void describe_layer(struct pass *p, int i)
         mm[MM_GATE_UP].y[1] = p->up;
         mm[MM_GATE_UP].y_stride[1] = p->ff_stride;
     }
-    p->attn[i] = (struct attention){p, i};
+    p->attn[i] = (struct attention){p, i, false};
     p->chains[i + 1] =
         (struct row_chain){p, mm + MM_O, i + 1 < c->n_layer ? MM_PER_LAYER : MM_PER_LAYER - 1, i, 0};
 }
@@ -165,6 +165,7 @@ static int make_buffers(struct pass *p, struct lathe_err *err)
     p->n_partial = (n_pair < c->n_head_kv ? n_pair : c->n_head_kv) * spans * SMALL_ROWS *
                    (c->n_head / c->n_head_kv) * (p->form.value_dim + 2);
     TAKE(p, p->n_partial, p->partials, "attention partials");
+    TAKE(p, p->limits.n_seq, p->narrow_seqs, "batch");
     TAKE(p, n, p->row_pos, "batch");
     TAKE(p, n, p->row_seq, "batch");
     return make_scratch(p, err);
@@ -238,8 +239,9 @@ void pass_free(struct pass *p)
         for (size_t j = 0; j < sizeof all / sizeof *all; j++)
             free(all[j]);
     }
-    void *all[] = {p->scratch, p->x,      p->qkv,    p->att,     p->ff,      p->norm, p->act,     p->rope,
-                   p->out_x,   p->logits, p->pieces, p->row_pos, p->row_seq, p->up,   p->partials};
+    void *all[] = {p->scratch, p->x,    p->qkv,      p->att,         p->ff,     p->norm,
+                   p->act,     p->rope, p->out_x,    p->logits,      p->pieces, p->row_pos,
+                   p->row_seq, p->up,   p->partials, p->narrow_seqs, p->trace};
     for (size_t j = 0; j < sizeof all / sizeof *all; j++)
         free(all[j]);
     arena_free(&p->arena);
@@ -255,7 +257,6 @@ uint64_t pass_buffer_bytes(const struct pass *p)
 
 static void run(struct pass *p)
 {
-    p->trace_start_ns = p->profile ? clock_ns() : 0;
     pool_run(p->pool, p->ops, p->n_op);
     if (p->profile)
         pass_profile_add(p);
@@ -274,49 +275,111 @@ static void embed_piece(const struct pool_op *op, int piece, int worker)
     matrix_row(&p->model->embd, p->batch->tokens[piece], p->x + piece * p->x_stride);
 }
 
-static void add_layers(struct pass *p, int n_row)
+/* What follows q, k, v in layer i. `is_put`: the rows' KV is in its pages. */
+static void add_rest_of_layer(struct pass *p, int i, bool is_put)
 {
-    for (int i = 0; i < p->model->config.n_layer; i++) {
-        struct matmul *mm = p->mm + i * MM_PER_LAYER;
-        matmul_add(p, &mm[MM_QKV], n_row, i);
-        attention_add(p, &p->attn[i], false);
-        matmul_add(p, &mm[MM_O], n_row, i);
-        matmul_add(p, &mm[MM_GATE_UP], n_row, i);
-        if (p->limits.no_fusion)
-            pass_add(p, "silu", i, n_row, p, silu_piece);
-        matmul_add(p, &mm[MM_DOWN], n_row, i);
+    struct matmul *mm = p->mm + i * MM_PER_LAYER;
+    int n_row = p->batch->n_row;
+    attention_add(p, &p->attn[i], is_put);
+    matmul_add(p, &mm[MM_O], n_row, i);
+    matmul_add(p, &mm[MM_GATE_UP], n_row, i);
+    if (p->limits.no_fusion)
+        pass_add(p, "silu", i, n_row, p, silu_piece);
+    matmul_add(p, &mm[MM_DOWN], n_row, i);
+}
+
+/* All layers; of the last one only q, k, v and the KV if the batch has rows that need no more. */
+static void add_layers(struct pass *p, bool narrows)
+{
+    int n_layer = p->model->config.n_layer;
+    for (int i = 0; i < n_layer; i++) {
+        matmul_add(p, &p->mm[i * MM_PER_LAYER + MM_QKV], p->batch->n_row, i);
+        if (i + 1 < n_layer || !narrows)
+            add_rest_of_layer(p, i, false);
+        else
+            attention_put_add(p, &p->attn[i]);
     }
 }
 
-static void add_chained_layers(struct pass *p, int n_row)
+static void add_chained_layers(struct pass *p, bool narrows)
 {
+    int n_row = p->batch->n_row, n_layer = p->model->config.n_layer;
     row_chain_add(p, &p->chains[0], n_row);
-    for (int i = 0; i < p->model->config.n_layer; i++) {
+    for (int i = 0; i < n_layer - narrows; i++) {
         attention_add(p, &p->attn[i], true);
         row_chain_add(p, &p->chains[i + 1], n_row);
     }
 }
 
+/* Leaves only the output rows: the batch, x and q,k,v. */
+static void narrow(struct pass *p)
+{
+    const struct pass_batch *b = p->batch;
+    p->narrow = (struct pass_batch){.seqs = p->narrow_seqs};
+    for (int i = 0; i < b->n_seq; i++) {
+        const struct pass_seq *s = &b->seqs[i];
+        int to = p->narrow.n_row, skip = s->n_row - s->n_out;
+        if (s->n_out == 0)
+            continue;
+        p->narrow_seqs[p->narrow.n_seq++] =
+            (struct pass_seq){to, s->n_out, s->pos0 + skip, s->n_out, s->pages};
+        p->narrow.n_row += s->n_out;
+        for (int r = 0; r < s->n_out; r++) { /* upwards: a row moves to where no wanted row lies any more */
+            int from = s->row0 + skip + r;
+            memmove(p->x + (to + r) * p->x_stride, p->x + from * p->x_stride,
+                    (size_t)p->x_stride * sizeof *p->x);
+            memmove(p->qkv + (to + r) * p->qkv_stride, p->qkv + from * p->qkv_stride,
+                    (size_t)p->qkv_stride * sizeof *p->qkv);
+        }
+    }
+    p->batch = &p->narrow;
+}
+
+/* What is left of the last layer, for the output rows alone. */
+static void finish_narrow(struct pass *p)
+{
+    int last = p->model->config.n_layer - 1;
+    narrow(p);
+    if (p->narrow.n_row == 0)
+        return;
+    p->n_op = 0;
+    attention_plan(p);
+    if (row_chain_wanted(p, p->narrow.n_row)) {
+        attention_add(p, &p->attn[last], true);
+        row_chain_add(p, &p->chains[last + 1], p->narrow.n_row);
+    } else {
+        add_rest_of_layer(p, last, true);
+    }
+    run(p);
+}
+
 void pass_run(struct pass *p, const struct pass_batch *b)
 {
     assert(b->n_row <= p->limits.n_row && b->n_seq <= p->limits.n_seq);
+    int n_out = 0;
+    for (int i = 0; i < b->n_seq; i++)
+        n_out += b->seqs[i].n_out;
     p->batch = b;
-    p->n_op = 0;
+    p->n_op = p->n_trace = 0;
+    p->trace_start_ns = p->profile ? clock_ns() : 0;
     attention_plan(p);
     for (int i = 0; i < b->n_row; i++)
         for (; p->n_rope <= p->row_pos[i]; p->n_rope++)
             rope_position(p->model, p->n_rope, p->rope + (size_t)p->n_rope * (size_t)p->model->config.n_rot);
     pass_add(p, "embed", -1, b->n_row, p, embed_piece);
-    (row_chain_wanted(p, b->n_row) ? add_chained_layers : add_layers)(p, b->n_row);
+    (row_chain_wanted(p, b->n_row) ? add_chained_layers : add_layers)(p, n_out < b->n_row);
     run(p);
+    if (n_out < b->n_row)
+        finish_narrow(p);
 }
 
-float *pass_logits(struct pass *p, const int *rows, int n, int64_t *stride)
+float *pass_logits(struct pass *p, int first, int n, int64_t *stride)
 {
     assert(n > 0 && n <= p->limits.n_out);
     struct matmul *head = &p->mm[p->model->config.n_layer * MM_PER_LAYER];
     for (int i = 0; i < n; i++)
-        memcpy(p->out_x + i * p->x_stride, p->x + rows[i] * p->x_stride, (size_t)p->x_stride * sizeof *p->x);
+        memcpy(p->out_x + i * p->x_stride, p->x + (first + i) * p->x_stride,
+               (size_t)p->x_stride * sizeof *p->x);
     p->n_op = 0;
     matmul_add(p, head, head->in.planes ? 2 * n : n, -1);
     run(p);

@@ -5,9 +5,10 @@
 #include "model/kv.h"
 
 /* Rows row0 .. row0+n_row of the batch are positions pos0 .. of one sequence; its position p lies in page
- * pages[p / SPAN] of the cache. */
+ * pages[p / SPAN] of the cache. Logits will be asked for its last n_out rows: the last layer does no more for
+ * the others than write their KV. */
 struct pass_seq {
-    int row0, n_row, pos0;
+    int row0, n_row, pos0, n_out;
     const int32_t *pages;
 };
 
@@ -36,9 +37,9 @@ void pass_free(struct pass *p);
 uint64_t pass_buffer_bytes(const struct pass *p);
 /* All layers; KV of the rows is in the pages afterwards. Allocates nothing. */
 void pass_run(struct pass *p, const struct pass_batch *b);
-/* Output head of n (<= limits.n_out) rows of the newest batch. Returns logits [n][*stride], the caller's to
- * change until the next call. */
-float *pass_logits(struct pass *p, const int *rows, int n, int64_t *stride);
+/* Output head of output rows first .. first+n of the newest batch (n <= limits.n_out): the n_out rows of all its
+ * sequences, counted in row order. Returns logits [n][*stride], the caller's to change until the next call. */
+float *pass_logits(struct pass *p, int first, int n, int64_t *stride);
 
 /* What the pool ran, summed since the start; see lathe_engine_profile. */
 struct pass_profile {
@@ -48,6 +49,6 @@ struct pass_profile {
 void pass_set_profile(struct pass *p, bool on);
 const struct pass_profile *pass_get_profile(const struct pass *p);
 void pass_reset_profile(struct pass *p);
-/* Event i of the trace of the newest pass_run. */
+/* Event i of the trace of the newest pass_run and what followed it; false past the last. */
 bool pass_trace(const struct pass *p, int i, struct lathe_trace_event *out);
 #endif

@@ -57,6 +57,7 @@ struct matmul {
 struct attention {
     struct pass *pass;
     int layer;
+    bool is_put; /* the rows' keys and values are in their pages already */
 };
 
 /* Products that a piece takes its rows through, one after another: n from mm on. */
@@ -97,7 +98,9 @@ struct pass {
     float attn_scale; /* of the queries: log2(e) / sqrt(head_dim), since the softmax is of base 2 */
     /* batch */
     const struct pass_batch *batch;
-    struct attn_piece *pieces; /* per kv head */
+    struct pass_batch narrow;     /* only the output rows, for the rest of the last layer */
+    struct pass_seq *narrow_seqs; /* [limits.n_seq] */
+    struct attn_piece *pieces;    /* per kv head */
     int n_piece;
     int n_split, spans_per_part; /* n_split > 1: spans of a head are spread over that many pieces */
     int split_spans, split_vec;  /* spans and query vectors that partials have room for */
@@ -130,7 +133,8 @@ struct pass {
     struct arena arena;
     bool profile;
     struct pass_profile stats;
-    int n_traced;
+    struct lathe_trace_event *trace; /* [n_trace], made when the profile is switched on */
+    int n_trace;
     uint64_t trace_start_ns;
 };
 
@@ -157,10 +161,12 @@ void matmul_epilogue_tile(const struct matmul *mm, int panel, const struct prepa
 bool row_chain_wanted(const struct pass *p, int n_row);
 void row_chain_add(struct pass *p, struct row_chain *c, int n_row);
 bool row_chain_is(const struct pool_op *op);
-/* Adds what the newest run took to the profile. */
+/* Adds what the newest run took to the profile and to the trace. */
 void pass_profile_add(struct pass *p);
 /* Adds attention; `is_put`: keys and values are in their pages already. */
 void attention_add(struct pass *p, struct attention *a, bool is_put);
+/* Adds only the writing of the rows' KV. */
+void attention_put_add(struct pass *p, struct attention *a);
 /* Rotates the keys of rows [first, last) and puts keys and values into their pages. */
 void attention_put(const struct attention *a, int first, int last);
 /* Cuts the batch into attention pieces. */

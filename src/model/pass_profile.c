@@ -1,6 +1,9 @@
 /* The profile of a pass: seconds, bytes and operations by name, and the trace of the newest run. */
 #include <string.h>
+#include "base/mem.h"
 #include "model/pass_impl.h"
+
+enum { MAX_TRACE = 1 << 14 }; /* events of one step */
 
 /* The entry of that name; NULL if there is no room for a new one. */
 static struct lathe_op_stat *stat_of(struct pass *p, const char *name, bool is_int8)
@@ -40,6 +43,21 @@ static void add_chain(struct pass *p, const struct row_chain *c, double seconds,
     }
 }
 
+/* What each worker did in operation i of the newest run. */
+static void add_trace(struct pass *p, int i)
+{
+    for (int w = 0; w < pool_n_worker(p->pool) && p->n_trace < MAX_TRACE; w++) {
+        struct pool_time t = pool_time(p->pool, i, w);
+        if (t.end_ns)
+            p->trace[p->n_trace++] =
+                (struct lathe_trace_event){.name = p->ops[i].name,
+                                           .thread = w,
+                                           .layer = p->ops[i].layer,
+                                           .start_us = (double)(t.start_ns - p->trace_start_ns) / 1e3,
+                                           .duration_us = (double)(t.end_ns - t.start_ns) / 1e3};
+    }
+}
+
 void pass_profile_add(struct pass *p)
 {
     double kind_ns[N_MM_KIND] = {0};
@@ -48,20 +66,22 @@ void pass_profile_add(struct pass *p)
             kind_ns[k] += (double)p->scratch[w].kind_ns[k];
             p->scratch[w].kind_ns[k] = 0;
         }
-    p->n_traced = p->n_op < POOL_MAX_TIMED_OP ? p->n_op : POOL_MAX_TIMED_OP;
-    for (int i = 0; i < p->n_traced; i++) {
+    for (int i = 0; i < p->n_op && i < POOL_MAX_TIMED_OP; i++) {
         const struct pool_op *op = &p->ops[i];
         double seconds = (double)pool_op_ns(p->pool, i) / 1e9;
         if (row_chain_is(op))
             add_chain(p, op->arg, seconds, kind_ns);
         else
             add(p, op->name, op->is_int8, seconds, op->bytes, op->n_ops);
+        add_trace(p, i);
     }
 }
 
 void pass_set_profile(struct pass *p, bool on)
 {
     p->profile = on;
+    if (on && !p->trace)
+        p->trace = mem_new(MAX_TRACE * sizeof *p->trace);
     pool_set_profile(p->pool, on);
 }
 
@@ -77,17 +97,8 @@ void pass_reset_profile(struct pass *p)
 
 bool pass_trace(const struct pass *p, int i, struct lathe_trace_event *out)
 {
-    int n_worker = pool_n_worker(p->pool);
-    for (int at = 0; at < p->n_traced * n_worker; at++) {
-        struct pool_time t = pool_time(p->pool, at / n_worker, at % n_worker);
-        if (!t.end_ns || i--)
-            continue;
-        *out = (struct lathe_trace_event){.name = p->ops[at / n_worker].name,
-                                          .thread = at % n_worker,
-                                          .layer = p->ops[at / n_worker].layer,
-                                          .start_us = (double)(t.start_ns - p->trace_start_ns) / 1e3,
-                                          .duration_us = (double)(t.end_ns - t.start_ns) / 1e3};
-        return true;
-    }
-    return false;
+    if (i < 0 || i >= p->n_trace)
+        return false;
+    *out = p->trace[i];
+    return true;
 }

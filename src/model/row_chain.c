@@ -99,7 +99,7 @@ void row_chain_add(struct pass *p, struct row_chain *c, int n_row)
     c->n_piece = (share + MAX_BLOCK - 1) / MAX_BLOCK;
     for (int i = 0; i < c->n; i++)
         matmul_begin(p, &c->mm[i], n_row);
-    pass_add(p, "rows", c->layer, c->n_piece * n_worker, c, chain_piece);
+    pass_add(p, c->n == 1 ? "qkv" : "attn_out .. qkv", c->layer, c->n_piece * n_worker, c, chain_piece);
 }
 
 bool row_chain_is(const struct pool_op *op)
