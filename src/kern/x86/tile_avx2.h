@@ -147,6 +147,9 @@ ALWAYS void tile_dot_group(int bits, int n_scale, const uint8_t *panel, int n_bl
     UNROLL for (int t = 0; t < n; t++) acc[t][0] = acc[t][1] = _mm256_setzero_ps();
     for (int b = 0; b + 1 < n_block; b += 2, panel += pair_bytes) {
         const uint8_t *ints = panel + n_scale * 64;
+        if (n >= TILE_AHEAD_TOK)
+            for (size_t at = 0; at < pair_bytes; at += 64)
+                _mm_prefetch((const char *)panel + TILE_AHEAD_BYTES + at, _MM_HINT_T1);
         block(bits, n_scale, ints, panel, x + b, n, acc);
         block(bits, n_scale, ints + bits * 64, panel + 32, x + b + 1, n, acc);
     }

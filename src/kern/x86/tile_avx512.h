@@ -75,6 +75,9 @@ __attribute__((always_inline)) static inline void tile_dot_n(int bits, int n_sca
     __m512 acc[TILE_TOK];
     UNROLL for (int t = 0; t < n; t++) acc[t] = _mm512_setzero_ps();
     for (int b = 0; b + 1 < n_block; b += 2, panel += pair_bytes) {
+        if (n >= TILE_AHEAD_TOK)
+            for (size_t at = 0; at < pair_bytes; at += 64)
+                _mm_prefetch((const char *)panel + TILE_AHEAD_BYTES + at, _MM_HINT_T1);
         tile_dot_block(panel, 0, bits, n_scale, offset_shift, x + b, group_stride, n, acc);
         tile_dot_block(panel, 1, bits, n_scale, offset_shift, x + b + 1, group_stride, n, acc);
     }
