@@ -244,14 +244,6 @@ static void attend(const struct pass *p, const struct attn_piece *a, int layer, 
     store_outputs(p, a, kv_head, s);
 }
 
-/* A head's part of a page is too short, and read in too many places at once, for the hardware's streams:
- * while one span is computed, the next is asked for as a whole. */
-static void prefetch_head(const struct pass *p, const uint8_t *head)
-{
-    for (size_t line = 0; line < p->form.head_bytes; line += 64)
-        __builtin_prefetch(head + line, 0, 2);
-}
-
 /* Spans [first, last) of one key-value head; their results wait in p->partials. */
 static void attend_part(const struct pass *p, int pair, int first, int last, int layer, int worker)
 {
@@ -263,8 +255,6 @@ static void attend_part(const struct pass *p, int pair, int first, int last, int
     for (int span = first; span < last && span < n_span(p, a); span++) {
         const uint8_t *head = head_at(p, &p->batch->seqs[a->seq], span, layer, kv_head);
         struct span_view view = view_of(p, head, s, n_vec);
-        if (span + 1 < last && span + 1 < n_span(p, a))
-            prefetch_head(p, head_at(p, &p->batch->seqs[a->seq], span + 1, layer, kv_head));
         struct partial part = partial_at(p, pair, span);
         for (int v = 0; v < n_vec; v += TILE_TOK) {
             int n = n_vec - v < TILE_TOK ? n_vec - v : TILE_TOK, n_key[TILE_TOK];

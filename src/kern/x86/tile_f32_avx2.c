@@ -47,6 +47,8 @@ ALWAYS void tile_n(bool is_f16, const struct tile *c, int n_group, int n, int n_
         UNROLL for (int g = 0; g < n_group; g++)
         {
             int64_t at = k * c->w_stride + g * c->w_group;
+            if (is_f16 && g % 2 == 0) /* as in tile_f32_avx512vnni.c */
+                _mm_prefetch((const char *)c->w + 2 * at + TILE_AHEAD_BYTES, _MM_HINT_T1);
             __m256 w0 = load_lanes(c->w, at, is_f16), w1 = load_lanes(c->w, at + 8, is_f16);
             UNROLL for (int t = 0; t < n; t++)
             {

@@ -1,6 +1,8 @@
 /* f32 tiles for AVX-512: groups of 16 rows in the lanes times up to 12 tokens, one fused multiply-add each
  * per column. Few tokens take several groups at a time, so that some twelve sums are under way and the
- * latency of the multiply-add does not show. */
+ * latency of the multiply-add does not show. Halves are keys and values on their way from memory, a page too short
+ * for the hardware's streams: they are asked for ahead (3 queries, 3000 tokens, Zen 4: 22 GB/s without, 37 with;
+ * the whole next page at once: 22). */
 #include <immintrin.h>
 #include "kern/panel.h"
 
@@ -30,6 +32,9 @@ __attribute__((always_inline)) static inline void tile_n(bool is_f16, int n, int
             add ? _mm512_loadu_ps(y + u * y_stride + i * LANES) : _mm512_setzero_ps();
     }
     for (int k = 0; k < n_k; k++) {
+        if (is_f16)
+            UNROLL for (int i = 0; i < g; i += 2) _mm_prefetch(
+                (const char *)w + 2 * (i * w_group + k * w_stride) + TILE_AHEAD_BYTES, _MM_HINT_T1);
         __m512 wk[4];
         UNROLL for (int i = 0; i < g; i++) wk[i] = load_lanes(w, i * w_group + k * w_stride, is_f16);
         UNROLL for (int t = 0; t < n; t++)
