@@ -260,8 +260,9 @@ LATHE_API int lathe_engine_submit(lathe_engine *e, const struct lathe_request *r
 LATHE_API int lathe_engine_step(lathe_engine *e, struct lathe_err *err);
 /* Takes the next event; false when there is none. */
 LATHE_API bool lathe_engine_poll(lathe_engine *e, struct lathe_event *out);
-/* Ends a request at the next step. Safe from any thread and from a signal handler. */
-LATHE_API void lathe_engine_cancel(lathe_engine *e, uint64_t id);
+/* Ends a request at the next step. Safe from any thread and from a signal handler. False if 256 others wait for that step: call
+ * it again after the step. */
+LATHE_API bool lathe_engine_cancel(lathe_engine *e, uint64_t id);
 /* Releases the pages of a finished request with `keep`. */
 LATHE_API void lathe_engine_release(lathe_engine *e, uint64_t id);
 

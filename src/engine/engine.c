@@ -1,4 +1,4 @@
-/* The engine: queue, batch, pass, sampling, events.
+/* The engine: requests, queue, admission, the step.
  *
  * A step makes one pass over the weights: the newest token of every sequence that generates, then chunks of
  * waiting prompts, up to n_chunk rows. A request is admitted when the pages of its whole length are free, so
@@ -69,11 +69,12 @@ static int start(struct lathe_engine *e, struct lathe_err *err)
     struct kv_form form = kv_form_of(e->model);
     const char *poison = getenv("LATHE_POISON_KV");
     TRY(pages_init(&e->pages, &form, e->plan.n_page, poison && *poison == '1', err));
+    e->n_out_max = e->plan.n_seq < MIN_OUT ? MIN_OUT : e->plan.n_seq > MAX_OUT ? MAX_OUT : e->plan.n_seq;
     TRY(pool_new(e->plan.n_thread, &e->pool, err));
     struct pass_limits limits = {.n_row = e->n_row_max > e->plan.n_seq ? e->n_row_max : e->plan.n_seq,
                                  .n_seq = e->plan.n_seq,
                                  .n_ctx = e->plan.n_ctx,
-                                 .n_out = OUT_ROWS,
+                                 .n_out = e->n_out_max,
                                  .n_page = e->plan.n_page,
                                  .no_fusion = e->options.no_fusion};
     e->n_row_max = limits.n_row;
@@ -166,13 +167,14 @@ int lathe_engine_submit(lathe_engine *e, const struct lathe_request *r, uint64_t
     return 0;
 }
 
-void lathe_engine_cancel(lathe_engine *e, uint64_t id)
+bool lathe_engine_cancel(lathe_engine *e, uint64_t id)
 {
     for (int i = 0; i < N_CANCEL; i++) {
         uint64_t empty = 0;
-        if (atomic_compare_exchange_strong(&e->cancels[i], &empty, id))
-            return;
+        if (atomic_compare_exchange_strong(&e->cancels[i], &empty, id) || empty == id)
+            return true;
     }
+    return false;
 }
 
 /* Takes the kept sequence `id` out of its list. */
@@ -196,45 +198,6 @@ void lathe_engine_release(lathe_engine *e, uint64_t id)
     seq_drop_pages(e, s);
     s->next = e->ended; /* the text of its last event stays valid until the next step */
     e->ended = s;
-}
-
-static struct lathe_event *event_add(struct lathe_engine *e, struct seq *s, enum lathe_event_kind kind)
-{
-    struct lathe_event *ev = &e->events[e->n_event++];
-    *ev = (struct lathe_event){.kind = kind, .id = s->id, .text = "", .token = -1};
-    return ev;
-}
-
-static void take_text(struct seq *s, struct lathe_event *ev)
-{
-    if (s->stream.ready.n) {
-        ev->text = s->stream.ready.p;
-        ev->n_text = s->stream.ready.n;
-    }
-}
-
-/* Ends a sequence; its text stays valid until the next step. */
-static void finish(struct lathe_engine *e, struct seq *s, enum lathe_finish why,
-                   const struct lathe_err *cause, bool stopped)
-{
-    struct lathe_event *ev = event_add(e, s, LATHE_EVENT_DONE);
-    s->ended_ns = clock_ns();
-    if (!stopped) {
-        stream_end(&s->stream);
-        take_text(s, ev);
-    }
-    ev->finish = why;
-    if (cause)
-        ev->err = *cause;
-    uint64_t started = s->started_ns ? s->started_ns : s->ended_ns,
-             first = s->first_ns ? s->first_ns : s->ended_ns;
-    ev->timings = (struct lathe_timings){.queue_ms = (double)(started - s->submitted_ns) / 1e6,
-                                         .prefill_ms = (double)(first - started) / 1e6,
-                                         .decode_ms = (double)(s->ended_ns - first) / 1e6,
-                                         .n_prompt = s->n_prompt,
-                                         .n_cached = s->n_cached,
-                                         .n_generated = s->n_token - s->n_prompt};
-    s->state = SEQ_DONE;
 }
 
 /* ---- admission ---- */
@@ -287,7 +250,7 @@ static void drain_cancels(struct lathe_engine *e)
             continue;
         for (int i = 0; i < e->plan.n_seq; i++)
             if (e->slots[i] && e->slots[i]->id == id && e->slots[i]->state == SEQ_RUNNING)
-                finish(e, e->slots[i], LATHE_FINISH_CANCELLED, NULL, false);
+                engine_finish(e, e->slots[i], LATHE_FINISH_CANCELLED, NULL, false);
         struct seq *before = NULL;
         for (struct seq *s = e->queue; s; before = s, s = s->next) {
             if (s->id != id)
@@ -298,132 +261,11 @@ static void drain_cancels(struct lathe_engine *e)
                 e->queue = s->next;
             if (e->queue_tail == s)
                 e->queue_tail = before;
-            finish(e, s, LATHE_FINISH_CANCELLED, NULL, false);
+            engine_finish(e, s, LATHE_FINISH_CANCELLED, NULL, false);
             s->next = e->ended;
             e->ended = s;
             break;
         }
-    }
-}
-
-/* ---- one pass ---- */
-
-/* How many of the sequence's next n positions, the last ones, are scored or sampled. */
-static int n_out_of(const struct seq *s, int n)
-{
-    int end = s->n_past + n, n_scored = s->request.on_logits ? end - s->request.logits_from : 0;
-    if (n_scored > 0)
-        return n_scored < n ? n_scored : n;
-    return end == s->n_token;
-}
-
-static void batch_add(struct lathe_engine *e, struct pass_batch *b, struct seq *s, int n)
-{
-    s->row0 = b->n_row;
-    s->n_row = n;
-    memcpy(e->row_tokens + b->n_row, s->tokens + s->n_past, (size_t)n * sizeof *s->tokens);
-    e->pass_seqs[b->n_seq] = (struct pass_seq){s->row0, n, s->n_past, n_out_of(s, n), s->pages};
-    e->batch[b->n_seq++] = s;
-    b->n_row += n;
-}
-
-static struct pass_batch make_batch(struct lathe_engine *e)
-{
-    struct pass_batch b = {.tokens = e->row_tokens, .seqs = e->pass_seqs};
-    for (int prompts = 0; prompts < 2; prompts++)
-        for (int i = 0; i < e->plan.n_seq; i++) {
-            struct seq *s = e->slots[i];
-            if (!s || s->state != SEQ_RUNNING || (s->n_past < s->n_token - 1) != prompts)
-                continue;
-            int n = s->n_token - s->n_past, room = e->n_row_max - b.n_row;
-            n = n < room ? n : room;
-            if (n > 0)
-                batch_add(e, &b, s, n);
-        }
-    return b;
-}
-
-/* A generated token: event, text, end. */
-static void accept(struct lathe_engine *e, struct seq *s, int token, float logprob, int n_top)
-{
-    const vocab *v = e->model->vocab;
-    if (!s->first_ns)
-        s->first_ns = clock_ns();
-    s->tokens[s->n_token++] = token;
-    bool eog = !s->request.ignore_eos && vocab_is_eog(v, token);
-    struct lathe_event *ev = event_add(e, s, LATHE_EVENT_TOKEN);
-    bool stopped = !eog && stream_put(&s->stream, vocab_piece(v, token, s->request.special));
-    if (eog)
-        buf_clear(&s->stream.ready);
-    ev->token = token;
-    ev->logprob = logprob;
-    ev->top = s->top;
-    ev->n_top = n_top;
-    bool ends = eog || stopped || s->n_token == s->n_limit;
-    if (ends && !stopped)
-        stream_flush(&s->stream); /* what was held goes out with this event */
-    take_text(s, ev);
-    if (ends)
-        finish(e, s, eog || stopped ? LATHE_FINISH_STOP : LATHE_FINISH_LENGTH, NULL, true);
-}
-
-static void finish_nan(struct lathe_engine *e, struct seq *s, int position)
-{
-    struct lathe_err cause;
-    err_set(&cause, LATHE_E_NUMERIC, "the model computed NaN at position %d: damaged weights?", position);
-    finish(e, s, LATHE_FINISH_ERROR, &cause, false);
-}
-
-/* One row of logits: to the caller, and to the sampler if it is the sequence's newest. */
-static void take_logits(struct lathe_engine *e, struct seq *s, int position, float *logits)
-{
-    int n_vocab = e->model->config.n_vocab;
-    if (s->state != SEQ_RUNNING)
-        return;
-    if (s->request.on_logits && position >= s->request.logits_from) {
-        s->request.on_logits(s->request.user, s->id, position, logits, n_vocab);
-        if (kern_set()->argmax(logits, n_vocab) < 0) {
-            finish_nan(e, s, position);
-            return;
-        }
-    }
-    if (position + 1 < s->n_token)
-        return;
-    if (s->n_token == s->n_limit) {
-        finish(e, s, LATHE_FINISH_LENGTH, NULL, false);
-        return;
-    }
-    int n_top = s->request.n_logprob;
-    if (n_top >= 0)
-        memcpy(e->raw_logits, logits, (size_t)n_vocab * sizeof *logits);
-    int token = sampler_next(s->sampler, logits, s->tokens, s->n_token);
-    if (token < 0) {
-        finish_nan(e, s, position);
-        return;
-    }
-    float logprob = n_top >= 0 ? sampler_logprob(s->sampler, e->raw_logits, token, n_top, s->top) : 0;
-    accept(e, s, token, logprob, n_top > 0 ? n_top : 0);
-}
-
-/* Runs the output head for the rows that are sampled or scored, some at a time. */
-static void use_logits(struct lathe_engine *e, const struct pass_batch *b)
-{
-    int i = 0, r = 0; /* the next row: r-th output row of sequence i */
-    int left = 0;
-    for (int j = 0; j < b->n_seq; j++)
-        left += e->pass_seqs[j].n_out;
-    for (int first = 0; left > 0;) {
-        int64_t stride;
-        int n = left < OUT_ROWS ? left : OUT_ROWS;
-        float *logits = pass_logits(e->pass, first, n, &stride);
-        for (int k = 0; k < n; k++, r++) {
-            for (; r == e->pass_seqs[i].n_out; i++)
-                r = 0;
-            const struct pass_seq *s = &e->pass_seqs[i];
-            take_logits(e, e->batch[i], s->pos0 + s->n_row - s->n_out + r, logits + k * stride);
-        }
-        first += n;
-        left -= n;
     }
 }
 
@@ -466,7 +308,7 @@ int lathe_engine_step(lathe_engine *e, struct lathe_err *err)
     drain_cancels(e);
     clear_slots(e);
     admit(e);
-    struct pass_batch b = make_batch(e);
+    struct pass_batch b = batch_make(e);
     if (b.n_row) {
         pass_run(e->pass, &b);
         for (int i = 0; i < b.n_seq; i++)
@@ -474,7 +316,7 @@ int lathe_engine_step(lathe_engine *e, struct lathe_err *err)
         if (model_damaged(e->model))
             return err_set(err, LATHE_E_FILE, "%s or its laid-out copy was cut while it was in use",
                            model_file_path(e->model->file));
-        use_logits(e, &b);
+        batch_use_logits(e, &b);
         clear_slots(e);
     } else if (e->queue) {
         return err_set(err, LATHE_E_LIMIT,

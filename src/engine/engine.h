@@ -29,7 +29,7 @@ struct seq {
     int row0, n_row; /* in the newest pass */
 };
 
-enum { N_CANCEL = 64, OUT_ROWS = 16 };
+enum { N_CANCEL = 256, MIN_OUT = 16, MAX_OUT = 64 };
 
 struct lathe_engine {
     const struct lathe_model *model;
@@ -51,7 +51,7 @@ struct lathe_engine {
     float *raw_logits;   /* [n_vocab] of one row, before penalties */
     uint8_t *dry_breaks; /* [n_vocab], made when first needed */
     _Atomic uint64_t cancels[N_CANCEL];
-    int n_row_max;
+    int n_row_max, n_out_max; /* rows of a pass, rows of one call of the output head */
 };
 
 /* Sequences (seq.c). */
@@ -61,4 +61,17 @@ void seq_free(struct lathe_engine *e, struct seq *s);
 void seq_drop_pages(struct lathe_engine *e, struct seq *s);
 /* Pages for positions < n_token; false if they cannot be had now. */
 bool seq_reserve(struct lathe_engine *e, struct seq *s, int n_token);
+
+/* Events (event.c). A new one, kept until the next step. */
+struct lathe_event *engine_event(struct lathe_engine *e, struct seq *s, enum lathe_event_kind kind);
+/* The text that is ready goes out with `ev`. */
+void event_take_text(struct seq *s, struct lathe_event *ev);
+/* Ends a sequence; its text stays valid until the next step. `stopped`: nothing that was held may follow. */
+void engine_finish(struct lathe_engine *e, struct seq *s, enum lathe_finish why,
+                   const struct lathe_err *cause, bool stopped);
+
+/* Batches (batch.c): the newest token of every sequence that generates, then chunks of prompts. */
+struct pass_batch batch_make(struct lathe_engine *e);
+/* After the pass: runs the output head for the rows that are sampled or scored, some at a time. */
+void batch_use_logits(struct lathe_engine *e, const struct pass_batch *b);
 #endif

@@ -79,7 +79,8 @@ static int submit_all(struct run *r, const int32_t *ids, int n_prompt, int n_pre
 static int drain(struct run *r, struct lathe_err *err)
 {
     for (int i = 0; i < r->n_batch; i++)
-        lathe_engine_cancel(r->e, r->id[i]);
+        while (!lathe_engine_cancel(r->e, r->id[i]))
+            TRY(step(r, err));
     while (r->n_done < r->n_batch)
         TRY(step(r, err));
     return 0;
