@@ -67,13 +67,13 @@ static inline __m128i amax_bits_of(__m512 v[ACT_GROUP][2])
     return _mm_max_epu32(_mm256_castsi256_si128(h), _mm256_extracti128_si256(h, 1));
 }
 
-/* One block of four tokens; x[t] of absent tokens points to zeros. */
-__attribute__((always_inline)) static inline void quantize_block(const float *const x[ACT_GROUP],
+/* One block of n tokens, a constant. */
+__attribute__((always_inline)) static inline void quantize_block(const float *x, int64_t x_stride, int n,
                                                                  struct act_block *b)
 {
     __m512 v[ACT_GROUP][2];
     UNROLL for (int t = 0; t < ACT_GROUP; t++) UNROLL for (int h = 0; h < 2; h++) v[t][h] =
-        _mm512_loadu_ps(x[t] + 16 * h);
+        t < n ? _mm512_loadu_ps(x + t * x_stride + 16 * h) : _mm512_setzero_ps();
     __m128i amax_bits = amax_bits_of(v);
     __m128 amax = _mm_castsi128_ps(amax_bits), largest = _mm_set1_ps(127.0f);
     __m128 d = _mm_div_ps(amax, largest), inverse = _mm_div_ps(largest, amax);
@@ -90,7 +90,9 @@ __attribute__((always_inline)) static inline void quantize_block(const float *co
     {
         __m512i q[ACT_GROUP];
         UNROLL for (int t = 0; t < ACT_GROUP; t++) q[t] =
-            _mm512_cvtps_epi32(_mm512_mul_ps(v[t][h], _mm512_permutexvar_ps(_mm512_set1_epi32(t), inverses)));
+            t < n ? _mm512_cvtps_epi32(
+                        _mm512_mul_ps(v[t][h], _mm512_permutexvar_ps(_mm512_set1_epi32(t), inverses)))
+                  : _mm512_setzero_si512();
         /* within each lane of 128 bits the packs put four columns of four tokens side by side */
         __m512i line = _mm512_packs_epi16(_mm512_packs_epi32(q[0], q[1]), _mm512_packs_epi32(q[2], q[3]));
         _mm512_storeu_si512(b->q[4 * h], line);
@@ -105,17 +107,15 @@ __attribute__((always_inline)) static inline void quantize_block(const float *co
 
 void quantize_avx512vnni(const float *x, int64_t x_stride, int n_tok, int n_col, struct act_block *out)
 {
-    static const float zeros[ACT_BLOCK];
-    const float *row[ACT_GROUP] = {x, zeros, zeros, zeros};
-    int64_t step[ACT_GROUP] = {ACT_BLOCK};
-    for (int t = 1; t < n_tok; t++) {
-        row[t] = x + t * x_stride;
-        step[t] = ACT_BLOCK;
-    }
-    for (int b = 0; b < n_col / ACT_BLOCK; b++) {
-        quantize_block(row, &out[b]);
-        UNROLL for (int t = 0; t < ACT_GROUP; t++) row[t] += step[t];
-    }
+    for (int b = 0; b < n_col / ACT_BLOCK; b++, x += ACT_BLOCK)
+        if (n_tok == 1)
+            quantize_block(x, x_stride, 1, &out[b]);
+        else if (n_tok == 2)
+            quantize_block(x, x_stride, 2, &out[b]);
+        else if (n_tok == 3)
+            quantize_block(x, x_stride, 3, &out[b]);
+        else
+            quantize_block(x, x_stride, 4, &out[b]);
 }
 
 void rmsnorm_avx512vnni(const float *x, const float *w, int n, float eps, float *y)
