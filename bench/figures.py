@@ -11,7 +11,7 @@
 
 Prints one JSON object.
 """
-import argparse, json, os, statistics, subprocess, sys, time
+import argparse, json, os, shlex, statistics, subprocess, sys, time
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -50,11 +50,12 @@ def versus(a):
         if who == "A":
             ours.append(bench(a.model, a.t, "-p", a.p, "-n", a.n, "-r", a.r))
             continue
-        r = subprocess.run([sys.executable, peers, "run", a.peers, a.model, "-t", str(a.t), "-p", str(a.p), "-n", str(a.n), "-r", str(a.r)],
-                           stdout=subprocess.PIPE, text=True, check=True)
-        for line in r.stdout.splitlines():
-            d = json.loads(line)
-            theirs.setdefault(d["engine"], []).append(d)
+        sizes = [str(x) for x in (a.model, "-t", a.t, "-p", a.p, "-n", a.n, "-r", a.r)]
+        for command in [[sys.executable, peers, "run", a.peers]] + [shlex.split(c) for c in a.also]:
+            r = subprocess.run(command + sizes, stdout=subprocess.PIPE, text=True, check=True)
+            for line in filter(lambda l: l.startswith("{"), r.stdout.splitlines()):
+                d = json.loads(line)
+                theirs.setdefault(d["engine"], []).append(d)
     after = probe(a.t)
     b = ours[0]
     limit = {k: median([before[k], after[k]]) for k in ("read_gb_s", "int8_gop_s")}
@@ -130,10 +131,12 @@ def main():
     p.add_argument("verb", choices=verbs)
     p.add_argument("model", nargs="?")
     p.add_argument("--peers", help="folder that peers.py setup made")
+    p.add_argument("--also", action="append", default=[], metavar="CMD", help="versus: a further engine, e.g. 'VENV/bin/python bench/peer_ik.py'")
     p.add_argument("--script", help="peers.py; default: tools/peers.py of LATHE_SHARED or ../shared")
-    for flag, default in (("-t", os.cpu_count()), ("-p", 512), ("-n", 128), ("-r", 5), ("--rounds", 1)):
+    for flag, default in (("-t", os.cpu_count()), ("-p", 512), ("-n", 128), ("-r", 5), ("--rounds", None)):
         p.add_argument(flag, type=int, default=default)
     a = p.parse_args()
+    a.rounds = a.rounds or (5 if a.verb == "limits" else 1)  # the limits move within minutes: many pairs
     if a.verb != "limits" and not a.model or a.verb == "versus" and not a.peers:
         p.error(f"{a.verb} needs a model" + (" and --peers DIR" if a.verb == "versus" else ""))
     print(json.dumps(verbs[a.verb](a), indent=1))
