@@ -51,7 +51,7 @@ struct machine_topology {
     struct machine_cache cache[MACHINE_MAX_CACHE];
     int n_node;
     long node_mib[MACHINE_MAX_NODE];
-    char node_cpus[MACHINE_MAX_NODE][64];
+    char node_cpus[MACHINE_MAX_NODE][512]; /* "0-3,8"; one that does not fit ends in ",..." */
 };
 void machine_topology(struct machine_topology *out);
 

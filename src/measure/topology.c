@@ -169,13 +169,24 @@ static void read_caches(const struct hwloc *h, struct machine_topology *t)
         }
 }
 
+static void list_cpus(const struct hwloc *h, hwloc_const_cpuset_t cpus, char *out, int n)
+{
+    static const char more[] = ",...";
+    int room = n - (int)strlen(more);
+    if (h->bitmap_list_snprintf(out, (size_t)room, cpus) < room)
+        return;
+    char *end = strrchr(out, ','); /* not in the middle of a number */
+    if (end)
+        memcpy(end, more, sizeof more);
+}
+
 static void read_nodes(const struct hwloc *h, struct machine_topology *t)
 {
     int n = count_of(h, HWLOC_OBJ_NUMANODE);
     t->n_node = n < MACHINE_MAX_NODE ? n : MACHINE_MAX_NODE;
     for (int i = 0; i < t->n_node; i++) {
         hwloc_obj_t o = object(h, HWLOC_OBJ_NUMANODE, i);
-        h->bitmap_list_snprintf(t->node_cpus[i], sizeof t->node_cpus[i], o->cpuset);
+        list_cpus(h, o->cpuset, t->node_cpus[i], sizeof t->node_cpus[i]);
         t->node_mib[i] = (long)(o->attr->numanode.local_memory / 1048576);
     }
 }
