@@ -19,15 +19,16 @@ static void forget(void)
     unsetenv("HWLOC_THISSYSTEM");
 }
 
-/* The machine that the variable describes; skips the case if hwloc cannot be asked. */
+/* The machine that the variable describes; skips the case if there is no hwloc to ask. */
 static void describe(const char *variable, const char *value, struct machine_topology *t)
 {
     setenv(variable, value, 1);
     setenv("HWLOC_THISSYSTEM", "0", 1);
     machine_topology(t);
     forget();
-    if (t->unknown[0])
+    if (strstr(t->unknown, "package libhwloc"))
         skip();
+    assert_string_equal(t->unknown, "");
 }
 
 static void check_cache(const struct machine_topology *t, int i, struct machine_cache want)
@@ -103,21 +104,28 @@ static void what_does_not_fit_is_cut(void **state)
     assert_string_equal(t.node_cpus[0] + n - 4, ",...");
 }
 
-/* Writes text to a file under the root, with the folders that it needs. */
-static void put(const char *root, const char *text, const char *format, int a, int b, const char *name)
+/* Writes one line to a file under the root, with the folders that it needs. */
+static void put(const char *root, const char *name, const char *line)
 {
     char path[512];
-    int n = snprintf(path, sizeof path, "%s/sys/devices/system/cpu/", root);
-    snprintf(path + n, sizeof path - (size_t)n, format, a, b, name);
-    for (char *p = path + strlen(root); (p = strchr(p + 1, '/'));) {
-        *p = 0;
-        assert_true(mkdir(path, 0700) == 0 || errno == EEXIST);
-        *p = '/';
-    }
+    assert_in_range(snprintf(path, sizeof path, "%s/%s", root, name), 1, sizeof path - 1);
+    for (char *p = path + strlen(root); *p; p++)
+        if (*p == '/') {
+            *p = 0;
+            assert_true(mkdir(path, 0700) == 0 || errno == EEXIST);
+            *p = '/';
+        }
     FILE *f = fopen(path, "w");
     assert_non_null(f);
-    assert_true(fprintf(f, "%s\n", text) > 0);
+    assert_true(fprintf(f, "%s\n", line) > 0);
     assert_int_equal(fclose(f), 0);
+}
+
+static void put_of_cpu(const char *root, int cpu, const char *name, const char *line)
+{
+    char path[128];
+    snprintf(path, sizeof path, "sys/devices/system/cpu/cpu%d/%s", cpu, name);
+    put(root, path, line);
 }
 
 /* A core of Linux's sysfs: who shares it, and its caches. */
@@ -132,19 +140,22 @@ static void put_cpu(const char *root, const struct fake_cpu *c, const char *all)
                                     {"1", "Instruction", c->l1i, c->siblings},
                                     {"2", "Unified", c->l2, c->l2_sharing},
                                     {"3", "Unified", "12288K", all}};
-    static const char *const name[] = {"level", "type", "size", "shared_cpu_map"};
-    const char *topology = "cpu%d/topology/%.0d%s";
-    put(root, "0", topology, c->number, 0, "physical_package_id");
-    put(root, c->core_id, topology, c->number, 0, "core_id");
-    put(root, c->siblings, topology, c->number, 0, "thread_siblings");
-    put(root, all, topology, c->number, 0, "core_siblings");
+    static const char *const field[] = {"level", "type", "size", "shared_cpu_map"};
+    put_of_cpu(root, c->number, "topology/physical_package_id", "0");
+    put_of_cpu(root, c->number, "topology/core_id", c->core_id);
+    put_of_cpu(root, c->number, "topology/thread_siblings", c->siblings);
+    put_of_cpu(root, c->number, "topology/core_siblings", all);
     for (int i = 0; i < 4; i++)
-        for (int k = 0; k < 4; k++)
-            put(root, cache[i][k], "cpu%d/cache/index%d/%s", c->number, i, name[k]);
+        for (int k = 0; k < 4; k++) {
+            char name[64];
+            snprintf(name, sizeof name, "cache/index%d/%s", i, field[k]);
+            put_of_cpu(root, c->number, name, cache[i][k]);
+        }
 }
 
-/* Cores of two kinds, and the second thread of the first core is offline. */
-static void offline_processors_and_unlike_cores(void **state)
+/* Cores of two kinds; the second thread of the first core is offline, and a cpuset allows two processors alone: what
+ * is offline is not there, what is forbidden is. */
+static void offline_and_forbidden_processors(void **state)
 {
     static const struct fake_cpu cpus[] = {
         {0, "0", "01", "48K", "32K", "1280K", "01"}, {2, "1", "0c", "48K", "32K", "1280K", "0c"},
@@ -154,9 +165,14 @@ static void offline_processors_and_unlike_cores(void **state)
     struct machine_topology t;
     const char *root = tmp_path("root");
     mkdir(root, 0700);
-    put(root, "0,2-5", "%.0d%.0d%s", 0, 0, "online");
-    put(root, "0-5", "%.0d%.0d%s", 0, 0, "possible");
-    put(root, "0-5", "%.0d%.0d%s", 0, 0, "present");
+    put(root, "sys/devices/system/cpu/online", "0,2-5");
+    put(root, "sys/devices/system/cpu/possible", "0-5");
+    put(root, "sys/devices/system/cpu/present", "0-5");
+    put(root, "proc/mounts", "cgroup2 /sys/fs/cgroup cgroup2 rw 0 0");
+    put(root, "proc/self/cgroup", "0::/box");
+    put(root, "sys/fs/cgroup/cgroup.controllers", "cpuset cpu memory");
+    put(root, "sys/fs/cgroup/box/cpuset.cpus.effective", "0,4");
+    put(root, "sys/fs/cgroup/box/cpuset.mems.effective", "0");
     for (size_t i = 0; i < sizeof cpus / sizeof *cpus; i++)
         put_cpu(root, &cpus[i], "3d");
     setenv("HWLOC_COMPONENTS", "linux,stop", 1); /* and not this CPU's own word for it */
@@ -230,7 +246,7 @@ int main(void)
         cmocka_unit_test(every_number_of_a_known_machine),
         cmocka_unit_test(levels_may_be_missing),
         cmocka_unit_test(what_does_not_fit_is_cut),
-        cmocka_unit_test(offline_processors_and_unlike_cores),
+        cmocka_unit_test(offline_and_forbidden_processors),
         cmocka_unit_test(this_machine_is_plausible),
         cmocka_unit_test(a_mask_narrows_what_is_usable_only),
     };
