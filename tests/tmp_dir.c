@@ -1,6 +1,6 @@
 /* A temporary folder for one test program. */
 #include "tmp_dir.h"
-#include <dirent.h>
+#include <ftw.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -8,18 +8,15 @@
 
 static char dir[64];
 
+static int remove_one(const char *path, const struct stat *st, int kind, struct FTW *where)
+{
+    remove(path);
+    return 0;
+}
+
 static void remove_dir(void)
 {
-    DIR *d = opendir(dir);
-    char path[400];
-    for (struct dirent *e; d && (e = readdir(d));) {
-        snprintf(path, sizeof path, "%s/%s", dir, e->d_name);
-        if (strcmp(e->d_name, ".") && strcmp(e->d_name, ".."))
-            remove(path);
-    }
-    if (d)
-        closedir(d);
-    rmdir(dir);
+    nftw(dir, remove_one, 8, FTW_DEPTH | FTW_PHYS);
 }
 
 const char *tmp_path(const char *name)

@@ -53,6 +53,8 @@ def condition_holds(words, preset):
             return True
         if w == "emulated" and preset == "aarch64":
             return True
+        if w == "no-hwloc" and subprocess.run(["pkg-config", "--exists", "hwloc"]).returncode:
+            return True
         if w == "no-arm" and not arm_present():
             return True
         if w.startswith("no-cpu:") and not cpu_flag(w[7:]):

@@ -5,6 +5,15 @@
 #include "cli/json.h"
 #include "measure/machine.h"
 
+/* What hwloc tells: null, and not 0 or nothing, if it could not be asked. */
+static json_t *if_known(const struct machine_topology *t, json_t *value)
+{
+    if (!t->unknown[0])
+        return value;
+    json_decref(value);
+    return json_null();
+}
+
 static int print_json(const struct machine_topology *t, const struct machine_rates *r, int n_thread)
 {
     json_t *caches = json_array(), *nodes = json_array();
@@ -16,23 +25,30 @@ static int print_json(const struct machine_topology *t, const struct machine_rat
     for (int i = 0; i < t->n_node; i++)
         json_array_append_new(
             nodes, json_pack("{ss sI}", "cpus", t->node_cpus[i], "memory_mib", (json_int_t)t->node_mib[i]));
+    if (t->unknown[0])
+        fprintf(stderr, "lathe: topology: not known (%s)\n", t->unknown);
     return json_print(json_pack(
-        "{ss si si si si sI ss ss so so si sf sf sf sf}", "cpu", t->cpu, "cores", t->n_core, "usable_cores",
-        t->n_usable, "packages", t->n_package, "threads_per_core", t->threads_per_core, "memory_mib",
-        (json_int_t)t->memory_mib, "isa", lathe_isa(), "cpu_flags", t->flags, "caches", caches, "nodes",
-        nodes, "threads", n_thread, "read_gb_s", r->read_gb_s, "int8_gop_s", r->int8_gop_s, "bf16_gop_s",
+        "{ss si si so so sI ss ss so so si sf sf sf sf}", "cpu", t->cpu, "cores", t->n_core, "usable_cores",
+        t->n_usable, "packages", if_known(t, json_integer(t->n_package)), "threads_per_core",
+        if_known(t, json_integer(t->threads_per_core)), "memory_mib", (json_int_t)t->memory_mib, "isa",
+        lathe_isa(), "cpu_flags", t->flags, "caches", if_known(t, caches), "nodes", if_known(t, nodes),
+        "threads", n_thread, "read_gb_s", r->read_gb_s, "int8_gop_s", r->int8_gop_s, "bf16_gop_s",
         r->bf16_gop_s, "f32_gop_s", r->f32_gop_s));
 }
 
 static void print_text(const struct machine_topology *t, const struct machine_rates *r, int n_thread)
 {
     printf("%s\n", t->cpu[0] ? t->cpu : "unknown CPU");
-    printf("cores      %d online, %d usable here, %d package%s, %d thread%s per core\n", t->n_core,
-           t->n_usable, t->n_package, t->n_package == 1 ? "" : "s", t->threads_per_core,
-           t->threads_per_core == 1 ? "" : "s");
+    printf("cores      %d online, %d usable here", t->n_core, t->n_usable);
+    if (!t->unknown[0])
+        printf(", %d package%s, %d thread%s per core", t->n_package, t->n_package == 1 ? "" : "s",
+               t->threads_per_core, t->threads_per_core == 1 ? "" : "s");
+    printf("\n");
     printf("memory     %ld MiB\n", t->memory_mib);
     printf("has        %s\n", t->flags);
     printf("in use     %s\n", lathe_isa());
+    if (t->unknown[0])
+        printf("topology   not known (%s)\n", t->unknown);
     for (int i = 0; i < t->n_cache; i++)
         printf("cache      L%d %s: %d x %ld KiB, each shared by %d\n", t->cache[i].level, t->cache[i].type,
                t->cache[i].n_instance, t->cache[i].bytes / 1024, t->cache[i].n_sharing);

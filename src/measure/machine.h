@@ -1,4 +1,4 @@
-/* What this machine can do: its cores, caches and nodes as the kernel tells them, and measured rates.
+/* What this machine can do: its cores, caches and nodes as hwloc tells them, and measured rates.
  *
  * Rates are of the hardware, whatever LATHE_CPU masks: they are the limits that benchmarks are shown against.
  * A multiply-add counts as two operations. */
@@ -34,7 +34,7 @@ struct machine_cache {
     int level;
     char type[16]; /* "Data", "Instruction", "Unified" */
     long bytes;
-    int n_instance, n_sharing; /* how many there are; cores per instance */
+    int n_instance, n_sharing; /* how many there are; cores per instance, at most */
 };
 #define MACHINE_MAX_CACHE 16
 #define MACHINE_MAX_NODE 64
@@ -43,13 +43,15 @@ struct machine_topology {
     char flags[512]; /* instruction sets that matter here, with spaces between */
     int n_core;      /* logical processors online */
     int n_usable;    /* that this process may use */
+    long memory_mib;
+    /* What follows is from hwloc. If it is not there all of it is 0 and this says why, else it is "". */
+    char unknown[128];
     int n_package, threads_per_core;
     int n_cache;
     struct machine_cache cache[MACHINE_MAX_CACHE];
     int n_node;
     long node_mib[MACHINE_MAX_NODE];
-    char node_cpus[MACHINE_MAX_NODE][64];
-    long memory_mib;
+    char node_cpus[MACHINE_MAX_NODE][512]; /* "0-3,8"; one that does not fit ends in ",..." */
 };
 void machine_topology(struct machine_topology *out);
 

@@ -1,41 +1,19 @@
-/* Cores, caches and NUMA nodes, read from /proc and /sys. */
-#include <dirent.h>
+/* Cores, caches and NUMA nodes.
+ *
+ * What is inside the machine comes from hwloc, which is optional twice: at build time (LATHE_HAVE_HWLOC) and when
+ * it is used. It is loaded with dlopen: linked, it and its libraries would cost every start of the program.
+ * Without it the cores, the memory and the CPU's name and flags are known, and `unknown` says why the rest is not.
+ * Offline processors are not counted anywhere; those that a cpuset forbids are, for they are part of the
+ * machine: what this process may use is cpu_count()'s to say. */
+#include <dlfcn.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 #include "base/cpu.h"
 #include "measure/machine.h"
-
-/* First line of a small file without its newline; false if it cannot be read. */
-static bool read_line(const char *path, char *out, size_t n)
-{
-    FILE *f = fopen(path, "r");
-    if (!f)
-        return false;
-    bool ok = fgets(out, (int)n, f) != NULL;
-    fclose(f);
-    if (ok)
-        out[strcspn(out, "\n")] = 0;
-    return ok;
-}
-
-/* Number of processors in a list such as "0-3,8". */
-static int count_list(const char *list)
-{
-    int n = 0;
-    for (const char *p = list; *p;) {
-        char *end;
-        long a = strtol(p, &end, 10), b = a;
-        if (end == p)
-            break;
-        if (*end == '-')
-            b = strtol(end + 1, &end, 10);
-        n += (int)(b - a + 1);
-        p = *end == ',' ? end + 1 : end;
-    }
-    return n;
-}
+#ifdef LATHE_HAVE_HWLOC
+#include <hwloc.h>
+#endif
 
 static bool word_in(const char *words, const char *word)
 {
@@ -74,81 +52,164 @@ static void read_cpuinfo(struct machine_topology *t)
     fclose(f);
 }
 
-/* Adds one cache of one core to the list of kinds. `seen` avoids counting an instance once per sharing core.
- */
-static void add_cache(struct machine_topology *t, int core, int index)
+#ifdef LATHE_HAVE_HWLOC
+#define HWLOC_SONAME "libhwloc.so.15"
+#if HWLOC_API_VERSION < 0x00020100 || HWLOC_API_VERSION >= 0x00030000
+#error "hwloc.h is not of a version from 2.1 to below 3, whose library is libhwloc.so.15"
+#endif
+
+/* What is called of hwloc, with the types of its header. */
+#define HWLOC_CALLS(X)                  \
+    X(topology_init)                    \
+    X(topology_set_flags)               \
+    X(topology_set_icache_types_filter) \
+    X(topology_load)                    \
+    X(topology_destroy)                 \
+    X(get_type_depth)                   \
+    X(get_nbobjs_by_depth)              \
+    X(get_obj_by_depth)                 \
+    X(bitmap_weight)                    \
+    X(bitmap_list_snprintf)
+
+struct hwloc {
+    void *library;
+#define X(name) __typeof__(&hwloc_##name) name;
+    HWLOC_CALLS(X)
+#undef X
+    hwloc_topology_t topology;
+};
+
+static bool find_calls(struct hwloc *h, struct machine_topology *t)
 {
-    char path[128], level[16], type[16], size[32], shared[256];
-    const char *dir = "/sys/devices/system/cpu/cpu%d/cache/index%d/%s";
-    snprintf(path, sizeof path, dir, core, index, "level");
-    if (!read_line(path, level, sizeof level))
+    h->library = dlopen(HWLOC_SONAME, RTLD_NOW | RTLD_LOCAL);
+    if (!h->library) {
+        snprintf(t->unknown, sizeof t->unknown, HWLOC_SONAME " cannot be loaded: package libhwloc15");
+        return false;
+    }
+#define X(name)                                                                                      \
+    h->name = (__typeof__(h->name))dlsym(h->library, "hwloc_" #name);                                \
+    if (!h->name) {                                                                                  \
+        snprintf(t->unknown, sizeof t->unknown,                                                      \
+                 HWLOC_SONAME " has no hwloc_" #name ": another package than libhwloc15 of 2.1 on"); \
+        return false;                                                                                \
+    }
+    HWLOC_CALLS(X)
+#undef X
+    return true;
+}
+
+static bool look_around(struct hwloc *h, struct machine_topology *t)
+{
+    if (h->topology_init(&h->topology) == 0 &&
+        h->topology_set_flags(h->topology, HWLOC_TOPOLOGY_FLAG_INCLUDE_DISALLOWED) == 0 &&
+        h->topology_set_icache_types_filter(h->topology, HWLOC_TYPE_FILTER_KEEP_ALL) == 0 &&
+        h->topology_load(h->topology) == 0)
+        return true;
+    snprintf(t->unknown, sizeof t->unknown, "hwloc cannot read this machine");
+    return false;
+}
+
+static int count_of(const struct hwloc *h, hwloc_obj_type_t type)
+{
+    return (int)h->get_nbobjs_by_depth(h->topology, h->get_type_depth(h->topology, type));
+}
+
+static hwloc_obj_t object(const struct hwloc *h, hwloc_obj_type_t type, int i)
+{
+    return h->get_obj_by_depth(h->topology, h->get_type_depth(h->topology, type), (unsigned)i);
+}
+
+static void read_cores(const struct hwloc *h, struct machine_topology *t)
+{
+    int n_core = count_of(h, HWLOC_OBJ_CORE), n_package = count_of(h, HWLOC_OBJ_PACKAGE);
+    t->n_core = count_of(h, HWLOC_OBJ_PU);
+    t->n_package = n_package > 0 ? n_package : 1; /* some kernels tell of none */
+    t->threads_per_core = 1;
+    for (int i = 0; i < n_core; i++) {
+        int n = h->bitmap_weight(object(h, HWLOC_OBJ_CORE, i)->cpuset);
+        t->threads_per_core = n > t->threads_per_core ? n : t->threads_per_core;
+    }
+}
+
+/* Adds one cache to the list of kinds. */
+static void add_cache(struct machine_topology *t, const struct hwloc_cache_attr_s *cache, int n_sharing)
+{
+    const char *type = cache->type == HWLOC_OBJ_CACHE_DATA          ? "Data"
+                       : cache->type == HWLOC_OBJ_CACHE_INSTRUCTION ? "Instruction"
+                                                                    : "Unified";
+    int level = (int)cache->depth, i = 0;
+    long bytes = (long)cache->size;
+    if (bytes <= 0) /* the kernel does not tell */
         return;
-    snprintf(path, sizeof path, dir, core, index, "type");
-    if (!read_line(path, type, sizeof type))
-        return;
-    snprintf(path, sizeof path, dir, core, index, "size");
-    if (!read_line(path, size, sizeof size))
-        return;
-    snprintf(path, sizeof path, dir, core, index, "shared_cpu_list");
-    if (!read_line(path, shared, sizeof shared) || atoi(shared) != core)
-        return; /* an instance belongs to the first core of its list */
-    long bytes = atol(size) * (strchr(size, 'M') ? 1048576 : 1024);
-    int i = 0;
-    while (i < t->n_cache && (t->cache[i].level != atoi(level) || strcmp(t->cache[i].type, type) != 0 ||
-                              t->cache[i].bytes != bytes))
+    while (i < t->n_cache &&
+           (t->cache[i].level != level || strcmp(t->cache[i].type, type) != 0 || t->cache[i].bytes != bytes))
         i++;
     if (i == MACHINE_MAX_CACHE)
         return;
+    struct machine_cache *kind = &t->cache[i];
     if (i == t->n_cache) {
-        t->cache[t->n_cache++] = (struct machine_cache){.level = atoi(level), .bytes = bytes};
-        memcpy(t->cache[i].type, type, sizeof type);
+        t->n_cache++;
+        kind->level = level;
+        kind->bytes = bytes;
+        snprintf(kind->type, sizeof kind->type, "%s", type);
     }
-    t->cache[i].n_instance++;
-    t->cache[i].n_sharing = count_list(shared);
+    kind->n_instance++;
+    kind->n_sharing = n_sharing > kind->n_sharing ? n_sharing : kind->n_sharing;
 }
 
-static void read_cores(struct machine_topology *t)
+static void read_caches(const struct hwloc *h, struct machine_topology *t)
 {
-    char path[128], line[256];
-    int max_package = -1;
-    t->threads_per_core = 1;
-    for (int core = 0; core < 4096; core++) {
-        snprintf(path, sizeof path, "/sys/devices/system/cpu/cpu%d", core);
-        if (access(path, F_OK))
-            break;
-        snprintf(path, sizeof path, "/sys/devices/system/cpu/cpu%d/topology/physical_package_id", core);
-        if (read_line(path, line, sizeof line) && atoi(line) > max_package)
-            max_package = atoi(line);
-        snprintf(path, sizeof path, "/sys/devices/system/cpu/cpu%d/topology/thread_siblings_list", core);
-        if (read_line(path, line, sizeof line) && count_list(line) > t->threads_per_core)
-            t->threads_per_core = count_list(line);
-        for (int index = 0; index < 8; index++)
-            add_cache(t, core, index);
-    }
-    t->n_package = max_package + 1 > 0 ? max_package + 1 : 1;
-}
-
-static void read_nodes(struct machine_topology *t)
-{
-    char path[128], line[256];
-    for (int node = 0; node < MACHINE_MAX_NODE; node++) {
-        snprintf(path, sizeof path, "/sys/devices/system/node/node%d/cpulist", node);
-        if (!read_line(path, line, sizeof line))
-            continue;
-        int i = t->n_node++;
-        snprintf(t->node_cpus[i], sizeof t->node_cpus[i], "%.63s", line);
-        snprintf(path, sizeof path, "/sys/devices/system/node/node%d/meminfo", node);
-        FILE *f = fopen(path, "r");
-        if (!f)
-            continue;
-        while (fgets(line, sizeof line, f)) {
-            const char *total = strstr(line, "MemTotal:");
-            if (total)
-                t->node_mib[i] = atol(total + 9) / 1024;
+    static const hwloc_obj_type_t types[] = {HWLOC_OBJ_L1CACHE,  HWLOC_OBJ_L1ICACHE, HWLOC_OBJ_L2CACHE,
+                                             HWLOC_OBJ_L2ICACHE, HWLOC_OBJ_L3CACHE,  HWLOC_OBJ_L3ICACHE,
+                                             HWLOC_OBJ_L4CACHE,  HWLOC_OBJ_L5CACHE};
+    for (size_t k = 0; k < sizeof types / sizeof *types; k++)
+        for (int i = 0, n = count_of(h, types[k]); i < n; i++) {
+            hwloc_obj_t o = object(h, types[k], i);
+            add_cache(t, &o->attr->cache, h->bitmap_weight(o->cpuset));
         }
-        fclose(f);
+}
+
+static void list_cpus(const struct hwloc *h, hwloc_const_cpuset_t cpus, char *out, int n)
+{
+    static const char more[] = ",...";
+    int room = n - (int)strlen(more);
+    if (h->bitmap_list_snprintf(out, (size_t)room, cpus) < room)
+        return;
+    char *end = strrchr(out, ','); /* not in the middle of a number */
+    if (end)
+        memcpy(end, more, sizeof more);
+}
+
+static void read_nodes(const struct hwloc *h, struct machine_topology *t)
+{
+    int n = count_of(h, HWLOC_OBJ_NUMANODE);
+    t->n_node = n < MACHINE_MAX_NODE ? n : MACHINE_MAX_NODE;
+    for (int i = 0; i < t->n_node; i++) {
+        hwloc_obj_t o = object(h, HWLOC_OBJ_NUMANODE, i);
+        list_cpus(h, o->cpuset, t->node_cpus[i], sizeof t->node_cpus[i]);
+        t->node_mib[i] = (long)(o->attr->numanode.local_memory / 1048576);
     }
 }
+
+static void read_inside(struct machine_topology *t)
+{
+    struct hwloc h = {0};
+    if (find_calls(&h, t) && look_around(&h, t)) {
+        read_cores(&h, t);
+        read_caches(&h, t);
+        read_nodes(&h, t);
+    }
+    if (h.topology)
+        h.topology_destroy(h.topology);
+    if (h.library)
+        dlclose(h.library);
+}
+#else
+static void read_inside(struct machine_topology *t)
+{
+    snprintf(t->unknown, sizeof t->unknown, "this build is without hwloc: package libhwloc-dev");
+}
+#endif
 
 void machine_topology(struct machine_topology *t)
 {
@@ -157,6 +218,5 @@ void machine_topology(struct machine_topology *t)
     t->n_usable = cpu_count();
     t->memory_mib = (long)((double)sysconf(_SC_PHYS_PAGES) * (double)sysconf(_SC_PAGESIZE) / 1048576.0);
     read_cpuinfo(t);
-    read_cores(t);
-    read_nodes(t);
+    read_inside(t);
 }

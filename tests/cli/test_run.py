@@ -1,5 +1,5 @@
 """run, chat, bench, perplexity, profile, selftest, machine on the tiny model."""
-import json, os, signal, subprocess, time
+import json, os, shutil, signal, subprocess, time
 from pathlib import Path
 
 import pytest
@@ -143,6 +143,27 @@ def test_machine_json(run):
     d = json.loads(ok(run("machine", "--json", "-t", "1")))
     assert d["read_gb_s"] > 0.1 and d["int8_gop_s"] > 0.1 and d["f32_gop_s"] > 0.1 and d["bf16_gop_s"] > 0.1 and d["isa"]
     assert d["cores"] >= d["usable_cores"] >= 1
+
+
+def test_machine_without_hwloc(run, tmp_path):
+    """A library that cannot be loaded is as good as none; one without hwloc's calls is not used."""
+    inside = ("packages", "threads_per_core", "caches", "nodes")
+    plain = run("machine", "--json", "-t", "1")
+    built_with = json.loads(ok(plain))["packages"] is not None
+    assert built_with == (b"not known" not in plain.stderr)
+    library = tmp_path / "libhwloc.so.15"
+    library.write_text("no library")
+    env = {"LD_LIBRARY_PATH": str(tmp_path)}
+    text = ok(run("machine", "-t", "1", env=env)).decode()
+    line = [t for t in text.splitlines() if t.startswith("topology")]
+    assert len(line) == 1 and "not known (" in line[0] and "package libhwloc" in line[0]
+    assert "online" in text and "package," not in text and "cache " not in text and "node " not in text
+    subprocess.run([shutil.which("cc") or "gcc", "-shared", "-x", "c", "/dev/null", "-o", library], check=True)
+    r = run("machine", "--json", "-t", "1", env=env)
+    d = json.loads(ok(r))
+    assert all(d[key] is None for key in inside) and d["cores"] >= d["usable_cores"] >= 1 and d["read_gb_s"] > 0.1
+    assert r.stderr.startswith(b"lathe: topology: not known (") and r.stderr.count(b"\n") == 1
+    assert not built_with or b"has no hwloc_topology_init" in r.stderr
 
 
 def test_perplexity_of_a_reference_with_itself(run, tiny, tmp_path):
