@@ -48,6 +48,12 @@ float kern_kind_float(enum kern_kind kind, int i, uint64_t *state)
     case KIND_INF:
         z = kern_random(state);
         return z % 23 ? kern_random_float(state) : (z >> 32 & 1 ? INFINITY : -INFINITY);
+    case KIND_TIES:
+        z = kern_random(state);
+        if (i % ACT_BLOCK == 0)
+            return 127.0f;
+        return (z & 1 ? -1.0f : 1.0f) *
+               (i % 2 ? (float)(2 * (z >> 1 & 1023) + 1) / 32.0f + 62.0f : (float)(z >> 1 & 63) + 0.5f);
     default:
         return kern_random_float(state);
     }

@@ -19,6 +19,7 @@ enum kern_kind {
     KIND_RANDOM,
     KIND_NAN,
     KIND_INF,
+    KIND_TIES, /* half way between two int8 of a block whose largest is 127, or between two f16 */
     N_KIND
 };
 

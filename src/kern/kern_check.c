@@ -50,7 +50,7 @@ static bool vector_at(int i, struct kern_shape *s)
     static const int lengths[] = {1, 7, 8, 15, 16, 17, 31, 33, 64, 97};
     *s = (struct kern_shape){.n = lengths[i % COUNT(lengths)], .extra = (i + i / COUNT(lengths)) % 2};
     s->kind = kind_at(i >= COUNT(lengths), i);
-    return i < 2 * COUNT(lengths);
+    return i < 5 * COUNT(lengths);
 }
 
 static bool span_at(enum kern_op op, int i, struct kern_shape *s)
