@@ -119,7 +119,7 @@ LATHE_API int lathe_template_render(const char *source, size_t n_source, const c
 typedef struct lathe_model lathe_model;
 
 struct lathe_model_options {
-    const char *cache_dir; /* where laid-out weights are kept; NULL: $XDG_CACHE_HOME/lathe or ~/.cache/lathe */
+    const char *cache_dir; /* where laid-out weights and verdicts on kernels are kept; NULL: $XDG_CACHE_HOME/lathe or ~/.cache/lathe */
     bool no_cache;         /* lay out in memory, write nothing */
     bool exact;            /* f32 activations: the reference that quantized activations are judged by; slow */
     bool lock;             /* mlock the weights */
@@ -296,7 +296,8 @@ struct lathe_kernel_info {
     const char *why; /* one phrase */
 };
 
-/* Kernel row i of the table; false past the last. */
+/* Kernel row i of the table; false past the last. Before the first model is opened it checks the kernels of this CPU, as that
+ * does; LATHE_CACHE_DIR and LATHE_NO_CACHE in the environment then say where the verdicts are kept. */
 LATHE_API bool lathe_kernel(int i, struct lathe_kernel_info *out);
 /* The instruction sets in use, such as "avx512vnni avx2 c". LATHE_CPU masks what the CPU has. */
 LATHE_API const char *lathe_isa(void);

@@ -97,6 +97,50 @@ const char *lathe_isa(void)
     return cpu.isa_text;
 }
 
+/* The value of the first line of `path` that begins with `field`, "" taking the first line. */
+static bool read_field(const char *path, const char *field, char *out, size_t n)
+{
+    char line[256];
+    FILE *f = fopen(path, "re");
+    if (!f)
+        return false;
+    bool found = false;
+    for (int i = 0; !found && i < 64 && fgets(line, sizeof line, f); i++)
+        if (strncmp(line, field, strlen(field)) == 0) {
+            const char *value = line + strlen(field);
+            value += strspn(value, " \t:");
+            snprintf(out, n, "%.*s", (int)strcspn(value, "\n"), value);
+            found = true;
+        }
+    fclose(f);
+    return found;
+}
+
+void cpu_identity(char *out, size_t n)
+{
+    char id[64] = "cpu", microcode[64] = "";
+#if defined(__x86_64__)
+    unsigned a = 0, b = 0, c = 0, d = 0, top;
+    __get_cpuid(0, &top, &b, &c, &d);
+    const unsigned vendor[3] = {b, d, c};
+    __get_cpuid(1, &a, &b, &c, &d);
+    unsigned family = a >> 8 & 15, model = (a >> 4 & 15) | (a >> 12 & 0xf0);
+    family += family == 15 ? a >> 20 & 255 : 0;
+    snprintf(id, sizeof id, "%.12s-%u-%u-%u", (const char *)vendor, family, model, a & 15);
+    /* On kernels before 5.18 opening /proc/cpuinfo may sleep 10 ms to sample frequencies: it comes second. */
+    if (!read_field("/sys/devices/system/cpu/cpu0/microcode/version", "", microcode, sizeof microcode))
+        read_field("/proc/cpuinfo", "microcode", microcode, sizeof microcode);
+#else
+    read_field("/sys/devices/system/cpu/cpu0/regs/identification/midr_el1", "", id, sizeof id);
+    read_field("/sys/devices/system/cpu/cpu0/regs/identification/revidr_el1", "", microcode,
+               sizeof microcode);
+#endif
+    snprintf(out, n, "%s%s%s", id, microcode[0] ? "-" : "", microcode);
+    for (char *p = out; *p; p++)
+        if (!(*p >= '0' && *p <= '9') && !((*p | 32) >= 'a' && (*p | 32) <= 'z'))
+            *p = '-';
+}
+
 /* CPUs that a cgroup's quota pays for, rounded up; 0 if there is no quota. */
 static int quota_cpus(void)
 {

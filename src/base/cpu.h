@@ -2,6 +2,7 @@
 #ifndef LATHE_BASE_CPU_H
 #define LATHE_BASE_CPU_H
 #include <stdbool.h>
+#include <stddef.h>
 
 /* name, text; narrowest first. A bundle contains all narrower ones of its family. */
 #define CPU_ISAS(X)                                      \
@@ -23,6 +24,9 @@ bool cpu_supports(enum cpu_isa isa);
 bool cpu_has(enum cpu_isa isa);
 /* The value of LATHE_CPU if it names no bundle, else NULL. */
 const char *cpu_bad_mask(void);
+/* Which CPU this is, in letters, digits and '-': vendor, family, model, stepping and microcode, such as
+ * AuthenticAMD-25-17-1-0x1000065. What the system does not tell is left out. */
+void cpu_identity(char *out, size_t n);
 /* Processors this process may use: its affinity mask, bounded by the cgroup's CPU quota. */
 int cpu_count(void);
 #endif

@@ -1,7 +1,13 @@
 /* The table of kernel rows and the choice among them. */
 #include "kern/kern.h"
 #include <pthread.h>
-#include <stddef.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include "base/cache_folder.h"
+#include "kern/kern_check.h"
+#include "kern/kern_verdicts.h"
 
 static const struct kern_row rows[] = {
 #define KERN(OP, op, WEIGHT, act, ISA, fn, cls) \
@@ -29,24 +35,49 @@ const struct kern_row *kern_find(enum kern_op op, enum format_id format, enum cp
     return NULL;
 }
 
-const struct kern_row *kern_choose(enum kern_op op, enum format_id format)
+const struct kern_row *kern_choose_by(const struct kern_verdicts *v, enum kern_op op, enum format_id format)
 {
-    for (int isa = CPU_N_ISA - 1; isa >= 0; isa--) {
+    for (int isa = CPU_N_ISA - 1; isa > CPU_C; isa--) {
         const struct kern_row *r =
             cpu_has((enum cpu_isa)isa) ? kern_find(op, format, (enum cpu_isa)isa) : NULL;
-        if (r)
+        if (r && v->of[r - rows] == KERN_PASSED)
             return r;
     }
-    return NULL;
+    return kern_find(op, format, CPU_C);
 }
 
+bool kern_judge(struct kern_verdicts *v, bool (*check)(const struct kern_row *, const struct kern_row *))
+{
+    bool tried = false;
+    for (int i = 0; i < N_ROW; i++) {
+        const struct kern_row *plain = &rows[i];
+        bool passed = plain->isa != CPU_C;
+        for (int isa = CPU_N_ISA - 1; isa > CPU_C && !passed; isa--) {
+            const struct kern_row *r =
+                cpu_has((enum cpu_isa)isa) ? kern_find(plain->op, plain->format, (enum cpu_isa)isa) : NULL;
+            if (!r)
+                continue;
+            if (v->of[r - rows] == KERN_UNTRIED) {
+                v->of[r - rows] = check(r, plain) ? KERN_PASSED : KERN_FAILED;
+                tried = true;
+            }
+            passed = v->of[r - rows] == KERN_PASSED;
+        }
+    }
+    return tried;
+}
+
+/* ---- the choice of this process ---- */
+
+static struct kern_verdicts verdicts;
 static struct kern_set chosen;
-static pthread_once_t chosen_once = PTHREAD_ONCE_INIT;
+static atomic_bool begun;
+static pthread_mutex_t begin_lock = PTHREAD_MUTEX_INITIALIZER;
 
 static void choose_all(void)
 {
 #define CHOOSE(field, type, OP, format) \
-    chosen.field = (type##_fn *)kern_choose(KERN_##OP, FORMAT_##format)->fn
+    chosen.field = (type##_fn *)kern_choose_by(&verdicts, KERN_##OP, FORMAT_##format)->fn
     CHOOSE(quantize, quantize, QUANTIZE, F32);
     CHOOSE(rmsnorm, rmsnorm, RMSNORM, F32);
     CHOOSE(rope, rope, ROPE, F32);
@@ -61,10 +92,67 @@ static void choose_all(void)
     CHOOSE(unpack_f16, unpack, UNPACK, F16);
 }
 
+void kern_begin(const char *cache_dir, bool keep)
+{
+    char folder[4000];
+    if (atomic_load_explicit(&begun, memory_order_acquire))
+        return;
+    pthread_mutex_lock(&begin_lock);
+    if (!atomic_load_explicit(&begun, memory_order_relaxed)) {
+        keep = keep && strcmp(lathe_isa(), cpu_isa_name(CPU_C)) != 0 &&
+               cache_folder(cache_dir, "kernels", folder, sizeof folder);
+        kern_verdicts_settle(&verdicts, keep ? folder : NULL, kern_check_row);
+        choose_all();
+        for (int i = 0; i < N_ROW; i++)
+            if (verdicts.of[i] == KERN_FAILED && cpu_has(rows[i].isa))
+                fprintf(stderr, "lathe: kernel %s failed its check on this CPU and is not used\n",
+                        rows[i].name);
+        atomic_store_explicit(&begun, true, memory_order_release);
+    }
+    pthread_mutex_unlock(&begin_lock);
+}
+
+const struct kern_row *kern_choose(enum kern_op op, enum format_id format)
+{
+    kern_begin(NULL, false);
+    return kern_choose_by(&verdicts, op, format);
+}
+
 const struct kern_set *kern_set(void)
 {
-    pthread_once(&chosen_once, choose_all);
+    kern_begin(NULL, false);
     return &chosen;
+}
+
+/* The table is listed without a model and its options: the environment says where verdicts are kept. */
+static void begin_by_environment(void)
+{
+    static const char *const off[] = {"", "0", "off", "no", "false"};
+    const char *dir = getenv("LATHE_CACHE_DIR"), *no_cache = getenv("LATHE_NO_CACHE");
+    bool keep = !no_cache;
+    for (size_t i = 0; i < sizeof off / sizeof *off && !keep; i++)
+        keep = strcmp(no_cache, off[i]) == 0;
+    kern_begin(dir && *dir ? dir : NULL, keep);
+}
+
+static const char *why(const struct kern_row *r, bool chosen_row)
+{
+    bool wider = false, failed = false; /* rows of the same operation that this CPU has */
+    for (int i = 0; i < N_ROW; i++)
+        if (rows[i].op == r->op && rows[i].format == r->format && rows[i].isa > r->isa &&
+            cpu_has(rows[i].isa)) {
+            wider = true;
+            failed |= verdicts.of[i] == KERN_FAILED;
+        }
+    if (!cpu_has(r->isa))
+        return cpu_supports(r->isa) ? "masked by LATHE_CPU" : "not on this CPU";
+    if (verdicts.of[r - rows] == KERN_FAILED)
+        return "failed its check on this CPU";
+    if (!chosen_row)
+        return "a wider row is at hand";
+    if (r->isa == CPU_C)
+        return wider ? "every wider row failed its check" : "widest instruction set at hand";
+    return failed ? "widest row that passed its check" : "widest instruction set at hand, passed its check";
 }
 
 bool lathe_kernel(int i, struct lathe_kernel_info *out)
@@ -72,6 +160,7 @@ bool lathe_kernel(int i, struct lathe_kernel_info *out)
     const struct kern_row *r = kern_row(i);
     if (!r)
         return false;
+    begin_by_environment();
     *out = (struct lathe_kernel_info){.op = r->op_name,
                                       .weight = op_has_weight(r->op) ? r->weight : "-",
                                       .activation = r->activation,
@@ -80,11 +169,6 @@ bool lathe_kernel(int i, struct lathe_kernel_info *out)
                                       .numeric_class = r->class_name,
                                       .available = cpu_has(r->isa),
                                       .chosen = kern_choose(r->op, r->format) == r};
-    if (out->chosen)
-        out->why = "widest instruction set at hand";
-    else if (out->available)
-        out->why = "a wider row is at hand";
-    else
-        out->why = cpu_supports(r->isa) ? "masked by LATHE_CPU" : "not on this CPU";
+    out->why = why(r, out->chosen);
     return true;
 }

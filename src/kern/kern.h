@@ -98,6 +98,10 @@ struct kern_row {
 
 /* Row i of kernels.inc; NULL past the last. */
 const struct kern_row *kern_row(int i);
+/* Checks the rows that this CPU has (kern/kern_check.h). With `keep` their verdicts are read from and written to the
+ * cache folder `cache_dir` (base/cache_folder.h; NULL: the usual place). Only the first call counts; a choice
+ * without one before it is by verdicts that are not kept. */
+void kern_begin(const char *cache_dir, bool keep);
 /* The chosen row: the widest instruction set that this CPU has and that passed its check. Never NULL for an
  * operation and format that plain C has; NULL otherwise. `format` is ignored by operations without a weight.
  */

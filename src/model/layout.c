@@ -19,10 +19,10 @@
 #include <sys/stat.h>
 #include <unistd.h>
 #include <xxhash.h>
+#include "base/cache_folder.h"
 #include "base/cpu.h"
 #include "base/pool.h"
 #include "format/map_guard.h"
-#include "model/cache_folder.h"
 #include "model/model.h"
 
 enum { LAYOUT_VERSION = 2, HEADER_BYTES = 4096, WINDOW_BYTES = 32 << 20, HUGE_PAGE = 2 << 20 };
@@ -293,7 +293,7 @@ int layout_open(struct lathe_model *m, const struct matrix_list *list, const str
     l->guard = -1;
     int rc = 0;
     m->layout = l;
-    if (!o->no_cache && cache_folder(o->cache_dir, folder, sizeof folder)) {
+    if (!o->no_cache && cache_folder(o->cache_dir, "layouts", folder, sizeof folder)) {
         snprintf(path, sizeof path, "%s/%016llx%016llx.lay", folder, (unsigned long long)key.high64,
                  (unsigned long long)key.low64);
         m->layout_cached = cache_map(l, path, key, list->layout_bytes);

@@ -87,6 +87,7 @@ int lathe_model_open(const char *path, const struct lathe_model_options *opts, l
         o = *opts;
     if (cpu_bad_mask())
         return err_set(err, LATHE_E_USAGE, "LATHE_CPU is '%s'; known: c avx2 avx512vnni", cpu_bad_mask());
+    kern_begin(o.cache_dir, !o.no_cache);
     struct lathe_model *m = mem_new(sizeof *m);
     m->exact = o.exact;
     int rc = load(m, path, &o, err);

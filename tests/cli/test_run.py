@@ -210,6 +210,37 @@ def test_kernels(run):
     assert any(k["chosen"] for k in d["kernels"])
     masked = json.loads(ok(run("kernels", "--json", env={"LATHE_CPU": "c"})))
     assert all(k["isa"] == "c" for k in masked["kernels"] if k["chosen"])
+    wide = [k for k in d["kernels"] if k["available"] and k["isa"] != "c"]
+    for k in d["kernels"]:
+        passed = "widest instruction set at hand" + (", passed its check" if k["isa"] != "c" else "")
+        assert k["why"] == (passed if k["chosen"] else "a wider row is at hand" if k["available"] else "not on this CPU")
+    text = ok(run("kernels")).decode()
+    assert ("passed its check" in text) == bool(wide) and "failed" not in text
+
+
+def test_kernel_verdicts_are_kept(run, tiny, tmp_path):
+    """Checked once for a CPU and build, by whichever command comes first; never written where nothing may be."""
+    names = {k["name"]: k for k in json.loads(ok(run("kernels", "--json", env={"LATHE_NO_CACHE": "1", "XDG_CACHE_HOME": str(tmp_path)})))["kernels"]}
+    assert not list(tmp_path.iterdir())
+    wide = {n for n, k in names.items() if k["chosen"] and k["isa"] != "c"}
+    ask = ["run", "-m", tiny, "-p", "x", "-n", "4", "--temp", "0"]
+    cache = tmp_path / "c"
+    want = ok(run(*ask, "--cache-dir", cache))
+    files = list((cache / "kernels").iterdir()) if wide else []
+    assert len(files) == bool(wide)
+    for f in files:
+        kept = f.read_text()
+        assert {line.split()[1] for line in kept.splitlines() if line.startswith("passed ")} == wide and "failed" not in kept
+        before = f.stat().st_mtime_ns, f.stat().st_ino
+        ok(run("kernels", env={"LATHE_CACHE_DIR": str(cache)}))
+        assert ok(run(*ask, "--cache-dir", cache)) == want
+        assert (f.stat().st_mtime_ns, f.stat().st_ino) == before
+        f.write_text(kept.replace("passed ", "failed ", 1))  # not what was written: checked again
+        r = run(*ask, "--cache-dir", cache)
+        assert ok(r) == want and b"failed" not in r.stderr and f.read_text() == kept
+        masked = run("kernels", env={"LATHE_CACHE_DIR": str(cache), "LATHE_CPU": "avx2"})
+        assert b"passed its check" in ok(masked) and set(kept.splitlines()[:-1]) <= set(f.read_text().splitlines())
+        assert list((cache / "kernels").iterdir()) == files
 
 
 def test_version(run):

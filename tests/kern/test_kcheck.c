@@ -6,55 +6,34 @@
 #include "unit.h"
 #include "kern/kcheck_ops.h"
 
-static int n_same(const struct call *c, const uint8_t *a, const uint8_t *b, size_t *at)
-{
-    size_t step = c->out_is_half ? 2 : 4;
-    for (size_t i = 0; i < c->out_bytes; i += step) {
-        uint16_t ha, hb;
-        float fa, fb;
-        memcpy(c->out_is_half ? (void *)&ha : (void *)&fa, a + i, step);
-        memcpy(c->out_is_half ? (void *)&hb : (void *)&fb, b + i, step);
-        *at = i / step;
-        if (c->out_is_half ? !same_half(ha, hb) : !same_float(fa, fb))
-            return false;
-    }
-    return true;
-}
-
-/* The largest of a row of zeros may be either zero: nothing that follows can tell. */
-static void one_zero(const struct call *c, uint8_t *out)
-{
-    float *max = (float *)out + c->s.n_tok * 64;
-    for (int q = 0; c->row->op == KERN_SPAN_SOFTMAX && q < c->s.n_tok; q++)
-        max[q] = max[q] == 0 ? 0.0f : max[q];
-}
-
 /* One case; false, with the words on stderr, if anything differs. */
-static bool check_case(const struct kern_row *row, const struct kern_row *plain, struct shape s, bool quiet)
+static bool check_case(const struct kern_row *row, const struct kern_row *plain, struct kern_shape s,
+                       bool quiet)
 {
-    struct call c = {.row = row, .s = s};
-    prepare(&c);
-    struct ringed want = call_output(&c), got = call_output(&c);
-    call_row(&c, plain, want.p);
-    call_row(&c, row, got.p);
-    one_zero(&c, want.p);
-    one_zero(&c, got.p);
+    struct call call;
+    call_new(&call, row, s);
+    struct ringed want = call_output(&call), got = call_output(&call);
+    kern_case_call(&call.c, plain, want.p);
+    kern_case_call(&call.c, row, got.p);
     size_t at = 0;
     const char *what = NULL;
     if (!ringed_whole(&want) || !ringed_whole(&got))
         what = "writes outside of its output";
-    else if (!n_same(&c, got.p, want.p, &at))
+    else if (!kern_case_same(&call.c, got.p, want.p, &at))
         what = "differs from plain C";
     if (what && !quiet) {
         uint32_t g = 0, w = 0;
-        memcpy(&g, got.p + at * (c.out_is_half ? 2 : 4), c.out_is_half ? 2 : 4);
-        memcpy(&w, want.p + at * (c.out_is_half ? 2 : 4), c.out_is_half ? 2 : 4);
-        fprintf(stderr, "%s %s: kind %d n %d n_tok %d extra %d stride %d, element %zu: %08x, plain C %08x\n",
-                row->name, what, s.kind, s.n, s.n_tok, s.extra, s.stride, at, g, w);
+        size_t step = row->op == KERN_TO_F16 ? 2 : 4;
+        memcpy(&g, got.p + at * step, step);
+        memcpy(&w, want.p + at * step, step);
+        fprintf(stderr,
+                "%s %s: kind %d n %d n_tok %d extra %d stride %d gap %d groups %d, element %zu: %08x, plain "
+                "C %08x\n",
+                row->name, what, s.kind, s.n, s.n_tok, s.extra, s.stride, s.x_gap, s.n_group, at, g, w);
     }
     ringed_free(&want);
     ringed_free(&got);
-    call_free(&c);
+    call_free(&call);
     return !what;
 }
 
@@ -64,7 +43,7 @@ static void check_row(const struct kern_row *row)
     assert_non_null(plain);
     assert_string_equal(row->class_name, "portable");
     int n_case = 0, n_bad = 0;
-    struct shape s;
+    struct kern_shape s;
     for (int i = 0; shape_at(row, i, &s); i++, n_case++)
         n_bad += !check_case(row, plain, s, n_bad >= 5);
     printf("%-34s %d cases\n", row->name, n_case);
@@ -119,17 +98,30 @@ static double now_s(void)
     return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
 }
 
-static void bench_shape(const struct kern_row *row, struct shape s)
+/* Multiply-adds x 2 of a call, or 0: then its bytes count. */
+static double n_ops(const struct kern_case *c)
 {
-    struct call c = {.row = row, .s = s};
-    prepare(&c);
-    struct ringed out = call_output(&c);
-    double best = 1e30;
+    double n = 2.0 * c->s.n * LANES * c->s.n_tok;
+    return c->row->op == KERN_TILE_DOT ? n * ACT_BLOCK : c->row->op == KERN_TILE_F32 ? n * c->s.n_group : 0;
+}
+
+static double n_bytes(const struct kern_case *c)
+{
+    double n = (double)(c->in_bytes[0] + c->out_bytes);
+    return c->row->op == KERN_SPAN_MERGE || c->row->op == KERN_SILU_MUL ? n + (double)c->in_bytes[1] : n;
+}
+
+static void bench_shape(const struct kern_row *row, struct kern_shape s)
+{
+    struct call call;
+    call_new(&call, row, s);
+    struct ringed out = call_output(&call);
+    double best = 1e30, ops = n_ops(&call.c);
     int n_loop = 1;
     for (int round = 0; round < 7; round++) { /* the first finds the loop count: some 10 ms */
         double start = now_s();
         for (int i = 0; i < n_loop; i++)
-            call_row(&c, row, out.p);
+            kern_case_call(&call.c, row, out.p);
         double t = (now_s() - start) / n_loop;
         if (round == 0)
             n_loop = t < 0.01 ? (int)(0.01 / (t + 1e-8)) + 1 : 1;
@@ -137,9 +129,9 @@ static void bench_shape(const struct kern_row *row, struct shape s)
             best = t < best ? t : best;
     }
     printf("%-34s n %5d tokens %2d %9.1f %s\n", row->name, s.n, s.n_tok,
-           (c.n_ops > 0 ? c.n_ops : c.n_bytes) / best * 1e-9, c.n_ops > 0 ? "GOP/s" : "GB/s");
+           (ops > 0 ? ops : n_bytes(&call.c)) / best * 1e-9, ops > 0 ? "GOP/s" : "GB/s");
     ringed_free(&out);
-    call_free(&c);
+    call_free(&call);
 }
 
 static int bench(const char *filter)
@@ -151,17 +143,16 @@ static int bench(const char *filter)
             continue;
         bool tile = row->op == KERN_TILE_DOT || row->op == KERN_TILE_F32;
         for (int t = 0; t < (tile ? 3 : 1); t++) {
-            struct shape s = {KIND_RANDOM, 4096, tokens[t], 0, LANES, 0};
+            struct kern_shape s = {.kind = KIND_RANDOM, .n = 4096, .n_tok = tokens[t], .stride = LANES};
             if (row->op == KERN_TILE_DOT)
                 s.n = 2048 / ACT_BLOCK;
             else if (row->op == KERN_TILE_F32)
-                s = (struct shape){KIND_RANDOM, 64, tokens[t], 0, 4 * LANES, 4};
-            else if (row->op == KERN_SPAN_MERGE)
-                s = (struct shape){KIND_RANDOM, 64, 12, 0, 0, 0};
-            else if (row->op == KERN_SPAN_SOFTMAX)
-                s = (struct shape){KIND_RANDOM, 64, 12, 0, 0, 0};
+                s = (struct kern_shape){KIND_RANDOM, 64, tokens[t], 0, 4 * LANES, 3, 4};
+            else if (row->op == KERN_SPAN_MERGE || row->op == KERN_SPAN_SOFTMAX)
+                s = (struct kern_shape){.kind = KIND_RANDOM, .n = 64, .n_tok = 12};
             else if (row->op == KERN_UNPACK || row->op == KERN_QUANTIZE)
-                s = (struct shape){KIND_RANDOM, 576, row->op == KERN_QUANTIZE ? 4 : 0, 0, 0, 0};
+                s = (struct kern_shape){
+                    .kind = KIND_RANDOM, .n = 576, .n_tok = row->op == KERN_QUANTIZE ? 4 : 0};
             bench_shape(row, s);
         }
     }

@@ -19,8 +19,10 @@
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
+#include "base/cache_folder.h"
 #include "format/model_file.h"
 #include "gguf_write.h"
+#include "kern/kern_verdicts.h"
 #include "quant/format.h"
 #include "tmp_dir.h"
 
@@ -209,19 +211,25 @@ int __wrap_pthread_create(pthread_t *t, const pthread_attr_t *attr, void *(*run)
 
 static char gguf[400], split[400], checkpoint[400], cache[400];
 
-static void empty_cache(void)
+static void empty_folder(const char *kind)
 {
     char path[900];
-    snprintf(path, sizeof path, "%s/layouts", cache);
+    snprintf(path, sizeof path, "%s/%s", cache, kind);
     DIR *d = opendir(path);
     for (struct dirent *e; d && (e = readdir(d));) {
-        snprintf(path, sizeof path, "%s/layouts/%s", cache, e->d_name);
+        snprintf(path, sizeof path, "%s/%s/%s", cache, kind, e->d_name);
         unlink(path);
     }
     if (d)
         closedir(d);
-    snprintf(path, sizeof path, "%s/layouts", cache);
+    snprintf(path, sizeof path, "%s/%s", cache, kind);
     rmdir(path);
+}
+
+static void empty_cache(void)
+{
+    empty_folder("layouts");
+    empty_folder("kernels");
     rmdir(cache);
 }
 
@@ -270,6 +278,21 @@ static int load_vocab(struct lathe_err *err)
     free(ids);
     lathe_vocab_free(v);
     return rc;
+}
+
+/* Whatever fails, every row that answers has passed. */
+static int load_verdicts(struct lathe_err *err)
+{
+    struct kern_verdicts v;
+    char folder[500];
+    bool kept = cache_folder(cache, "kernels", folder, sizeof folder);
+    kern_verdicts_settle(&v, kept ? folder : NULL, kern_check_row);
+    for (int i = 0; i < KERN_N_ROW; i++) {
+        const struct kern_row *r = kern_row(i), *best = kern_choose_by(&v, r->op, r->format);
+        if (best->isa < r->isa && cpu_has(r->isa))
+            return err_set(err, LATHE_E_FAILED, "%s does not answer", r->name);
+    }
+    return 0;
 }
 
 static int load_model(bool no_cache, bool lock, struct lathe_err *err)
@@ -401,6 +424,12 @@ static void vocabulary(void **state)
     torture("vocabulary", load_vocab, true, false);
 }
 
+static void verdicts(void **state)
+{
+    torture("verdicts", load_verdicts, false, true);
+    torture("kept", load_verdicts, false, false);
+}
+
 static void model_cold(void **state)
 {
     torture("cold cache", load_cold, false, true);
@@ -455,11 +484,9 @@ int main(void)
     write_split();
     write_checkpoint();
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(views),
-        cmocka_unit_test(vocabulary),
-        cmocka_unit_test(model_cold),
-        cmocka_unit_test(model_in_memory),
-        cmocka_unit_test(model_warm_and_engine),
+        cmocka_unit_test(views),           cmocka_unit_test(vocabulary),
+        cmocka_unit_test(verdicts),        cmocka_unit_test(model_cold),
+        cmocka_unit_test(model_in_memory), cmocka_unit_test(model_warm_and_engine),
     };
     int rc = cmocka_run_group_tests(tests, NULL, NULL);
     empty_cache();

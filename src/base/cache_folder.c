@@ -1,5 +1,5 @@
-/* The folder that keeps laid-out weights between runs, and its bound. */
-#include "model/cache_folder.h"
+/* The folder of what is kept between runs, and the bound of the laid-out weights in it. */
+#include "base/cache_folder.h"
 #include <dirent.h>
 #include <errno.h>
 #include <stdint.h>
@@ -27,16 +27,16 @@ static int make_dirs(char *path)
     }
 }
 
-bool cache_folder(const char *dir, char *out, size_t n)
+bool cache_folder(const char *dir, const char *kind, char *out, size_t n)
 {
     const char *xdg = getenv("XDG_CACHE_HOME"), *home = getenv("HOME");
     int len;
     if (dir)
-        len = snprintf(out, n, "%s/layouts", dir);
+        len = snprintf(out, n, "%s/%s", dir, kind);
     else if (xdg && xdg[0] == '/')
-        len = snprintf(out, n, "%s/lathe/layouts", xdg);
+        len = snprintf(out, n, "%s/lathe/%s", xdg, kind);
     else if (home && home[0] == '/')
-        len = snprintf(out, n, "%s/.cache/lathe/layouts", home);
+        len = snprintf(out, n, "%s/.cache/lathe/%s", home, kind);
     else
         return false;
     return len > 0 && (size_t)len < n && make_dirs(out) == 0;

@@ -1,0 +1,122 @@
+/* The check of a row: a few calls with generated inputs, compared with plain C bit for bit. All rows of one
+ * instruction set take 4 ms (Zen 4), so the shapes are the edges of the tiles and little else; the tests run
+ * many more. */
+#include "kern/kern_check.h"
+#include <assert.h>
+#include <fenv.h>
+#include <stdlib.h>
+#include "base/mem.h"
+#include "kern/kern_case.h"
+
+enum { SEED = 20, SCRATCH_BYTES = 64 << 10 };
+
+#define COUNT(list) (int)(sizeof(list) / sizeof *(list))
+
+/* Most cases are random, since only those show a wrong rounding; the others take turns. */
+static enum kern_kind kind_at(bool special, int i)
+{
+    return special ? (enum kern_kind)(i % N_KIND) : KIND_RANDOM;
+}
+
+/* Both tiles: the token counts at which they change, each with odd and even n, without and with add. */
+static bool tile_at(enum kern_op op, int i, struct kern_shape *s)
+{
+    static const int tokens[] = {1, 2, 3, 4, 5, 8, 12}, columns[] = {1, 33, 3, 16, 17, 2};
+    static const int x_row[] = {128, 64, 67};
+    *s = (struct kern_shape){.n_tok = tokens[i % 7], .extra = i / 14};
+    if (op == KERN_TILE_DOT) {
+        s->n = 1 + i / 7 % 2 + i % 2 * 2;
+        s->x_gap = i % 2;
+        s->stride = LANES + 3 * (i % 3);
+    } else {
+        s->n = columns[(i + i / 14) % 6];
+        s->x_gap = x_row[i % 3] - s->n;
+        s->n_group = 1 + (i + i / 7) % 6;
+        s->stride = LANES * s->n_group + 5 * (i % 2);
+    }
+    s->kind = kind_at(i < 14 && i % 2, i / 2);
+    return i < 28;
+}
+
+static bool unpack_at(int step, int i, struct kern_shape *s)
+{
+    *s = (struct kern_shape){.n = (i % 3 + 1) * step, .n_tok = i, .extra = i / 3 % 3 * step};
+    s->kind = kind_at(i % 3 == 0, i / 3);
+    return i < 9;
+}
+
+static bool vector_at(int i, struct kern_shape *s)
+{
+    static const int lengths[] = {1, 7, 8, 15, 16, 17, 31, 33, 64, 97};
+    *s = (struct kern_shape){.n = lengths[i % COUNT(lengths)], .extra = (i + i / COUNT(lengths)) % 2};
+    s->kind = kind_at(i >= COUNT(lengths), i);
+    return i < 5 * COUNT(lengths);
+}
+
+static bool span_at(enum kern_op op, int i, struct kern_shape *s)
+{
+    static const int lengths[] = {1, 16, 17, 64, 40}, queries[] = {12, 1, 5, 4};
+    *s = (struct kern_shape){.n = lengths[i % 5], .n_tok = queries[i % 4], .extra = i / 3 % 4};
+    s->kind = kind_at(i % 3 == 2, i / 3);
+    if (op == KERN_SPAN_SOFTMAX) /* n: keys of the first query */
+        s->extra = 0;
+    return i < 20;
+}
+
+/* Shape i of an operation's check; false past the last. */
+static bool shape_at(const struct kern_row *row, int i, struct kern_shape *s)
+{
+    switch (row->op) {
+    case KERN_TILE_DOT:
+    case KERN_TILE_F32:
+        return tile_at(row->op, i, s);
+    case KERN_UNPACK:
+        return unpack_at(format_by_id((uint32_t)row->format)->block_n, i, s);
+    case KERN_QUANTIZE:
+        *s = (struct kern_shape){
+            kind_at(i % 3 == 2, i / 3), ACT_BLOCK * (1 + i / 4 % 3), i % 4 + 1, 0, 0, i % 2 * 5, 0};
+        return i < 24;
+    case KERN_SPAN_SOFTMAX:
+    case KERN_SPAN_MERGE:
+        return span_at(row->op, i, s);
+    default:
+        return vector_at(i, s);
+    }
+}
+
+/* n_bytes of the scratch memory, on a cache line's start. */
+static uint8_t *carve(uint8_t *scratch, size_t *used, size_t n_bytes)
+{
+    uint8_t *p = scratch + *used;
+    *used += (n_bytes + 63) / 64 * 64;
+    assert(*used <= SCRATCH_BYTES);
+    return p;
+}
+
+bool kern_check_row(const struct kern_row *row, const struct kern_row *plain)
+{
+    uint8_t *room = mem_new(SCRATCH_BYTES + 64), *scratch = room + (64 - (uintptr_t)room % 64);
+    uint64_t state = SEED;
+    struct kern_shape s;
+    bool same = true;
+    fenv_t env; /* a caller that flushes denormals must not make a good row fail */
+    fegetenv(&env);
+    fesetenv(FE_DFL_ENV);
+    for (int i = 0; same && shape_at(row, i, &s); i++) {
+        struct kern_case c;
+        size_t used = 0, at;
+        kern_case_plan(&c, row, s);
+        for (int k = 0; k < KERN_N_IN; k++)
+            c.in[k] = carve(scratch, &used, c.in_bytes[k]);
+        uint8_t *want = carve(scratch, &used, c.out_bytes), *got = carve(scratch, &used, c.out_bytes);
+        kern_case_fill(&c, &state);
+        kern_case_start(&c, want);
+        kern_case_start(&c, got);
+        kern_case_call(&c, plain, want);
+        kern_case_call(&c, row, got);
+        same = kern_case_same(&c, got, want, &at);
+    }
+    fesetenv(&env);
+    free(room);
+    return same;
+}
