@@ -76,10 +76,13 @@ static void bpe_rank(const vocab *v, const char *text, struct sym *a, const stru
     a->rank = UINT32_MAX;
     if (a->id < 0 || b->id < 0)
         return;
-    for (uint32_t i = pair_hash(a->id, b->id) & v->pair_mask; v->pair[i].left_1; i = (i + 1) & v->pair_mask)
+    uint32_t i = pair_hash(a->id, b->id) & v->pair_mask;
+    for (uint32_t left = v->pair_mask; v->pair[i].left_1 && left; i = (i + 1) & v->pair_mask, left--)
         if (v->pair[i].left_1 == a->id + 1 && v->pair[i].right == b->id) {
-            a->rank = v->pair[i].rank;
-            a->merged = v->pair[i].id;
+            if ((uint32_t)v->pair[i].id < (uint32_t)v->n) {
+                a->rank = v->pair[i].rank;
+                a->merged = v->pair[i].id;
+            }
             return;
         }
 }
