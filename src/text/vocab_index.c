@@ -1,4 +1,5 @@
-/* The vocabulary's index as bytes: a head, then the tables as they are in memory, each at a multiple of 64.
+/* The vocabulary's index as bytes: a head, then the tables as they are in memory, each at a multiple of 64,
+ * to which the whole is filled up with zeros.
  *
  *     | head | off | type, flags | rank (SPM) | word | pair (BPE) | special | blob |
  *
@@ -18,10 +19,15 @@ struct head {
 
 enum { T_OFF, T_TYPE, T_RANK, T_WORD, T_PAIR, T_SPECIAL, T_BLOB, N_TABLE, ALIGN = 64 };
 
+static uint64_t round_up(uint64_t n)
+{
+    return (n + ALIGN - 1) / ALIGN * ALIGN;
+}
+
 /* Places of the tables; returns the bytes of the whole. Counts are of 32 bits: nothing overflows. */
 static uint64_t plan(const struct head *h, uint64_t at[N_TABLE], uint64_t n_bytes[N_TABLE])
 {
-    uint64_t end = sizeof *h;
+    uint64_t end = round_up(sizeof *h);
     n_bytes[T_OFF] = (h->n + 1ull) * sizeof(uint32_t);
     n_bytes[T_TYPE] = h->n * 2ull;
     n_bytes[T_RANK] = h->model == VOCAB_SPM ? h->n * (uint64_t)sizeof(uint32_t) : 0;
@@ -30,8 +36,8 @@ static uint64_t plan(const struct head *h, uint64_t at[N_TABLE], uint64_t n_byte
     n_bytes[T_SPECIAL] = h->n_special * (uint64_t)sizeof(int32_t);
     n_bytes[T_BLOB] = h->n_blob;
     for (int i = 0; i < N_TABLE; i++) {
-        at[i] = (end + ALIGN - 1) / ALIGN * ALIGN;
-        end = at[i] + n_bytes[i];
+        at[i] = end;
+        end = round_up(end + n_bytes[i]);
     }
     return end;
 }
