@@ -105,8 +105,8 @@ void vocab_close(struct lathe_model *m);
 int layout_open(struct lathe_model *m, const struct matrix_list *list, const struct lathe_model_options *o,
                 struct lathe_err *err);
 void layout_free(struct layout *l);
-/* Whether the model file, the kept layout or the kept index has been cut since it was opened: what was computed from it is
- * worthless. */
+/* Whether the model file, the kept layout or the kept index has been cut since it was opened: what was
+ * computed from it is worthless. */
 bool model_damaged(const struct lathe_model *m);
 
 /* ---- architectures: one row each ---- */
