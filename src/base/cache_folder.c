@@ -1,4 +1,4 @@
-/* The folder of what is kept between runs, and the bound of the laid-out weights in it. */
+/* The folder of what is kept between runs, and the bound of laid-out weights and indices in it. */
 #include "base/cache_folder.h"
 #include <dirent.h>
 #include <errno.h>
@@ -59,7 +59,12 @@ static int by_use(const void *a, const void *b)
     return (x->used < y->used) - (x->used > y->used); /* newest first */
 }
 
-static size_t list_layouts(const char *folder, struct kept *list)
+static bool is_kept(const char *suffix)
+{
+    return strcmp(suffix, ".lay") == 0 || strcmp(suffix, ".idx") == 0;
+}
+
+static size_t list_kept(const char *folder, struct kept *list)
 {
     DIR *d = opendir(folder);
     size_t n = 0;
@@ -68,7 +73,7 @@ static size_t list_layouts(const char *folder, struct kept *list)
     for (struct dirent *e; n < MAX_KEPT && (e = readdir(d));) {
         size_t len = strlen(e->d_name);
         struct stat st;
-        if (len < 5 || len >= sizeof list->name || strcmp(e->d_name + len - 4, ".lay") != 0 ||
+        if (len < 5 || len >= sizeof list->name || !is_kept(e->d_name + len - 4) ||
             fstatat(dirfd(d), e->d_name, &st, 0) != 0)
             continue;
         memcpy(list[n].name, e->d_name, len + 1);
@@ -89,7 +94,7 @@ void cache_trim(const char *keep)
     if (statvfs(folder, &fs) == 0 && (uint64_t)fs.f_blocks * fs.f_frsize / 2 < limit)
         limit = (uint64_t)fs.f_blocks * fs.f_frsize / 2;
     struct kept *list = mem_new(MAX_KEPT * sizeof *list);
-    size_t n = list_layouts(folder, list);
+    size_t n = list_kept(folder, list);
     qsort(list, n, sizeof *list, by_use);
     for (size_t i = 0; i < n; i++) {
         total += list[i].n_bytes;

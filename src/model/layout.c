@@ -1,56 +1,35 @@
 /* The layout of all matrices: panels in declaration order, one after another, as the kernels read them.
  *
- * It is made once for a file and kept in the cache folder, so that a second start maps it and converts
- * nothing:
+ * It is made once for a file and kept in the cache folder (cache_file.h), so that a second start maps it and
+ * converts nothing:
  *
  *     | header, 4096 bytes | panels of matrix 0 | panels of matrix 1 | ...
  *
- * The name of the cache file and its header hold a key over (device, inode, size, mtime of every part, layout
- * version, numeric class, tensor list); the header also holds a digest of the panels. A file appears under
- * its name complete (rename) or not at all. When the cache cannot be written (read-only, full, locked by
- * another process that converts now) the layout lives in memory. */
+ * Its key also covers layout version, numeric class and tensor list. When the cache cannot be written
+ * (read-only, full, locked by another process that converts now) the layout lives in memory. */
 #include <errno.h>
-#include <fcntl.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/file.h>
 #include <sys/mman.h>
-#include <sys/stat.h>
-#include <unistd.h>
 #include <xxhash.h>
-#include "base/cache_folder.h"
 #include "base/cpu.h"
 #include "base/pool.h"
 #include "format/map_guard.h"
+#include "model/cache_file.h"
 #include "model/model.h"
 
-enum { LAYOUT_VERSION = 2, HEADER_BYTES = 4096, WINDOW_BYTES = 32 << 20, HUGE_PAGE = 2 << 20 };
-
-struct header {
-    char magic[8]; /* "LATHELAY" */
-    uint32_t version, reserved;
-    uint64_t n_bytes; /* of panels */
-    XXH128_hash_t key;
-    XXH128_hash_t digest; /* of panels */
-};
+/* The first window is short by the header of the file, so that all others begin on a huge page of it. */
+enum { LAYOUT_VERSION = 2, WINDOW_BYTES = 32 << 20 };
 
 struct layout {
-    uint8_t *room; /* what is to be unmapped: the mapping, or the address space around it */
-    size_t room_bytes;
-    uint8_t *map;
-    size_t map_bytes;
-    uint8_t *panels;
-    int guard; /* slot of the map guard, -1 in memory */
+    struct cache_view view; /* of the kept file, or of memory */
+    const uint8_t *panels;
 };
 
 static XXH128_hash_t layout_key(const struct lathe_model *m, const struct matrix_list *list)
 {
     XXH3_state_t *s = XXH3_createState();
-    XXH3_128bits_reset(s);
-    struct mf_identity id;
-    for (int i = 0; model_file_identity(m->file, i, &id); i++)
-        XXH3_128bits_update(s, &id, sizeof id);
+    cache_key_start(s, m->file);
     uint64_t fixed[2] = {LAYOUT_VERSION, list->layout_bytes};
     XXH3_128bits_update(s, fixed, sizeof fixed);
     for (size_t i = 0; i < list->n; i++) {
@@ -128,11 +107,10 @@ static void pack_window(const struct matrix_list *list, struct pool *pool, uint6
     }
 }
 
-/* Lays everything out in windows. Each goes to `write` (arg, offset, bytes), which returns 0 to go on. */
+/* Lays everything out, to `target` or, without one, window by window to the file. */
 static int pack_all(struct lathe_model *m, const struct matrix_list *list,
-                    const struct lathe_model_options *o,
-                    int (*write)(void *arg, uint64_t offset, const uint8_t *p, size_t n), void *arg,
-                    uint8_t *target, struct lathe_err *err)
+                    const struct lathe_model_options *o, struct cache_writer *file, uint8_t *target,
+                    struct lathe_err *err)
 {
     struct pool *pool;
     uint8_t *window = target;
@@ -141,12 +119,11 @@ static int pack_all(struct lathe_model *m, const struct matrix_list *list,
     if (!target)
         rc = mem_map(WINDOW_BYTES, "layout window", (void **)&window, err);
     for (uint64_t at = 0; !rc && at < list->layout_bytes;) {
-        /* the first window is short by the header, so that all others begin on a huge page of the file */
-        uint64_t n = WINDOW_BYTES - (at ? 0 : HEADER_BYTES);
+        uint64_t n = WINDOW_BYTES - (at ? 0 : CACHE_HEADER_BYTES);
         n = n < list->layout_bytes - at ? n : list->layout_bytes - at;
         pack_window(list, pool, at, n, target ? target + at : window);
-        if (write)
-            rc = write(arg, at, window, n);
+        if (!target && !cache_write(file, window, n))
+            rc = LATHE_E_IO;
         at += n;
         if (o->progress)
             o->progress(o->user, "laying out weights", (double)at / (double)list->layout_bytes);
@@ -163,155 +140,59 @@ static int pack_all(struct lathe_model *m, const struct matrix_list *list,
 
 /* ---- the cached file ---- */
 
-/* Maps a file read-only at a multiple of the huge page size, in a room of its own: where the page cache holds
- * huge folios (the file was written in large parts), they are then mapped as such. On 4 KiB pages reading is
- * a third slower (Zen 4: 35 against 54 GB/s). */
-static bool map_huge(struct layout *l, int fd, size_t n)
+static bool cache_map(struct layout *l, const char *path, const struct cache_id *id, uint64_t n_bytes)
 {
-    size_t room_bytes = n + HUGE_PAGE;
-    uint8_t *room = mmap(NULL, room_bytes, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-    if (room == MAP_FAILED)
+    if (!cache_view_open(&l->view, path, id))
         return false;
-    uint8_t *at = room + (HUGE_PAGE - (uintptr_t)room % HUGE_PAGE) % HUGE_PAGE;
-    if (mmap(at, n, PROT_READ, MAP_SHARED | MAP_FIXED, fd, 0) == MAP_FAILED ||
-        map_guard_add(at, n, &l->guard, NULL)) {
-        munmap(room, room_bytes);
+    if (cache_view_size(&l->view) != n_bytes) {
+        cache_view_close(&l->view);
         return false;
     }
-    madvise(at, n, MADV_HUGEPAGE);
-    l->room = room;
-    l->room_bytes = room_bytes;
-    l->map = at;
-    l->map_bytes = n;
+    l->panels = cache_view_bytes(&l->view);
     return true;
 }
 
-static void unmap(struct layout *l)
-{
-    map_guard_remove(l->guard);
-    mem_unmap(l->room, l->room_bytes);
-    *l = (struct layout){.guard = -1};
-}
-
-static bool cache_map(struct layout *l, const char *path, XXH128_hash_t key, uint64_t n_bytes)
-{
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
-    struct stat st;
-    if (fd < 0)
-        return false;
-    bool ok = fstat(fd, &st) == 0 && (uint64_t)st.st_size == HEADER_BYTES + n_bytes &&
-              map_huge(l, fd, (size_t)st.st_size);
-    close(fd);
-    if (!ok)
-        return false;
-    const struct header *h = (const struct header *)l->map;
-    if (memcmp(h->magic, "LATHELAY", 8) || h->version != LAYOUT_VERSION || h->n_bytes != n_bytes ||
-        !XXH128_isEqual(h->key, key)) {
-        unmap(l);
-        return false;
-    }
-    l->panels = l->map + HEADER_BYTES;
-#ifdef MADV_POPULATE_READ
-    if (madvise(l->map, l->map_bytes, MADV_POPULATE_READ) != 0)
-#endif
-        madvise(l->map, l->map_bytes, MADV_WILLNEED);
-    return true;
-}
-
-/* Whether `path` is still the file behind fd: another process may have renamed it into place before we got
- * the lock. */
-static bool same_file(int fd, const char *path)
-{
-    struct stat a, b;
-    return fstat(fd, &a) == 0 && stat(path, &b) == 0 && a.st_dev == b.st_dev && a.st_ino == b.st_ino;
-}
-
-struct cache_writer {
-    int fd;
-    XXH3_state_t *digest;
-    bool failed; /* the disk, not the model: the layout then lives in memory */
-};
-
-static bool write_all(int fd, const void *p, size_t n, uint64_t at)
-{
-    for (size_t done = 0; done < n;) {
-        ssize_t k = pwrite(fd, (const uint8_t *)p + done, n - done, (off_t)(at + done));
-        if (k < 0 && errno == EINTR)
-            continue;
-        if (k <= 0)
-            return false;
-        done += (size_t)k;
-    }
-    return true;
-}
-
-static int cache_write(void *arg, uint64_t offset, const uint8_t *p, size_t n)
-{
-    struct cache_writer *w = arg;
-    XXH3_128bits_update(w->digest, p, n);
-    w->failed = !write_all(w->fd, p, n, HEADER_BYTES + offset);
-    return w->failed ? LATHE_E_IO : 0;
-}
-
-/* Makes the layout in a file under a temporary name, then renames it. False: the caller makes it in memory.
- */
+/* Makes the layout in a file. False: the caller makes it in memory. */
 static bool cache_make(struct lathe_model *m, const struct matrix_list *list, const char *path,
-                       XXH128_hash_t key, const struct lathe_model_options *o, int *rc, struct lathe_err *err)
+                       const struct cache_id *id, const struct lathe_model_options *o, int *rc,
+                       struct lathe_err *err)
 {
-    char temp[4200];
-    snprintf(temp, sizeof temp, "%s.part", path);
-    struct cache_writer w = {.fd = open(temp, O_RDWR | O_CREAT | O_CLOEXEC, 0644)};
-    if (w.fd < 0)
+    struct cache_writer w;
+    if (!cache_write_start(&w, path))
         return false;
-    bool made = false;
-    if (flock(w.fd, LOCK_EX | LOCK_NB) == 0 && same_file(w.fd, temp) && ftruncate(w.fd, 0) == 0) {
-        w.digest = XXH3_createState();
-        XXH3_128bits_reset(w.digest);
-        *rc = pack_all(m, list, o, cache_write, &w, NULL, err);
-        struct header h = {
-            .magic = "LATHELAY", .version = LAYOUT_VERSION, .n_bytes = list->layout_bytes, .key = key};
-        h.digest = XXH3_128bits_digest(w.digest);
-        XXH3_freeState(w.digest);
-        made = *rc == 0 && write_all(w.fd, &h, sizeof h, 0) && rename(temp, path) == 0;
-        if (made)
-            cache_trim(path);
-        if (!made)
-            unlink(temp);
-        if (w.failed)
-            *rc = 0;
-    }
-    close(w.fd);
-    return made || *rc != 0;
+    *rc = pack_all(m, list, o, &w, NULL, err);
+    if (w.failed) /* the disk, not the model */
+        *rc = 0;
+    return cache_write_end(&w, id, *rc == 0) || *rc != 0;
 }
 
 int layout_open(struct lathe_model *m, const struct matrix_list *list, const struct lathe_model_options *o,
                 struct lathe_err *err)
 {
-    char folder[4000], path[4100];
-    XXH128_hash_t key = layout_key(m, list);
+    char path[4100];
+    const struct cache_id id = {"LATHELAY", ".lay", LAYOUT_VERSION, layout_key(m, list)};
     struct layout *l = mem_new(sizeof *l);
-    l->guard = -1;
+    l->view.guard = -1;
     int rc = 0;
     m->layout = l;
-    if (!o->no_cache && cache_folder(o->cache_dir, "layouts", folder, sizeof folder)) {
-        snprintf(path, sizeof path, "%s/%016llx%016llx.lay", folder, (unsigned long long)key.high64,
-                 (unsigned long long)key.low64);
-        m->layout_cached = cache_map(l, path, key, list->layout_bytes);
-        if (!m->layout_cached && cache_make(m, list, path, key, o, &rc, err) && rc == 0)
-            cache_map(l, path, key, list->layout_bytes);
+    if (!o->no_cache && cache_path(o->cache_dir, &id, path, sizeof path)) {
+        m->layout_cached = cache_map(l, path, &id, list->layout_bytes);
+        if (!m->layout_cached && cache_make(m, list, path, &id, o, &rc, err) && rc == 0)
+            cache_map(l, path, &id, list->layout_bytes);
         TRY(rc);
     }
     if (!l->panels) {
-        TRY(mem_map(list->layout_bytes, "laid-out weights", (void **)&l->room, err));
-        l->room_bytes = l->map_bytes = list->layout_bytes;
-        l->panels = l->map = l->room;
-        TRY(pack_all(m, list, o, NULL, NULL, l->panels, err));
+        struct cache_view *v = &l->view;
+        TRY(mem_map(list->layout_bytes, "laid-out weights", (void **)&v->room, err));
+        v->room_bytes = v->map_bytes = list->layout_bytes;
+        l->panels = v->map = v->room;
+        TRY(pack_all(m, list, o, NULL, v->map, err));
     }
     for (size_t i = 0; i < list->n; i++)
         list->v[i]->panels = l->panels + list->v[i]->offset;
-    if (o->lock && mlock(l->map, l->map_bytes) != 0)
+    if (o->lock && mlock(l->view.map, l->view.map_bytes) != 0)
         return err_set(err, LATHE_E_FAILED,
-                       "cannot lock %zu bytes of weights in memory: %s; raise 'ulimit -l'", l->map_bytes,
+                       "cannot lock %zu bytes of weights in memory: %s; raise 'ulimit -l'", l->view.map_bytes,
                        strerror(errno));
     return 0;
 }
@@ -320,11 +201,12 @@ void layout_free(struct layout *l)
 {
     if (!l)
         return;
-    unmap(l);
+    cache_view_close(&l->view);
     free(l);
 }
 
 bool model_damaged(const struct lathe_model *m)
 {
-    return model_file_damaged(m->file) || (m->layout->guard >= 0 && map_guard_damaged(m->layout->guard));
+    return model_file_damaged(m->file) || map_guard_damaged(m->layout->view.guard) ||
+           (m->vocab_index && map_guard_damaged(m->vocab_index->guard));
 }

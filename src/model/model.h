@@ -8,6 +8,7 @@
 #include "text/vocab.h"
 
 struct pool;
+struct cache_view;
 
 /* y[n_row] = W[n_row, n_col] . x[n_col] + bias. Rows are stored in panels of 16, the last filled up with
  * zeros. */
@@ -46,6 +47,7 @@ struct layout;
 struct lathe_model {
     struct model_file *file;
     vocab *vocab;
+    struct cache_view *vocab_index; /* the kept index that vocab uses; NULL if it was built */
     struct arena arena;
     struct model_config config;
     struct model_layer *layers;
@@ -95,12 +97,16 @@ int loader_vector(struct loader *l, const float **out, int n, bool required, con
 /* out[n_col] = row of an embedding, laid out or not. */
 void matrix_row(const struct matrix *m, int row, float *out);
 
+/* ---- model->vocab: its index from the cache, or built and kept there ---- */
+int vocab_open(struct lathe_model *m, const struct lathe_model_options *o, struct lathe_err *err);
+void vocab_close(struct lathe_model *m);
+
 /* ---- layout of all matrices: from the cache, or made and kept there, or made in memory ---- */
 int layout_open(struct lathe_model *m, const struct matrix_list *list, const struct lathe_model_options *o,
                 struct lathe_err *err);
 void layout_free(struct layout *l);
-/* Whether the model file or the kept layout has been cut since it was opened: what was computed from it is
- * worthless. */
+/* Whether the model file, the kept layout or the kept index has been cut since it was opened: what was
+ * computed from it is worthless. */
 bool model_damaged(const struct lathe_model *m);
 
 /* ---- architectures: one row each ---- */

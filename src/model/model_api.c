@@ -65,7 +65,7 @@ static int load(struct lathe_model *m, const char *path, const struct lathe_mode
     if (!arch)
         return err_set(err, LATHE_E_UNSUPPORTED, "architecture '%s' cannot run; known: llama",
                        m->architecture);
-    TRY(vocab_load(m->file, &m->vocab, err));
+    TRY(vocab_open(m, o, err));
     struct loader l = {.model = m, .file = m->file, .err = err};
     int rc = arch->load(&l);
     if (!rc) {
@@ -105,7 +105,7 @@ void lathe_model_free(lathe_model *m)
     if (!m)
         return;
     layout_free(m->layout);
-    vocab_free(m->vocab);
+    vocab_close(m);
     model_file_free(m->file);
     arena_free(&m->arena);
     free(m);

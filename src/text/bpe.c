@@ -76,12 +76,18 @@ static void bpe_rank(const vocab *v, const char *text, struct sym *a, const stru
     a->rank = UINT32_MAX;
     if (a->id < 0 || b->id < 0)
         return;
-    for (uint32_t i = pair_hash(a->id, b->id) & v->pair_mask; v->pair[i].left_1; i = (i + 1) & v->pair_mask)
-        if (v->pair[i].left_1 == a->id + 1 && v->pair[i].right == b->id) {
-            a->rank = v->pair[i].rank;
-            a->merged = v->pair[i].id;
+    uint32_t first = pair_hash(a->id, b->id) & v->pair_mask, i = first;
+    while (v->pair[i].left_1) {
+        const struct pair_slot *p = &v->pair[i];
+        if (p->left_1 == a->id + 1 && p->right == b->id) {
+            a->merged = p->id;
+            a->rank = (uint32_t)p->id < (uint32_t)v->n ? p->rank : UINT32_MAX;
             return;
         }
+        i = (i + 1) & v->pair_mask;
+        if (i == first)
+            return;
+    }
 }
 
 /* A line "left right" of the merges on its way into the table. Loading is bound by cache misses of random

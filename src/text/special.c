@@ -66,7 +66,8 @@ static uint32_t lower(const vocab *v, uint32_t lo, uint32_t hi, size_t d, unsign
 {
     while (lo < hi) {
         uint32_t mid = lo + (hi - lo) / 2;
-        if ((unsigned char)vocab_raw(v, v->special[mid]).p[d] < c)
+        struct str s = vocab_raw(v, v->special[mid]);
+        if (d >= s.n || (unsigned char)s.p[d] < c)
             lo = mid + 1;
         else
             hi = mid;
@@ -74,7 +75,7 @@ static uint32_t lower(const vocab *v, uint32_t lo, uint32_t hi, size_t d, unsign
     return lo;
 }
 
-int32_t special_match(const vocab *v, const char *p, size_t n, bool control)
+int32_t special_match(const vocab *v, const char *p, size_t n, bool control, size_t *len)
 {
     unsigned char c = (unsigned char)p[0];
     uint32_t lo = v->special_first[c], hi = v->special_first[c + 1];
@@ -84,8 +85,10 @@ int32_t special_match(const vocab *v, const char *p, size_t n, bool control)
         for (; lo < hi && vocab_raw(v, v->special[lo]).n == d; lo++) /* the ones that end here sort first */
             if (found < 0 && (control || v->type[v->special[lo]] == TOKEN_USER))
                 found = v->special[lo];
-        if (found >= 0)
+        if (found >= 0) {
             best = found;
+            *len = d;
+        }
         if (d == n)
             break;
         c = (unsigned char)p[d];

@@ -13,12 +13,30 @@ void ids_push(struct ids *a, int32_t id)
     a->p[a->n++] = id;
 }
 
+/* Whether these are the bytes of a token: vocab_raw and a comparison in one, for the search that a quarter of
+ * SentencePiece's encoding is. An end before the beginning wraps to a length that no text has. */
+static inline bool raw_is(const vocab *v, uint32_t id, const char *p, size_t n)
+{
+    if (id >= (uint32_t)v->n)
+        return false;
+    size_t from = v->off[id], to = v->off[id + 1];
+    return to - from == n && to <= v->n_blob && memcmp(v->blob + from, p, n) == 0;
+}
+
 int32_t vocab_word_at(const vocab *v, const char *p, size_t n, uint64_t hash)
 {
     uint32_t tag = (uint32_t)(hash >> 32);
-    for (uint32_t i = (uint32_t)hash & v->word_mask; v->word[i].id_1; i = (i + 1) & v->word_mask)
-        if (v->word[i].tag == tag && str_eq(vocab_raw(v, v->word[i].id_1 - 1), (struct str){p, n}))
-            return v->word[i].id_1 - 1;
+    uint32_t first = (uint32_t)hash & v->word_mask, i = first;
+    while (v->word[i].id_1) {
+        if (v->word[i].tag == tag) {
+            uint32_t id = (uint32_t)v->word[i].id_1 - 1;
+            if (raw_is(v, id, p, n))
+                return (int32_t)id;
+        }
+        i = (i + 1) & v->word_mask;
+        if (i == first)
+            break;
+    }
     return -1;
 }
 
@@ -164,6 +182,7 @@ static int tokens_load(vocab *v, const struct model_file *f, struct lathe_err *e
     }
     TRY_GOTO(mem_try(n_bytes + 1, 1, "token text", &p, err));
     v->blob = p;
+    v->n_blob = (uint32_t)n_bytes;
     TRY_GOTO(mem_try(n + 1, sizeof *v->off, "token table", &p, err));
     v->off = p;
     TRY_GOTO(mem_try(n, 2, "token types", &p, err));
@@ -175,6 +194,7 @@ static int tokens_load(vocab *v, const struct model_file *f, struct lathe_err *e
         v->off[i + 1] = v->off[i] + (uint32_t)len;
         v->max_len = len > v->max_len ? (uint32_t)len : v->max_len;
     }
+    v->n_blob = v->off[v->n];
     rc = words_load(v, err);
 done:
     free(token);
@@ -195,7 +215,8 @@ static int id_load(const struct model_file *f, const char *key, int32_t *out, st
     return 0;
 }
 
-/* Spellings that end an answer in the models that have them as control tokens. */
+/* Spellings that end an answer in the models that have them as control tokens. A new one is a new
+ * VOCAB_INDEX_VERSION. */
 static const char *const eog_names[] = {
     "<|im_end|>",
     "<|eot_id|>",
@@ -301,7 +322,18 @@ static int model_load(vocab *v, const struct model_file *f, struct lathe_err *er
     return pretok_new(pre, &v->pre, err);
 }
 
-int vocab_load(const struct model_file *f, vocab **out, struct lathe_err *err)
+static int tables_build(vocab *v, const struct model_file *f, int32_t eot, int32_t eom, struct lathe_err *err)
+{
+    TRY(tokens_load(v, f, err));
+    TRY(v->model == VOCAB_SPM ? spm_load(v, f, err) : bpe_load(v, f, err));
+    TRY(special_load(v, err));
+    TRY(rstrip_mark(v, f, err));
+    eog_mark(v, eot, eom);
+    return 0;
+}
+
+/* `index` is NULL where the tables are to be built. */
+static int load(const struct model_file *f, const void *index, size_t n, vocab **out, struct lathe_err *err)
 {
     vocab *v = mem_new(sizeof *v);
     int32_t eot, eom;
@@ -310,11 +342,7 @@ int vocab_load(const struct model_file *f, vocab **out, struct lathe_err *err)
     memset(v->byte_id, 0xff, sizeof v->byte_id);
     TRY_GOTO(model_load(v, f, err));
     TRY_GOTO(keys_load(v, f, &eot, &eom, err));
-    TRY_GOTO(tokens_load(v, f, err));
-    TRY_GOTO(v->model == VOCAB_SPM ? spm_load(v, f, err) : bpe_load(v, f, err));
-    TRY_GOTO(special_load(v, err));
-    TRY_GOTO(rstrip_mark(v, f, err));
-    eog_mark(v, eot, eom);
+    TRY_GOTO(index ? index_map(v, f, index, n, err) : tables_build(v, f, eot, eom, err));
     *out = v;
     return 0;
 done:
@@ -322,18 +350,25 @@ done:
     return rc;
 }
 
+int vocab_load(const struct model_file *f, vocab **out, struct lathe_err *err)
+{
+    return load(f, NULL, 0, out, err);
+}
+
+int vocab_load_index(const struct model_file *f, const void *index, size_t n, vocab **out,
+                     struct lathe_err *err)
+{
+    return load(f, index, n, out, err);
+}
+
 void vocab_free(vocab *v)
 {
     if (!v)
         return;
     pretok_free(v->pre);
-    free(v->blob);
-    free(v->off);
-    free(v->type);
-    free(v->rank);
-    free(v->word);
-    free(v->pair);
-    free(v->special);
+    void *const tables[] = {v->blob, v->off, v->type, v->rank, v->word, v->pair, v->special};
+    for (size_t i = 0; !v->borrowed && i < sizeof tables / sizeof *tables; i++)
+        free(tables[i]);
     model_file_free(v->owned);
     free(v);
 }
@@ -375,8 +410,9 @@ static int encode_text(const vocab *v, const char *text, size_t n, bool control,
     while (i < n) {
         unsigned char c = (unsigned char)text[i];
         int32_t id = -1;
+        size_t len = 0;
         if (v->special_first[c] < v->special_first[c + 1])
-            id = special_match(v, text + i, n - i, control);
+            id = special_match(v, text + i, n - i, control, &len);
         if (id < 0) {
             i++;
             continue;
@@ -384,7 +420,7 @@ static int encode_text(const vocab *v, const char *text, size_t n, bool control,
         TRY(encode_plain(v, text + from, i - from, first, out, err));
         ids_push(out, id);
         first = true;
-        i += vocab_raw(v, id).n;
+        i += len;
         while (v->flags[id] & TOKEN_RSTRIP && i < n && strchr(" \t\n\v\f\r", text[i]) && text[i])
             i++;
         from = i;

@@ -13,6 +13,19 @@ typedef struct lathe_vocab vocab;
 /* UNSUPPORTED names a tokenizer model or pre-tokenizer that has no row; FILE a malformed one. The file must
  * outlive the vocabulary. */
 int vocab_load(const struct model_file *f, vocab **out, struct lathe_err *err);
+
+/* The index that loading builds, as bytes that can be kept between runs: vocab_load_index takes them and builds
+ * nothing. They belong to one file and one version; who keeps them sees to both, and to a digest.
+ *
+ * vocab_load_index refuses (FILE) what is cut, of another version or does not fit the file's metadata. It
+ * looks at the head alone, so the tables may hold anything: whatever is read from them is checked where it is
+ * used. Wrong bytes, or bytes that turn to zeros later, give wrong tokens, never an access out of bounds or a
+ * loop without end. The bytes, at a multiple of 8, must outlive the vocabulary. */
+enum { VOCAB_INDEX_VERSION = 1 }; /* goes up with every change of what loading builds from the same file */
+int vocab_index_save(const vocab *v, void **out, size_t *n, struct lathe_err *err); /* malloc-ed */
+int vocab_load_index(const struct model_file *f, const void *index, size_t n, vocab **out,
+                     struct lathe_err *err);
+
 void vocab_free(vocab *v);
 int vocab_size(const vocab *v);
 bool vocab_is_eog(const vocab *v, int32_t id);

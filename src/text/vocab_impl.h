@@ -1,5 +1,6 @@
 /* Inside of the vocabulary, shared by the files of the tokenizer. Index tables are flat arrays without
- * pointers.
+ * pointers. They may lie in a kept file (vocab_index.c), which can hold anything: an id or an offset out of
+ * them is used only through vocab_raw or after a check, and a search of a hash ends after one round.
  *
  *   blob, off   raw bytes of every token: byte-level spelling and SentencePiece's U+2581 are already undone
  *   word        open-addressing hash: raw bytes -> id, of the tokens that plain text may become
@@ -31,7 +32,9 @@ struct lathe_vocab {
     struct model_file *owned; /* lathe_vocab_open's */
     enum vocab_model model;
     int n;
+    bool borrowed; /* the tables are somebody else's bytes, and read-only */
     char *blob;
+    uint32_t n_blob;
     uint32_t *off; /* [n + 1] */
     uint32_t max_len;
     uint8_t *type, *flags;
@@ -50,9 +53,15 @@ struct lathe_vocab {
     struct pretok *pre;
 };
 
+/* Bytes of any id; empty if there are none. So an id whose bytes are not empty is one of the vocabulary. */
 static inline struct str vocab_raw(const vocab *v, int32_t id)
 {
-    return (struct str){v->blob + v->off[id], v->off[id + 1] - v->off[id]};
+    if ((uint32_t)id >= (uint32_t)v->n)
+        return (struct str){"", 0};
+    uint32_t from = v->off[id], to = v->off[id + 1];
+    if (from > to || to > v->n_blob)
+        return (struct str){"", 0};
+    return (struct str){v->blob + from, to - from};
 }
 
 /* Growing list of ids. */
@@ -67,7 +76,7 @@ static inline uint64_t word_hash(const char *p, size_t n)
     return XXH3_64bits(p, n);
 }
 
-/* Id of a token of plain text with exactly these bytes, or -1. */
+/* Id of a token of plain text with exactly these bytes, at least one, or -1. */
 int32_t vocab_word_at(const vocab *v, const char *p, size_t n, uint64_t hash);
 static inline int32_t vocab_word(const vocab *v, const char *p, size_t n)
 {
@@ -88,8 +97,11 @@ int spm_encode(const vocab *v, const char *text, size_t n, bool first, struct id
 
 /* special.c */
 int special_load(vocab *v, struct lathe_err *err);
-/* The longest special token at `p`, or -1. Control and unknown ones only with `control`. */
-int32_t special_match(const vocab *v, const char *p, size_t n, bool control);
+/* The longest special token at `p` with its length, or -1. Control and unknown ones only with `control`. */
+int32_t special_match(const vocab *v, const char *p, size_t n, bool control, size_t *len);
+
+/* vocab_index.c: points the tables of `v`, whose model is known, into the bytes of an index. */
+int index_map(vocab *v, const struct model_file *f, const void *index, size_t n, struct lathe_err *err);
 
 /* merge.c: a sequence of symbols in which the neighbours of lowest rank, leftmost first, become one until
  * none are left. */

@@ -68,3 +68,24 @@ def test_info_lists_types(run, tiny):
 def test_cache_that_cannot_be_written_is_no_failure(run, tiny):
     r = run("run", "-m", tiny, "-p", "x", "-n", "2", "--raw", "--cache-dir", "/proc/nowhere")
     assert r.returncode == 0, r.stderr
+
+
+def test_index_of_the_vocabulary_is_kept_and_repaired(run, tiny, tmp_path):
+    """What is in the cache, whole or damaged, never changes what is answered."""
+    def answer(*args):
+        r = run("run", "-m", tiny, "-p", "hello you", "-n", "8", "--raw", "--temp", "0", *args)
+        assert r.returncode == 0, r.stderr
+        return r.stdout
+    cached = ["--cache-dir", tmp_path]
+    want = answer("--no-cache", *cached)
+    assert not list(tmp_path.iterdir())
+    assert answer(*cached) == want
+    index, = (tmp_path / "layouts").glob("*.idx")
+    whole, made = index.read_bytes(), index.stat().st_ino
+    assert answer(*cached) == want and index.stat().st_ino == made  # read, not made again
+    for damage in whole[:100], whole[:-64], b"", whole[:4096] + bytes(len(whole) - 4096), whole[:5000] + b"\xff" + whole[5001:]:
+        index.write_bytes(damage)
+        assert answer(*cached) == want and index.read_bytes() == whole
+    index.unlink()
+    (tmp_path / "layouts" / (index.name + ".part")).mkdir()  # cannot be written
+    assert answer(*cached) == want and not index.exists()

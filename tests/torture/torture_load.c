@@ -1,7 +1,7 @@
 /* Fails every fallible call of the load path in turn: one run for the first mmap, one for the second, ...
  * until a run meets no failure. */
 /* clang-format off */
-/* link: -Wl,--wrap=malloc,--wrap=calloc,--wrap=realloc,--wrap=aligned_alloc,--wrap=free,--wrap=mmap,--wrap=munmap,--wrap=open,--wrap=openat,--wrap=close,--wrap=fstat,--wrap=stat,--wrap=read,--wrap=pread,--wrap=flock,--wrap=posix_fallocate,--wrap=fdatasync,--wrap=rename,--wrap=mkdir,--wrap=mlock,--wrap=pthread_create */
+/* link: -Wl,--wrap=malloc,--wrap=calloc,--wrap=realloc,--wrap=aligned_alloc,--wrap=free,--wrap=mmap,--wrap=munmap,--wrap=open,--wrap=openat,--wrap=close,--wrap=fstat,--wrap=stat,--wrap=read,--wrap=pread,--wrap=pwrite,--wrap=ftruncate,--wrap=flock,--wrap=posix_fallocate,--wrap=fdatasync,--wrap=rename,--wrap=mkdir,--wrap=mlock,--wrap=pthread_create */
 /* clang-format on */
 /* What is checked of each run: it ends with success (where there is a way around, as without a cache) or with
  * a code and words; nothing that it allocated, mapped or opened is left. malloc, calloc and realloc are
@@ -38,6 +38,8 @@
     X(stat, EIO)               \
     X(read, EIO)               \
     X(pread, EIO)              \
+    X(pwrite, ENOSPC)          \
+    X(ftruncate, EIO)          \
     X(flock, EWOULDBLOCK)      \
     X(posix_fallocate, ENOSPC) \
     X(fdatasync, EIO)          \
@@ -117,6 +119,8 @@ int __real_fstat(int fd, struct stat *st);
 int __real_stat(const char *path, struct stat *st);
 ssize_t __real_read(int fd, void *p, size_t n);
 ssize_t __real_pread(int fd, void *p, size_t n, off_t at);
+ssize_t __real_pwrite(int fd, const void *p, size_t n, off_t at);
+int __real_ftruncate(int fd, off_t n);
 int __real_flock(int fd, int op);
 int __real_posix_fallocate(int fd, off_t at, off_t n);
 int __real_fdatasync(int fd);
@@ -184,6 +188,7 @@ int __wrap_close(int fd)
     }
 WRAP(fstat, EIO, (int fd, struct stat *st), (fd, st))
 WRAP(stat, EIO, (const char *path, struct stat *st), (path, st))
+WRAP(ftruncate, EIO, (int fd, off_t n), (fd, n))
 WRAP(flock, EWOULDBLOCK, (int fd, int op), (fd, op))
 WRAP(fdatasync, EIO, (int fd), (fd))
 WRAP(rename, EACCES, (const char *from, const char *to), (from, to))
@@ -197,6 +202,10 @@ ssize_t __wrap_read(int fd, void *p, size_t n)
 ssize_t __wrap_pread(int fd, void *p, size_t n, off_t at)
 {
     return fails(FAULT_pread, EIO) ? -1 : __real_pread(fd, p, n, at);
+}
+ssize_t __wrap_pwrite(int fd, const void *p, size_t n, off_t at)
+{
+    return fails(FAULT_pwrite, ENOSPC) ? -1 : __real_pwrite(fd, p, n, at);
 }
 int __wrap_posix_fallocate(int fd, off_t at, off_t n) /* these two return the error */
 {
