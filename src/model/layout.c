@@ -8,6 +8,7 @@
  * Its key also covers layout version, numeric class and tensor list. When the cache cannot be written
  * (read-only, full, locked by another process that converts now) the layout lives in memory. */
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -24,6 +25,7 @@ enum { LAYOUT_VERSION = 2, WINDOW_BYTES = 32 << 20 };
 struct layout {
     struct cache_view view; /* of the kept file, or of memory */
     const uint8_t *panels;
+    char path[4100]; /* of the kept file, "" if it lives in memory */
 };
 
 static XXH128_hash_t layout_key(const struct lathe_model *m, const struct matrix_list *list)
@@ -149,6 +151,7 @@ static bool cache_map(struct layout *l, const char *path, const struct cache_id 
         return false;
     }
     l->panels = cache_view_bytes(&l->view);
+    snprintf(l->path, sizeof l->path, "%s", path);
     return true;
 }
 
@@ -203,6 +206,15 @@ void layout_free(struct layout *l)
         return;
     cache_view_close(&l->view);
     free(l);
+}
+
+int layout_verify(const struct layout *l, const char **path, uint64_t *n_bytes, struct lathe_err *err)
+{
+    *path = l->path[0] ? l->path : NULL;
+    *n_bytes = l->path[0] ? cache_view_size(&l->view) : 0;
+    if (l->path[0] && !cache_view_intact(&l->view))
+        return err_set(err, LATHE_E_FILE, "%s is damaged: delete it, the next start makes it anew", l->path);
+    return 0;
 }
 
 bool model_damaged(const struct lathe_model *m)

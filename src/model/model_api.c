@@ -111,6 +111,11 @@ void lathe_model_free(lathe_model *m)
     free(m);
 }
 
+int lathe_model_verify(const lathe_model *m, const char **path, uint64_t *n_bytes, struct lathe_err *err)
+{
+    return layout_verify(m->layout, path, n_bytes, err);
+}
+
 const lathe_vocab *lathe_model_vocab(const lathe_model *m)
 {
     return m->vocab;

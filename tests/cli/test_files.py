@@ -1,7 +1,9 @@
 """Bad model and input files: exit code 3, one line that names the file."""
+import json
+
 import pytest
 
-COMMANDS = [["info"], ["tokenize", "-p", "x"], ["run", "-p", "x"], ["bench"], ["profile"], ["selftest"], ["chat"]]
+COMMANDS = [["info"], ["tokenize", "-p", "x"], ["run", "-p", "x"], ["bench"], ["profile"], ["selftest"], ["verify"], ["chat"]]
 
 
 def check(r, *words):
@@ -89,3 +91,22 @@ def test_index_of_the_vocabulary_is_kept_and_repaired(run, tiny, tmp_path):
     index.unlink()
     (tmp_path / "layouts" / (index.name + ".part")).mkdir()  # cannot be written
     assert answer(*cached) == want and not index.exists()
+
+
+def test_verify_names_a_damaged_copy(run, tiny, tmp_path):
+    args = ["verify", "-m", tiny, "--cache-dir", tmp_path]
+    r = run(*args)
+    layout, = (tmp_path / "layouts").glob("*.lay")
+    assert r.returncode == 0 and r.stdout.decode().startswith(str(layout)) and b"intact" in r.stdout
+    d = json.loads(run(*args, "--json").stdout)
+    assert d == {"path": str(layout), "bytes": layout.stat().st_size - 4096, "kept": True}
+    whole = layout.read_bytes()
+    with open(layout, "r+b") as f:  # one bit of the last panel
+        f.seek(-1, 2)
+        f.write(bytes([whole[-1] ^ 1]))
+    r = run(*args)
+    assert r.returncode == 3 and r.stdout == b"" and f"{layout} is damaged: delete it".encode() in r.stderr
+    layout.unlink()
+    assert run(*args).returncode == 0 and layout.read_bytes() == whole
+    r = run(*args, "--no-cache")
+    assert r.returncode == 0 and b"no laid-out weights are kept" in r.stdout
