@@ -152,7 +152,7 @@ static bool read_real(const char *s, const struct opt_row *row, float *out)
     return true;
 }
 
-static bool read_flag(const char *s, bool *out)
+bool opt_flag(const char *s, bool *out)
 {
     static const char *const words[] = {"off", "on", "0", "1", "false", "true", "no", "yes"};
     for (int i = 0; i < 8; i++)
@@ -192,7 +192,7 @@ int opt_set(const struct opt_row *row, const char *value, void *values, struct l
     bool ok = true;
     switch (row->type) {
     case OPT_FLAG:
-        ok = read_flag(value, field);
+        ok = opt_flag(value, field);
         break;
     case OPT_INT:
         ok = read_int(value, strlen(value), row, field);

@@ -74,6 +74,8 @@ const struct opt_command *opt_command_find(const struct opt_table *t, const char
 /* The name of the option (command == NULL: of the command) closest to `wrong`, or NULL when none is close. */
 const char *opt_closest(const struct opt_table *t, const struct opt_command *command, const char *wrong);
 
+/* Reads the words of a flag's value: on, 1, true, yes; off, 0, false, no. False for any other. */
+bool opt_flag(const char *s, bool *out);
 /* Sets defaults, then the environment, then argv (argv[0] is the first argument after the command). USAGE
  * with every mistake in one line, each naming the value and what is allowed. `get` reads the environment
  * (getenv outside of tests). */

@@ -14,12 +14,12 @@ static int n_out_of(const struct seq *s, int n)
 
 static void batch_add(struct lathe_engine *e, struct pass_batch *b, struct seq *s, int n)
 {
-    s->row0 = b->n_row;
-    s->n_row = n;
+    int n_out = n_out_of(s, n);
     memcpy(e->row_tokens + b->n_row, s->tokens + s->n_past, (size_t)n * sizeof *s->tokens);
-    e->pass_seqs[b->n_seq] = (struct pass_seq){s->row0, n, s->n_past, n_out_of(s, n), s->pages};
+    e->pass_seqs[b->n_seq] = (struct pass_seq){b->n_row, n, s->n_past, n_out, s->pages};
     e->batch[b->n_seq++] = s;
     b->n_row += n;
+    b->n_out += n_out;
 }
 
 struct pass_batch batch_make(struct lathe_engine *e)
@@ -103,20 +103,15 @@ static void take_logits(struct lathe_engine *e, struct seq *s, int position, flo
 void batch_use_logits(struct lathe_engine *e, const struct pass_batch *b)
 {
     int i = 0, r = 0; /* the next row: r-th output row of sequence i */
-    int left = 0;
-    for (int j = 0; j < b->n_seq; j++)
-        left += e->pass_seqs[j].n_out;
-    for (int first = 0; left > 0;) {
+    for (int first = 0, n; first < b->n_out; first += n) {
         int64_t stride;
-        int n = left < e->n_out_max ? left : e->n_out_max;
+        n = b->n_out - first < e->n_out_max ? b->n_out - first : e->n_out_max;
         float *logits = pass_logits(e->pass, first, n, &stride);
         for (int k = 0; k < n; k++, r++) {
-            for (; r == e->pass_seqs[i].n_out; i++)
+            for (; r == b->seqs[i].n_out; i++)
                 r = 0;
-            const struct pass_seq *s = &e->pass_seqs[i];
+            const struct pass_seq *s = &b->seqs[i];
             take_logits(e, e->batch[i], s->pos0 + s->n_row - s->n_out + r, logits + k * stride);
         }
-        first += n;
-        left -= n;
     }
 }

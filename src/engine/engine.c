@@ -312,7 +312,7 @@ int lathe_engine_step(lathe_engine *e, struct lathe_err *err)
     if (b.n_row) {
         pass_run(e->pass, &b);
         for (int i = 0; i < b.n_seq; i++)
-            e->batch[i]->n_past += e->batch[i]->n_row;
+            e->batch[i]->n_past += b.seqs[i].n_row;
         if (model_damaged(e->model))
             return err_set(err, LATHE_E_FILE, "%s or its laid-out copy was cut while it was in use",
                            model_file_path(e->model->file));

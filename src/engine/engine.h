@@ -26,7 +26,6 @@ struct seq {
     struct stream stream;
     struct lathe_logprob top[20];
     uint64_t submitted_ns, started_ns, first_ns, ended_ns;
-    int row0, n_row; /* in the newest pass */
 };
 
 enum { N_CANCEL = 256, MIN_OUT = 16, MAX_OUT = 64 };

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include "base/cache_folder.h"
+#include "base/opt.h"
 #include "kern/kern_check.h"
 #include "kern/kern_verdicts.h"
 
@@ -127,11 +128,10 @@ const struct kern_set *kern_set(void)
 /* The table is listed without a model and its options: the environment says where verdicts are kept. */
 static void begin_by_environment(void)
 {
-    static const char *const off[] = {"", "0", "off", "no", "false"};
-    const char *dir = getenv("LATHE_CACHE_DIR"), *no_cache = getenv("LATHE_NO_CACHE");
-    bool keep = !no_cache;
-    for (size_t i = 0; i < sizeof off / sizeof *off && !keep; i++)
-        keep = strcmp(no_cache, off[i]) == 0;
+    const char *dir = getenv("LATHE_CACHE_DIR"), *value = getenv("LATHE_NO_CACHE");
+    bool keep = true, no_cache;
+    if (value && *value)
+        keep = opt_flag(value, &no_cache) && !no_cache;
     kern_begin(dir && *dir ? dir : NULL, keep);
 }
 

@@ -54,7 +54,8 @@ static void prepare_planes(const struct pass *p, const struct input *in, int slo
     p->kern->quantize(norm, norm_stride, n, in->n_col, act);
 }
 
-void matmul_prepare(const struct pass *p, const struct input *in, int row, int n, float *norm,
+/* Prepares rows row .. row+n (groups of 4 from `row` on). The f32 copy is kept only where somebody reads it. */
+static void prepare(const struct pass *p, const struct input *in, int row, int n, float *norm,
                     int64_t norm_stride, struct act_block *act)
 {
     for (int t = 0; t < n; t += ACT_GROUP) {
@@ -72,7 +73,7 @@ static void prepare_shared(const struct matmul *mm, int piece, int worker, const
     int row = piece * ACT_GROUP, n = mm->n_row - row < ACT_GROUP ? mm->n_row - row : ACT_GROUP;
     bool kept = in->need_f32 || !in->need_int8;
     float *norm = kept ? p->norm + row * p->norm_stride : p->scratch[worker].norm;
-    matmul_prepare(p, in, row, n, norm, p->norm_stride, p->act + (int64_t)piece * group_blocks(in));
+    prepare(p, in, row, n, norm, p->norm_stride, p->act + (int64_t)piece * group_blocks(in));
 }
 
 static void prepare_piece(const struct pool_op *op, int piece, int worker)
@@ -100,23 +101,32 @@ static void quantize_piece(const struct pool_op *op, int piece, int worker)
     prepare_shared(mm, piece, worker, &normed);
 }
 
+struct prepared matmul_own_input(const struct matmul *mm, int row, int n, int worker, bool is_there)
+{
+    const struct pass *p = mm->pass;
+    const struct scratch *s = &p->scratch[worker];
+    const struct input *in = &mm->in;
+    if (!is_there)
+        prepare(p, in, row, n, s->norm, p->max_col, s->act);
+    if (in->norm)
+        return (struct prepared){s->act, s->norm, p->max_col, row};
+    return (struct prepared){s->act, in->x + row * in->x_stride, in->x_stride, row};
+}
+
 /* The input of all rows as this worker sees it. */
 static struct prepared input_of(const struct matmul *mm, int worker)
 {
-    struct pass *p = mm->pass;
+    const struct pass *p = mm->pass;
     const struct input *in = &mm->in;
-    struct scratch *s = &p->scratch[worker];
-    if (mm->own_input && s->tag != mm->tag) {
-        matmul_prepare(p, in, 0, mm->n_row, s->norm, p->max_col, s->act);
-        s->tag = mm->tag;
+    uint64_t *tag = &p->scratch[worker].tag;
+    if (mm->own_input) {
+        bool is_there = *tag == mm->tag;
+        *tag = mm->tag;
+        return matmul_own_input(mm, 0, mm->n_row, worker, is_there);
     }
-    struct prepared out = {
-        .act = mm->own_input ? s->act : p->act, .f32 = in->x, .f32_stride = in->x_stride, .base = 0};
-    if (in->norm) {
-        out.f32 = mm->own_input ? s->norm : p->norm;
-        out.f32_stride = mm->own_input ? p->max_col : p->norm_stride;
-    }
-    return out;
+    if (in->norm)
+        return (struct prepared){p->act, p->norm, p->norm_stride, 0};
+    return (struct prepared){p->act, in->x, in->x_stride, 0};
 }
 
 void matmul_tile(const struct matmul *mm, const struct matrix *w, int panel, const struct prepared *in,

@@ -215,7 +215,6 @@ int pass_new(const struct lathe_model *m, struct pool *pool, const struct pass_l
         .y = {p->logits},
         .y_stride = {p->logits_stride},
         .n_w = 1,
-        .kind = MM_HEAD,
         .name = "output"};
     input_needs(head);
     if (head->in.need_int8) {
@@ -315,7 +314,7 @@ static void add_chained_layers(struct pass *p, bool narrows)
 static void narrow(struct pass *p)
 {
     const struct pass_batch *b = p->batch;
-    p->narrow = (struct pass_batch){.seqs = p->narrow_seqs};
+    p->narrow = (struct pass_batch){.n_out = b->n_out, .seqs = p->narrow_seqs};
     for (int i = 0; i < b->n_seq; i++) {
         const struct pass_seq *s = &b->seqs[i];
         int to = p->narrow.n_row, skip = s->n_row - s->n_out;
@@ -340,8 +339,6 @@ static void finish_narrow(struct pass *p)
 {
     int last = p->model->config.n_layer - 1;
     narrow(p);
-    if (p->narrow.n_row == 0)
-        return;
     p->n_op = 0;
     attention_plan(p);
     if (row_chain_wanted(p, p->narrow.n_row)) {
@@ -356,9 +353,7 @@ static void finish_narrow(struct pass *p)
 void pass_run(struct pass *p, const struct pass_batch *b)
 {
     assert(b->n_row <= p->limits.n_row && b->n_seq <= p->limits.n_seq);
-    int n_out = 0;
-    for (int i = 0; i < b->n_seq; i++)
-        n_out += b->seqs[i].n_out;
+    bool narrows = b->n_out < b->n_row;
     p->batch = b;
     p->n_op = p->n_trace = 0;
     p->trace_start_ns = p->profile ? clock_ns() : 0;
@@ -367,9 +362,9 @@ void pass_run(struct pass *p, const struct pass_batch *b)
         for (; p->n_rope <= p->row_pos[i]; p->n_rope++)
             rope_position(p->model, p->n_rope, p->rope + (size_t)p->n_rope * (size_t)p->model->config.n_rot);
     pass_add(p, "embed", -1, b->n_row, p, embed_piece);
-    (row_chain_wanted(p, b->n_row) ? add_chained_layers : add_layers)(p, n_out < b->n_row);
+    (row_chain_wanted(p, b->n_row) ? add_chained_layers : add_layers)(p, narrows);
     run(p);
-    if (n_out < b->n_row)
+    if (narrows && b->n_out)
         finish_narrow(p);
 }
 

@@ -13,7 +13,7 @@ struct pass_seq {
 };
 
 struct pass_batch {
-    int n_row;
+    int n_row, n_out;      /* sums over the sequences */
     const int32_t *tokens; /* [n_row], 0 <= id < n_vocab */
     int n_seq;
     const struct pass_seq *seqs; /* in row order, together all rows */

@@ -1,4 +1,4 @@
-/* Inside of a pass, shared by pass.c, matmul.c, attention.c. */
+/* Inside of a pass, shared by pass.c, pass_profile.c, matmul.c, row_chain.c, attention.c. */
 #ifndef LATHE_MODEL_PASS_IMPL_H
 #define LATHE_MODEL_PASS_IMPL_H
 #include "model/pass.h"
@@ -34,7 +34,7 @@ struct prepared {
 };
 
 /* The products of a layer, as they lie in pass.mm. */
-enum matmul_kind { MM_QKV, MM_O, MM_GATE_UP, MM_DOWN, MM_PER_LAYER, MM_HEAD = MM_PER_LAYER, N_MM_KIND };
+enum matmul_kind { MM_QKV, MM_O, MM_GATE_UP, MM_DOWN, MM_PER_LAYER };
 
 enum epilogue { EPI_STORE, EPI_ADD, EPI_SILU_MUL, EPI_PLANES };
 
@@ -46,9 +46,9 @@ struct matmul {
     float *y[MAX_MATRIX];
     int64_t y_stride[MAX_MATRIX];
     int n_w, n_row, n_panel, panels_per_piece;
-    bool own_input; /* every worker prepares what it reads */
-    enum matmul_kind kind;
-    const char *name; /* for profiles */
+    bool own_input;        /* every worker prepares what it reads */
+    enum matmul_kind kind; /* of a layer's */
+    const char *name;      /* for profiles */
     enum epilogue epilogue;
     const struct attention *put; /* in a chain: keys and values of the rows go into their pages afterwards */
     uint64_t tag; /* identifies the input within the life of the pass, for the workers' own copies */
@@ -69,18 +69,18 @@ struct row_chain {
 
 /* Private to one worker; workers never share cache lines. */
 struct scratch {
-    float *norm;                 /* [MAX_BLOCK][max_col] where f32 is read, else [SMALL_ROWS][max_col] */
-    struct act_block *act;       /* MAX_BLOCK rows */
-    uint64_t tag;                /* whose input norm and act hold */
-    struct act_block *inner;     /* MAX_BLOCK rows of the feed-forward's inner activation */
-    float *tile;                 /* [4][TILE_TOK][LANES] */
-    float *unpacked;             /* [UNPACK_K][LANES] */
-    float *query;                /* [n_vec][head_dim] */
-    float *score;                /* [TILE_TOK][SPAN] */
-    float *run_out, *span_out;   /* [n_vec][value_dim], [TILE_TOK][value_dim] */
-    float *run_max, *run_sum;    /* [n_vec] */
-    float *k_f32, *v_f32;        /* one span of one head */
-    uint64_t kind_ns[N_MM_KIND]; /* in chains of the newest run, while profiled */
+    float *norm;                    /* [MAX_BLOCK][max_col] where f32 is read, else [SMALL_ROWS][max_col] */
+    struct act_block *act;          /* MAX_BLOCK rows */
+    uint64_t tag;                   /* whose input norm and act hold */
+    struct act_block *inner;        /* MAX_BLOCK rows of the feed-forward's inner activation */
+    float *tile;                    /* [4][TILE_TOK][LANES] */
+    float *unpacked;                /* [UNPACK_K][LANES] */
+    float *query;                   /* [n_vec][head_dim] */
+    float *score;                   /* [TILE_TOK][SPAN] */
+    float *run_out, *span_out;      /* [n_vec][value_dim], [TILE_TOK][value_dim] */
+    float *run_max, *run_sum;       /* [n_vec] */
+    float *k_f32, *v_f32;           /* one span of one head */
+    uint64_t kind_ns[MM_PER_LAYER]; /* in chains of the newest run, while profiled */
 };
 
 /* A piece of attention: rows [row, row + n_row) of one sequence. */
@@ -147,10 +147,8 @@ void matmul_begin(struct pass *p, struct matmul *mm, int n_row);
 void matmul_add(struct pass *p, struct matmul *mm, int n_row, int layer);
 double matmul_weight_bytes(const struct matmul *mm);
 double matmul_ops(const struct matmul *mm);
-/* Prepares rows row .. row+n of the input in groups of 4, int8 into act and what its norm gives into `norm` (kept
- * for all rows only where f32 is read). */
-void matmul_prepare(const struct pass *p, const struct input *in, int row, int n, float *norm,
-                    int64_t norm_stride, struct act_block *act);
+/* Rows row .. row+n of the input in the worker's own copy; prepares them unless they are there already. */
+struct prepared matmul_own_input(const struct matmul *mm, int row, int n, int worker, bool is_there);
 /* y[n][16] (+)= one panel of w times tokens t0 .. t0+n. `add` needs integers and no bias. */
 void matmul_tile(const struct matmul *mm, const struct matrix *w, int panel, const struct prepared *in,
                  int t0, int n, int worker, bool add, float *y, int64_t y_stride);

@@ -31,7 +31,7 @@ static void add(struct pass *p, const char *name, bool is_int8, double seconds, 
 
 /* The time of a chain is shared out by what the workers spent on each kind of product during the run. */
 static void add_chain(struct pass *p, const struct row_chain *c, double seconds,
-                      const double kind_ns[N_MM_KIND])
+                      const double kind_ns[MM_PER_LAYER])
 {
     double sum = 0;
     for (int i = 0; i < c->n; i++)
@@ -60,9 +60,9 @@ static void add_trace(struct pass *p, int i)
 
 void pass_profile_add(struct pass *p)
 {
-    double kind_ns[N_MM_KIND] = {0};
+    double kind_ns[MM_PER_LAYER] = {0};
     for (int w = 0; w < pool_n_worker(p->pool); w++)
-        for (int k = 0; k < N_MM_KIND; k++) {
+        for (int k = 0; k < MM_PER_LAYER; k++) {
             kind_ns[k] += (double)p->scratch[w].kind_ns[k];
             p->scratch[w].kind_ns[k] = 0;
         }

@@ -50,16 +50,6 @@ static void silu_block(const struct matmul *mm, int block, const struct prepared
                           p->scratch[worker].inner + (t0 - in->base + t) / ACT_GROUP * n_block + block);
 }
 
-static struct prepared prepare_rows(const struct matmul *mm, int first, int last, int worker)
-{
-    const struct pass *p = mm->pass;
-    const struct scratch *s = &p->scratch[worker];
-    matmul_prepare(p, &mm->in, first, last - first, s->norm, p->max_col, s->act);
-    if (mm->in.norm)
-        return (struct prepared){s->act, s->norm, p->max_col, first};
-    return (struct prepared){s->act, mm->in.x + first * mm->in.x_stride, mm->in.x_stride, first};
-}
-
 static void product_rows(const struct matmul *mm, const struct prepared *in, int last, int worker)
 {
     bool inner = hands_over(mm);
@@ -83,7 +73,7 @@ static void chain_piece(const struct pool_op *op, int piece, int worker)
         const struct matmul *mm = &c->mm[i];
         uint64_t start = c->pass->profile ? clock_ns() : 0;
         struct prepared in = handed ? (struct prepared){.act = s->inner, .f32 = mm->in.x, .base = first}
-                                    : prepare_rows(mm, first, last, worker);
+                                    : matmul_own_input(mm, first, last - first, worker, false);
         product_rows(mm, &in, last, worker);
         if (mm->put)
             attention_put(mm->put, first, last);
