@@ -5,6 +5,9 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <unistd.h>
+
+enum { HUGE_PAGE = 2 << 20 };
 
 static void mem_abort(size_t n_bytes)
 {
@@ -54,12 +57,24 @@ int mem_try(size_t n, size_t size, const char *what, void **out, struct lathe_er
 
 int mem_map(size_t n_bytes, const char *what, void **out, struct lathe_err *err)
 {
-    void *p = mmap(NULL, n_bytes ? n_bytes : 1, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    bool huge = n_bytes >= MEM_HUGE_FROM;
+    size_t page = (size_t)sysconf(_SC_PAGESIZE), more = huge ? HUGE_PAGE : 0,
+           n = n_bytes ? (n_bytes + page - 1) / page * page : page;
     *out = NULL;
+    uint8_t *p = n < n_bytes || n + more < n
+                     ? MAP_FAILED
+                     : mmap(NULL, n + more, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (p == MAP_FAILED)
         return err_set(err, LATHE_E_NOMEM, "%s: no memory for %zu bytes", what, n_bytes);
-    if (n_bytes >= 4u << 20)
-        madvise(p, n_bytes, MADV_HUGEPAGE);
+    if (huge) { /* a huge page needs its alignment: the ends of the room go back */
+        size_t before = (HUGE_PAGE - (uintptr_t)p % HUGE_PAGE) % HUGE_PAGE;
+        if (before)
+            munmap(p, before);
+        if (more - before)
+            munmap(p + before + n, more - before);
+        p += before;
+        madvise(p, n, MADV_HUGEPAGE);
+    }
     *out = p;
     return 0;
 }

@@ -17,8 +17,9 @@ char *mem_dup(const char *p, size_t n);  /* n bytes and a NUL */
  * the text. Free with free(). */
 int mem_try(size_t n, size_t size, const char *what, void **out, struct lathe_err *err);
 
-/* Page-aligned zeroed memory from mmap, asked for transparent huge pages when it is large. Free with
- * mem_unmap. */
+/* Zeroed memory from mmap, page-aligned; from MEM_HUGE_FROM bytes on aligned to huge pages and asked for them.
+ * Free with mem_unmap. */
+enum { MEM_HUGE_FROM = 4 << 20 };
 int mem_map(size_t n_bytes, const char *what, void **out, struct lathe_err *err);
 void mem_unmap(void *p, size_t n_bytes);
 

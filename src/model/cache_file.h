@@ -9,6 +9,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <xxhash.h>
+#include "base/pool.h"
 #include "format/model_file.h"
 
 enum { CACHE_HEADER_BYTES = 4096 };
@@ -29,7 +30,7 @@ bool cache_path(const char *dir, const struct cache_id *id, char *out, size_t n)
 /* ---- reading ---- */
 
 struct cache_view {
-    uint8_t *room; /* what is to be unmapped: the mapping, or the address space around it */
+    uint8_t *room; /* what is to be unmapped: the mapping, or the address space around it; or the memory */
     size_t room_bytes;
     uint8_t *map;
     size_t map_bytes;
@@ -39,6 +40,9 @@ struct cache_view {
 /* Maps a file read-only and reads it in. False if there is none, or its header does not fit: another kind,
  * version or key, a size other than the header's. The digest is not looked at. */
 bool cache_view_open(struct cache_view *v, const char *path, const struct cache_id *id);
+/* The same, but copies the file into memory on huge pages, which a file's mapping seldom has (its page cache was filled
+ * in small parts; Linux before 6.16 on ext4). False too if there is no memory. */
+bool cache_view_load(struct cache_view *v, const char *path, const struct cache_id *id, struct pool *pool);
 static inline const uint8_t *cache_view_bytes(const struct cache_view *v)
 {
     return v->map + CACHE_HEADER_BYTES;

@@ -1,6 +1,6 @@
 /* The layout of all matrices: panels in declaration order, one after another, as the kernels read them.
  *
- * It is made once for a file and kept in the cache folder (cache_file.h), so that a second start maps it and
+ * It is made once for a file and kept in the cache folder (cache_file.h), so that a second start reads it and
  * converts nothing:
  *
  *     | header, 4096 bytes | panels of matrix 0 | panels of matrix 1 | ...
@@ -14,13 +14,14 @@
 #include <sys/mman.h>
 #include <xxhash.h>
 #include "base/cpu.h"
+#include "base/mem_room.h"
 #include "base/pool.h"
 #include "format/map_guard.h"
 #include "model/cache_file.h"
 #include "model/model.h"
 
 /* The first window is short by the header of the file, so that all others begin on a huge page of it. */
-enum { LAYOUT_VERSION = 2, WINDOW_BYTES = 32 << 20 };
+enum { LAYOUT_VERSION = 2, WINDOW_BYTES = 32 << 20, LOAD_THREADS = 8 };
 
 struct layout {
     struct cache_view view; /* of the kept file, or of memory */
@@ -142,9 +143,25 @@ static int pack_all(struct lathe_model *m, const struct matrix_list *list,
 
 /* ---- the cached file ---- */
 
-static bool cache_map(struct layout *l, const char *path, const struct cache_id *id, uint64_t n_bytes)
+/* Reads the kept file into memory: weights on huge pages are read a third faster than on pages of 4 KiB (Zen 4:
+ * 54 against 35 GB/s). False where huge pages or memory are not to be had: the file is mapped then. */
+static bool cache_load(struct layout *l, const char *path, const struct cache_id *id, uint64_t n_bytes,
+                       const struct lathe_model_options *o)
 {
-    if (!cache_view_open(&l->view, path, id))
+    struct pool *pool;
+    int n_thread = o->n_thread > 0 ? o->n_thread : cpu_count();
+    if (n_bytes < MEM_HUGE_FROM || !mem_huge_pages() || mem_room("") / 8 * 7 < n_bytes ||
+        pool_new(n_thread < LOAD_THREADS ? n_thread : LOAD_THREADS, &pool, NULL))
+        return false;
+    bool ok = cache_view_load(&l->view, path, id, pool);
+    pool_free(pool);
+    return ok;
+}
+
+static bool cache_take(struct layout *l, const char *path, const struct cache_id *id, uint64_t n_bytes,
+                       const struct lathe_model_options *o)
+{
+    if (!cache_load(l, path, id, n_bytes, o) && !cache_view_open(&l->view, path, id))
         return false;
     if (cache_view_size(&l->view) != n_bytes) {
         cache_view_close(&l->view);
@@ -179,9 +196,9 @@ int layout_open(struct lathe_model *m, const struct matrix_list *list, const str
     int rc = 0;
     m->layout = l;
     if (!o->no_cache && cache_path(o->cache_dir, &id, path, sizeof path)) {
-        m->layout_cached = cache_map(l, path, &id, list->layout_bytes);
+        m->layout_cached = cache_take(l, path, &id, list->layout_bytes, o);
         if (!m->layout_cached && cache_make(m, list, path, &id, o, &rc, err) && rc == 0)
-            cache_map(l, path, &id, list->layout_bytes);
+            cache_take(l, path, &id, list->layout_bytes, o);
         TRY(rc);
     }
     if (!l->panels) {

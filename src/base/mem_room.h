@@ -1,0 +1,13 @@
+/* How much memory this process may still take. */
+#ifndef LATHE_BASE_MEM_ROOM_H
+#define LATHE_BASE_MEM_ROOM_H
+#include <stdbool.h>
+#include <stdint.h>
+
+/* Bytes: what the machine has available, bounded by the limits of the process's cgroups (v2 and v1). The page cache
+ * counts as available, as it does for the kernel. `root` is "" for the machine itself, a folder in tests. UINT64_MAX if
+ * nothing tells. */
+uint64_t mem_room(const char *root);
+/* Whether memory that is asked for huge pages may get them. */
+bool mem_huge_pages(void);
+#endif
