@@ -5,28 +5,37 @@
  * key-value head, with all query heads that share it; their query vectors lie side by side in the scratch, so
  * that one tile serves rows and heads. */
 #include <math.h>
+#include <stdatomic.h>
 #include <string.h>
 #include "model/pass_impl.h"
 
-/* Spreads spans over workers where sequences and heads alone are too few pieces to share out evenly. */
-static void plan_split(struct pass *p)
+static int n_span(const struct pass *p, const struct attn_piece *a)
+{
+    return p->row_pos[a->row + a->n_row - 1] / SPAN + 1;
+}
+
+/* A pair is a piece and a key-value head. Where there are too few of them to share out evenly, the spans of all pairs,
+ * one pair after another, are cut into parts of equal length: few, since a part has to load its queries, and where one
+ * cuts a pair the results of its spans go through memory. */
+static void plan_parts(struct pass *p)
 {
     const struct model_config *c = &p->model->config;
-    int pairs = p->n_piece * c->n_head_kv, wanted = PIECES_PER_WORKER * pool_n_worker(p->pool);
-    p->n_split = 1;
-    p->split_spans = p->split_vec = 0;
+    int pairs = p->n_piece * c->n_head_kv, n_worker = pool_n_worker(p->pool);
+    p->n_part = p->n_span = p->most_spans = p->most_vec = 0;
     for (int i = 0; i < p->n_piece; i++) {
         const struct attn_piece *a = &p->pieces[i];
-        int spans = p->row_pos[a->row + a->n_row - 1] / SPAN + 1, vec = a->n_row * (c->n_head / c->n_head_kv);
-        p->split_spans = spans > p->split_spans ? spans : p->split_spans;
-        p->split_vec = vec > p->split_vec ? vec : p->split_vec;
+        int spans = n_span(p, a), vec = a->n_row * (c->n_head / c->n_head_kv);
+        p->most_spans = spans > p->most_spans ? spans : p->most_spans;
+        p->most_vec = vec > p->most_vec ? vec : p->most_vec;
+        p->n_span += spans * c->n_head_kv;
     }
-    int64_t floats = (int64_t)pairs * p->split_spans * p->split_vec * (p->form.value_dim + 2);
-    if (p->batch->n_row > SMALL_ROWS || pairs >= wanted || p->split_spans < 2 || floats > p->n_partial)
+    int64_t floats = (int64_t)pairs * p->most_spans * p->most_vec * (p->form.value_dim + 2);
+    if (p->batch->n_row > SMALL_ROWS || pairs >= PARTS_PER_WORKER * n_worker || p->most_spans < 2 ||
+        floats > p->n_partial)
         return;
-    int parts = (wanted + pairs - 1) / pairs;
-    p->spans_per_part = (p->split_spans + parts - 1) / parts;
-    p->n_split = (p->split_spans + p->spans_per_part - 1) / p->spans_per_part;
+    int each = p->n_span / PART_SPANS / n_worker;
+    each = each < 1 ? 1 : each > PARTS_PER_WORKER ? PARTS_PER_WORKER : each;
+    p->n_part = each * n_worker < p->n_span ? each * n_worker : p->n_span;
 }
 
 void attention_plan(struct pass *p)
@@ -42,7 +51,7 @@ void attention_plan(struct pass *p)
         for (int r = 0; r < s->n_row; r++)
             p->row_pos[s->row0 + r] = s->pos0 + r, p->row_seq[s->row0 + r] = i;
     }
-    plan_split(p);
+    plan_parts(p);
 }
 
 static uint8_t *head_at(const struct pass *p, const struct pass_seq *s, int span, int layer, int kv_head)
@@ -161,15 +170,15 @@ static void span_tile(const struct pass *p, const struct span_view *view, struct
                        true, out + i * vd, vd);
 }
 
-/* Where the results of one span wait for their merge, if spans of one head are spread over workers. */
+/* Where the results of one span wait for their merge, if spans of one pair lie in several parts. */
 struct partial {
     float *max, *sum, *out; /* [n_vec], [n_vec], [n_vec][value_dim] */
 };
 
 static struct partial partial_at(const struct pass *p, int pair, int span)
 {
-    int n_vec = p->split_vec;
-    float *base = p->partials + ((int64_t)pair * p->split_spans + span) * n_vec * (p->form.value_dim + 2);
+    int n_vec = p->most_vec;
+    float *base = p->partials + ((int64_t)pair * p->most_spans + span) * n_vec * (p->form.value_dim + 2);
     return (struct partial){base, base + n_vec, base + 2 * n_vec};
 }
 
@@ -216,17 +225,13 @@ static struct span_view view_of(const struct pass *p, const uint8_t *head, struc
     return view;
 }
 
-static int n_span(const struct pass *p, const struct attn_piece *a)
-{
-    return p->row_pos[a->row + a->n_row - 1] / SPAN + 1;
-}
-
 /* All spans of one key-value head, merged as they come. */
 static void attend(const struct pass *p, const struct attn_piece *a, int layer, int kv_head, int worker)
 {
     struct scratch *s = &p->scratch[worker];
     int n_vec = a->n_row * (p->model->config.n_head / p->model->config.n_head_kv), vd = p->form.value_dim;
     load_queries(p, a, kv_head, s->query);
+    s->query_tag = 0;
     begin_merge(s, n_vec);
     for (int span = 0; span < n_span(p, a); span++) {
         const uint8_t *head = head_at(p, &p->batch->seqs[a->seq], span, layer, kv_head);
@@ -244,16 +249,19 @@ static void attend(const struct pass *p, const struct attn_piece *a, int layer, 
     store_outputs(p, a, kv_head, s);
 }
 
-/* Spans [first, last) of one key-value head; their results wait in p->partials. */
-static void attend_part(const struct pass *p, int pair, int first, int last, int layer, int worker)
+/* Spans [first, last) of one pair; their results wait in p->partials. */
+static void attend_spans(const struct attention *at, int pair, int first, int last, int worker)
 {
+    const struct pass *p = at->pass;
     struct scratch *s = &p->scratch[worker];
     int n_kv = p->model->config.n_head_kv, kv_head = pair % n_kv, vd = p->form.value_dim;
     const struct attn_piece *a = &p->pieces[pair / n_kv];
     int n_vec = a->n_row * (p->model->config.n_head / n_kv);
-    load_queries(p, a, kv_head, s->query);
-    for (int span = first; span < last && span < n_span(p, a); span++) {
-        const uint8_t *head = head_at(p, &p->batch->seqs[a->seq], span, layer, kv_head);
+    if (s->query_tag != at->tag + (uint64_t)pair)
+        load_queries(p, a, kv_head, s->query);
+    s->query_tag = at->tag + (uint64_t)pair;
+    for (int span = first; span < last; span++) {
+        const uint8_t *head = head_at(p, &p->batch->seqs[a->seq], span, at->layer, kv_head);
         struct span_view view = view_of(p, head, s, n_vec);
         struct partial part = partial_at(p, pair, span);
         for (int v = 0; v < n_vec; v += TILE_TOK) {
@@ -264,8 +272,8 @@ static void attend_part(const struct pass *p, int pair, int first, int last, int
     }
 }
 
-/* Merges what attend_part left, spans ascending. */
-static void merge_parts(const struct pass *p, int pair, int worker)
+/* Merges what attend_spans left, spans ascending. */
+static void merge_spans(const struct pass *p, int pair, int worker)
 {
     struct scratch *s = &p->scratch[worker];
     int n_kv = p->model->config.n_head_kv, vd = p->form.value_dim;
@@ -304,22 +312,38 @@ static void fused_piece(const struct pool_op *op, int piece, int worker)
     attend(p, &p->pieces[piece / n_kv], at->layer, piece % n_kv, worker);
 }
 
-/* Few sequences: their spans are spread over the workers. */
+/* First span of part i. Earlier parts get the odd spans: the last span of a pair is not full, but its rows are put
+ * into their page there. */
+static int part_start(const struct pass *p, int i)
+{
+    return (int)(((int64_t)p->n_span * i + p->n_part - 1) / p->n_part);
+}
+
+/* Few sequences: the piece is a part of the list of all spans. Who finishes the last span of a pair merges them. */
 static void part_piece(const struct pool_op *op, int piece, int worker)
 {
     const struct attention *at = op->arg;
     struct pass *p = at->pass;
-    int pair = piece / p->n_split, first = piece % p->n_split * p->spans_per_part,
-        n_kv = p->model->config.n_head_kv;
-    if (!at->is_put)
-        put_rows(p, &p->pieces[pair / n_kv], at->layer, pair % n_kv, first, first + p->spans_per_part);
-    attend_part(p, pair, first, first + p->spans_per_part, at->layer, worker);
-}
-
-static void merge_piece(const struct pool_op *op, int piece, int worker)
-{
-    const struct attention *at = op->arg;
-    merge_parts(at->pass, piece, worker);
+    int n_kv = p->model->config.n_head_kv, first = part_start(p, piece), last = part_start(p, piece + 1);
+    for (int pair = 0; pair < p->n_piece * n_kv && last > 0; pair++) {
+        const struct attn_piece *a = &p->pieces[pair / n_kv];
+        int n = n_span(p, a), from = first > 0 ? first : 0, to = last < n ? last : n;
+        first -= n;
+        last -= n;
+        if (from >= to)
+            continue;
+        if (!at->is_put)
+            put_rows(p, a, at->layer, pair % n_kv, from, to);
+        if (to - from == n) {
+            attend(p, a, at->layer, pair % n_kv, worker);
+            continue;
+        }
+        attend_spans(at, pair, from, to, worker);
+        if (atomic_fetch_add(&p->spans_done[pair], to - from) + to - from == n) {
+            atomic_store_explicit(&p->spans_done[pair], 0, memory_order_relaxed); /* for the next layer */
+            merge_spans(p, pair, worker);
+        }
+    }
 }
 
 void attention_put(const struct attention *a, int first, int last)
@@ -364,9 +388,10 @@ void attention_add(struct pass *p, struct attention *a, bool is_put)
     }
     struct pool_op *op;
     a->is_put = is_put;
-    if (one_piece_each && p->n_split > 1) {
-        op = pass_add(p, "attention", a->layer, p->n_piece * c->n_head_kv * p->n_split, a, part_piece);
-        pass_add(p, "attention merge", a->layer, p->n_piece * c->n_head_kv, a, merge_piece);
+    if (one_piece_each && p->n_part > 0) {
+        a->tag = p->next_tag + 1;
+        p->next_tag += (uint64_t)(p->n_piece * c->n_head_kv);
+        op = pass_add(p, "attention", a->layer, p->n_part, a, part_piece);
     } else if (one_piece_each) {
         op = pass_add(p, "attention", a->layer, p->n_piece * c->n_head_kv, a, fused_piece);
     } else {

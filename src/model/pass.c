@@ -100,7 +100,7 @@ static void describe_layer(struct pass *p, int i)
         mm[MM_GATE_UP].y[1] = p->up;
         mm[MM_GATE_UP].y_stride[1] = p->ff_stride;
     }
-    p->attn[i] = (struct attention){p, i, false};
+    p->attn[i] = (struct attention){.pass = p, .layer = i};
     p->chains[i + 1] =
         (struct row_chain){p, mm + MM_O, i + 1 < c->n_layer ? MM_PER_LAYER : MM_PER_LAYER - 1, i, 0};
 }
@@ -160,11 +160,12 @@ static int make_buffers(struct pass *p, struct lathe_err *err)
     TAKE(p, p->limits.n_out * p->x_stride, p->out_x, "logits");
     TAKE(p, p->limits.n_out * p->logits_stride, p->logits, "logits");
     TAKE(p, n + p->limits.n_seq, p->pieces, "batch");
-    int64_t n_pair = (int64_t)PIECES_PER_WORKER * pool_n_worker(p->pool),
+    int64_t n_pair = (int64_t)PARTS_PER_WORKER * pool_n_worker(p->pool),
             spans = (p->limits.n_ctx + SPAN - 1) / SPAN;
     p->n_partial = (n_pair < c->n_head_kv ? n_pair : c->n_head_kv) * spans * SMALL_ROWS *
                    (c->n_head / c->n_head_kv) * (p->form.value_dim + 2);
     TAKE(p, p->n_partial, p->partials, "attention partials");
+    TAKE(p, n_pair, p->spans_done, "attention partials");
     TAKE(p, p->limits.n_seq, p->narrow_seqs, "batch");
     TAKE(p, n, p->row_pos, "batch");
     TAKE(p, n, p->row_seq, "batch");
@@ -240,7 +241,7 @@ void pass_free(struct pass *p)
     }
     void *all[] = {p->scratch, p->x,    p->qkv,      p->att,         p->ff,     p->norm,
                    p->act,     p->rope, p->out_x,    p->logits,      p->pieces, p->row_pos,
-                   p->row_seq, p->up,   p->partials, p->narrow_seqs, p->trace};
+                   p->row_seq, p->up,   p->partials, p->narrow_seqs, p->trace,  p->spans_done};
     for (size_t j = 0; j < sizeof all / sizeof *all; j++)
         free(all[j]);
     arena_free(&p->arena);

@@ -7,7 +7,8 @@ enum {
     SMALL_ROWS =
         ACT_GROUP, /* batches up to this size prepare inputs in every worker instead of behind a barrier */
     MAX_MATRIX = 3,
-    PIECES_PER_WORKER = 8,    /* attention pieces that a small batch is cut into */
+    PARTS_PER_WORKER = 8,     /* attention parts that a small batch is cut into, at most */
+    PART_SPANS = 8,           /* and how long they should be */
     QUERY_ROWS = 64,          /* rows of one attention piece */
     MIN_BLOCK = 24,           /* rows for each worker from which a batch is cut by rows */
     MAX_BLOCK = 6 * TILE_TOK, /* most rows of such a piece */
@@ -57,7 +58,8 @@ struct matmul {
 struct attention {
     struct pass *pass;
     int layer;
-    bool is_put; /* the rows' keys and values are in their pages already */
+    bool is_put;  /* the rows' keys and values are in their pages already */
+    uint64_t tag; /* of pair 0 in parts; see scratch.query_tag */
 };
 
 /* Products that a piece takes its rows through, one after another: n from mm on. */
@@ -76,6 +78,7 @@ struct scratch {
     float *tile;                    /* [4][TILE_TOK][LANES] */
     float *unpacked;                /* [UNPACK_K][LANES] */
     float *query;                   /* [n_vec][head_dim] */
+    uint64_t query_tag;             /* which pair's of which operation, in parts */
     float *score;                   /* [TILE_TOK][SPAN] */
     float *run_out, *span_out;      /* [n_vec][value_dim], [TILE_TOK][value_dim] */
     float *run_max, *run_sum;       /* [n_vec] */
@@ -102,9 +105,12 @@ struct pass {
     struct pass_seq *narrow_seqs; /* [limits.n_seq] */
     struct attn_piece *pieces;    /* per kv head */
     int n_piece;
-    int n_split, spans_per_part; /* n_split > 1: spans of a head are spread over that many pieces */
-    int split_spans, split_vec;  /* spans and query vectors that partials have room for */
-    float *partials;             /* [n_partial] */
+    int n_part,
+        n_span; /* parts that the spans of all pairs are cut into (0: every pair is a piece), and those */
+    int most_spans, most_vec; /* spans and query vectors of a pair, at most */
+    _Atomic int
+        *spans_done; /* [PARTS_PER_WORKER * workers], of each pair that is in parts; 0 between operations */
+    float *partials; /* [n_partial] */
     int64_t n_partial;
     int32_t *row_pos, *row_seq; /* [n_row] */
     /* buffers, [limits.n_row] rows each */
