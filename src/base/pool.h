@@ -2,7 +2,7 @@
  *
  * A barrier counts finished pieces, not threads: a worker that the kernel took off its core holds up nobody
  * unless it holds a piece. Every worker owns a contiguous range of an operation's pieces, so that it reads
- * memory in one stream, and takes from others' ranges when its own is empty. A worker that is late again and
+ * memory in one stream, and takes from others' ranges when its own is empty and they take long. A worker that is late again and
  * again (a busy neighbour on its core) is parked and tried again later, at growing intervals. The caller is
  * worker 0. Results must not depend on which worker runs a piece. */
 #ifndef LATHE_BASE_POOL_H
@@ -15,9 +15,6 @@ struct pool;
 
 struct pool_op {
     void (*run)(const struct pool_op *op, int piece, int worker);
-    /* Asks the cache for what `worker` will read first in its own range, which starts at `piece`; may be
-     * NULL. */
-    void (*prefetch)(const struct pool_op *op, int piece, int worker);
     const void *arg;
     int n_piece;
     int layer;        /* -1 outside of layers */

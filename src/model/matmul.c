@@ -13,7 +13,7 @@
 #include <string.h>
 #include "model/pass_impl.h"
 
-enum { PIECE_BYTES = 96 << 10, PREFETCH_BYTES = 24 << 10 };
+enum { PIECE_BYTES = 96 << 10 };
 
 static int group_blocks(const struct input *in)
 {
@@ -229,18 +229,6 @@ static void panels_piece(const struct pool_op *op, int piece, int worker)
             matmul_epilogue_tile(mm, panel, &in, t, mm->n_row, worker);
 }
 
-static void matmul_prefetch(const struct pool_op *op, int piece, int worker)
-{
-    const struct matmul *mm = op->arg;
-    int panel = piece * mm->panels_per_piece, i = 0;
-    if (mm->epilogue != EPI_SILU_MUL)
-        for (; panel >= mm->w[i]->n_panel; i++)
-            panel -= mm->w[i]->n_panel;
-    const uint8_t *bytes = mm->w[i]->panels + (size_t)panel * mm->w[i]->panel_stride;
-    for (int at = 0; at < PREFETCH_BYTES; at += 64)
-        __builtin_prefetch(bytes + at, 0, 2);
-}
-
 /* Adds the operations that prepare an input for all workers. */
 static void add_preparation(struct pass *p, struct matmul *mm, int layer)
 {
@@ -297,7 +285,6 @@ void matmul_add(struct pass *p, struct matmul *mm, int n_row, int layer)
     if (!mm->own_input)
         add_preparation(p, mm, layer);
     struct pool_op *op = pass_add(p, mm->name, layer, n_piece, mm, panels_piece);
-    op->prefetch = matmul_prefetch;
     op->bytes = matmul_weight_bytes(mm);
     op->n_ops = matmul_ops(mm);
     op->is_int8 = mm->in.need_int8;

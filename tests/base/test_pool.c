@@ -48,13 +48,6 @@ static void run_piece(const struct pool_op *op, int piece, int worker)
     atomic_fetch_add_explicit(&b->count[a->op][piece], 1, memory_order_relaxed);
 }
 
-static void prefetch_piece(const struct pool_op *op, int piece, int worker)
-{
-    const struct op_arg *a = op->arg;
-    if (piece < 0 || worker < 0 || worker >= a->board->n_worker)
-        atomic_fetch_add(&a->board->n_wrong, 1);
-}
-
 /* n_run runs over the same array of operations, whose shapes change in between, as a model's pass does. */
 static void many_runs(int n_thread, int n_run, uint64_t spin, uint64_t seed)
 {
@@ -73,10 +66,7 @@ static void many_runs(int n_thread, int n_run, uint64_t spin, uint64_t seed)
         for (int i = 0; i < n_op; i++) {
             args[i] = (struct op_arg){b, i};
             b->n_piece[i] = (int)(gw_next(&seed) % 4 ? gw_next(&seed) % MAX_PIECE : gw_next(&seed) % 3);
-            ops[i] = (struct pool_op){.run = run_piece,
-                                      .prefetch = i % 2 ? prefetch_piece : NULL,
-                                      .arg = &args[i],
-                                      .n_piece = b->n_piece[i]};
+            ops[i] = (struct pool_op){.run = run_piece, .arg = &args[i], .n_piece = b->n_piece[i]};
             for (int k = 0; k < MAX_PIECE; k++)
                 atomic_store_explicit(&b->count[i][k], 0, memory_order_relaxed);
         }
