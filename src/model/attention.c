@@ -163,11 +163,13 @@ static void span_tile(const struct pass *p, const struct span_view *view, struct
                s->score, SPAN);
     p->kern->span_softmax(s->score, n, n_key, max, sum);
     view->tile(view->v, vd, LANES, vd / LANES, least, s->score, SPAN, n, false, out, vd);
-    const uint8_t *rest = (const uint8_t *)view->v + (size_t)least * (size_t)vd * view->elem;
-    for (int i = 0; i < n && most > least; i++)
-        if (n_key[i] > least)
-            view->tile(rest, vd, LANES, vd / LANES, n_key[i] - least, s->score + i * SPAN + least, SPAN, 1,
-                       true, out + i * vd, vd);
+    /* The last keys are seen by ever fewer queries: those of later rows, which come later. */
+    for (int k = least, i = 0; k < most; k++) {
+        while (n_key[i] <= k)
+            i++;
+        view->tile((const uint8_t *)view->v + (size_t)k * (size_t)vd * view->elem, vd, LANES, vd / LANES, 1,
+                   s->score + i * SPAN + k, SPAN, n - i, true, out + i * vd, vd);
+    }
 }
 
 /* Where the results of one span wait for their merge, if spans of one pair lie in several parts. */
@@ -207,10 +209,13 @@ static void begin_merge(struct scratch *s, int n_vec)
 static bool count_keys(const struct pass *p, const struct attn_piece *a, int span, int v, int n, int *n_key)
 {
     int group = p->model->config.n_head / p->model->config.n_head_kv, any = 0;
-    for (int i = 0; i < n; i++) {
-        int keys = p->row_pos[a->row + (v + i) / group] + 1 - span * SPAN;
+    const int32_t *pos = p->row_pos + a->row + v / group;
+    for (int i = 0, head = v % group; i < n; i++) {
+        int keys = *pos + 1 - span * SPAN;
         n_key[i] = keys < 0 ? 0 : keys > SPAN ? SPAN : keys;
         any |= n_key[i];
+        if (++head == group)
+            pos++, head = 0;
     }
     return any != 0;
 }
