@@ -90,7 +90,6 @@ static void choose_all(void)
     CHOOSE(sum_exp, sum_exp, SUM_EXP, F32);
     CHOOSE(tile_f32, tile_f32, TILE_F32, F32);
     CHOOSE(tile_f16, tile_f32, TILE_F32, F16);
-    CHOOSE(unpack_f16, unpack, UNPACK, F16);
 }
 
 void kern_begin(const char *cache_dir, bool keep)

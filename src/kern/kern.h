@@ -120,7 +120,6 @@ struct kern_set {
     argmax_fn *argmax;
     sum_exp_fn *sum_exp;
     tile_f32_fn *tile_f32, *tile_f16;
-    unpack_fn *unpack_f16;
 };
 const struct kern_set *kern_set(void);
 

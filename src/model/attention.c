@@ -142,13 +142,6 @@ struct span_view {
     size_t elem;
 };
 
-static void unpack_span(const struct pass *p, const uint8_t *head, struct scratch *s, struct span_view *view)
-{
-    p->kern->unpack_f16(head, 0, SPAN * p->form.head_dim / LANES, s->k_f32);
-    p->kern->unpack_f16(head + p->form.k_bytes, 0, SPAN * p->form.value_dim / LANES, s->v_f32);
-    *view = (struct span_view){s->k_f32, s->v_f32, p->kern->tile_f32, 4};
-}
-
 /* Queries v0 .. v0+n against one span, of which n_key[i] keys count for query i: max, sum and
  * out[n][value_dim] of the span alone. */
 static void span_tile(const struct pass *p, const struct span_view *view, struct scratch *s, int v0, int n,
@@ -220,14 +213,11 @@ static bool count_keys(const struct pass *p, const struct attn_piece *a, int spa
     return any != 0;
 }
 
-static struct span_view view_of(const struct pass *p, const uint8_t *head, struct scratch *s, int n_vec)
+static struct span_view view_of(const struct pass *p, const uint8_t *head)
 {
-    size_t elem = (size_t)p->form.elem_bytes;
-    struct span_view view = {head, head + p->form.k_bytes, elem == 4 ? p->kern->tile_f32 : p->kern->tile_f16,
-                             elem};
-    if (elem == 2 && n_vec > TILE_TOK)
-        unpack_span(p, head, s, &view);
-    return view;
+    bool f16 = p->form.elem_bytes == 2;
+    return (struct span_view){head, head + p->form.k_bytes, f16 ? p->kern->tile_f16 : p->kern->tile_f32,
+                              (size_t)p->form.elem_bytes};
 }
 
 /* All spans of one key-value head, merged as they come. */
@@ -240,7 +230,7 @@ static void attend(const struct pass *p, const struct attn_piece *a, int layer, 
     begin_merge(s, n_vec);
     for (int span = 0; span < n_span(p, a); span++) {
         const uint8_t *head = head_at(p, &p->batch->seqs[a->seq], span, layer, kv_head);
-        struct span_view view = view_of(p, head, s, n_vec);
+        struct span_view view = view_of(p, head);
         for (int v = 0; v < n_vec; v += TILE_TOK) {
             int n = n_vec - v < TILE_TOK ? n_vec - v : TILE_TOK, n_key[TILE_TOK];
             float max[TILE_TOK], sum[TILE_TOK];
@@ -267,7 +257,7 @@ static void attend_spans(const struct attention *at, int pair, int first, int la
     s->query_tag = at->tag + (uint64_t)pair;
     for (int span = first; span < last; span++) {
         const uint8_t *head = head_at(p, &p->batch->seqs[a->seq], span, at->layer, kv_head);
-        struct span_view view = view_of(p, head, s, n_vec);
+        struct span_view view = view_of(p, head);
         struct partial part = partial_at(p, pair, span);
         for (int v = 0; v < n_vec; v += TILE_TOK) {
             int n = n_vec - v < TILE_TOK ? n_vec - v : TILE_TOK, n_key[TILE_TOK];

@@ -126,8 +126,6 @@ static int make_scratch(struct pass *p, struct lathe_err *err)
         TAKE(p, TILE_TOK * vd, s->span_out, "worker scratch");
         TAKE(p, n_vec, s->run_max, "worker scratch");
         TAKE(p, n_vec, s->run_sum, "worker scratch");
-        TAKE(p, SPAN * hd, s->k_f32, "worker scratch");
-        TAKE(p, SPAN * vd, s->v_f32, "worker scratch");
     }
     return 0;
 }
@@ -234,8 +232,8 @@ void pass_free(struct pass *p)
         pool_settle(p->pool);
     for (int i = 0; p->scratch && i < pool_n_worker(p->pool); i++) {
         struct scratch *s = &p->scratch[i];
-        void *all[] = {s->norm,    s->inner,    s->act,     s->tile,    s->unpacked, s->query, s->score,
-                       s->run_out, s->span_out, s->run_max, s->run_sum, s->k_f32,    s->v_f32};
+        void *all[] = {s->norm,  s->inner,   s->act,      s->tile,    s->unpacked, s->query,
+                       s->score, s->run_out, s->span_out, s->run_max, s->run_sum};
         for (size_t j = 0; j < sizeof all / sizeof *all; j++)
             free(all[j]);
     }

@@ -82,7 +82,6 @@ struct scratch {
     float *score;                   /* [TILE_TOK][SPAN] */
     float *run_out, *span_out;      /* [n_vec][value_dim], [TILE_TOK][value_dim] */
     float *run_max, *run_sum;       /* [n_vec] */
-    float *k_f32, *v_f32;           /* one span of one head */
     uint64_t kind_ns[MM_PER_LAYER]; /* in chains of the newest run, while profiled */
 };
 

@@ -15,11 +15,13 @@ bool row_chain_wanted(const struct pass *p, int n_row)
 }
 
 /* Rows of a piece: each worker's share of the rows is cut at whole tiles, so that only its last piece has a
- * rest. */
+ * rest. The first worker has the last share: it is the one whose rows attention gives it first, since they take longest,
+ * and finds in its own cache what it wrote there. */
 static void piece_rows(const struct row_chain *c, int piece, int *first, int *last)
 {
-    int n_worker = pool_n_worker(c->pass->pool), worker = piece / c->n_piece, i = piece % c->n_piece;
-    int n_row = c->mm->n_row, start = n_row * worker / n_worker, end = n_row * (worker + 1) / n_worker;
+    int n_worker = pool_n_worker(c->pass->pool), share = n_worker - 1 - piece / c->n_piece,
+        i = piece % c->n_piece;
+    int n_row = c->mm->n_row, start = n_row * share / n_worker, end = n_row * (share + 1) / n_worker;
     int n_tile = (end - start + TILE_TOK - 1) / TILE_TOK;
     *first = start + n_tile * i / c->n_piece * TILE_TOK;
     *last = start + n_tile * (i + 1) / c->n_piece * TILE_TOK;
