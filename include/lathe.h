@@ -154,6 +154,14 @@ LATHE_API void lathe_model_get_info(const lathe_model *m, struct lathe_model_inf
 LATHE_API int lathe_model_verify(const lathe_model *m, const char **path, uint64_t *n_bytes, struct lathe_err *err);
 /* The model's vocabulary, owned by the model. */
 LATHE_API const lathe_vocab *lathe_model_vocab(const lathe_model *m);
+/* Renders the model's chat template. `vars_json` is an object with messages, tools, add_generation_prompt ...; bos_token and
+ * eos_token are the model's unless it has them. `date` and `*out` as in lathe_template_render. TEMPLATE if the model has none. */
+LATHE_API int lathe_chat_render(const lathe_model *m, const char *vars_json, size_t n_vars, const char *date, char **out,
+                                size_t *n_out, struct lathe_err *err);
+/* A rendered chat to ids: special tokens are parsed, and the beginning-of-sequence token is added only if the text lacks it.
+ * `*ids` as in lathe_tokenize. */
+LATHE_API int lathe_chat_tokenize(const lathe_vocab *v, const char *text, size_t n, int32_t **ids, size_t *n_ids,
+                                  struct lathe_err *err);
 
 /* ---- engine: requests in, events out ---------------------------------------------------------------------------------- */
 

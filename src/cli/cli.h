@@ -25,6 +25,9 @@ struct cli_options {
     const char *template_file, *chat_file, *date; /* template */
     bool tensors;                                 /* info */
     int n_sequence, selftest_predict;             /* selftest */
+    const char *host;                             /* serve */
+    int port, n_parallel, n_kv_token;
+    bool insecure;
 };
 
 struct cli {

@@ -39,27 +39,13 @@ const char *conversation_last_role(const struct conversation *c)
     return role ? role : "";
 }
 
-static json_t *token_spelling(const lathe_vocab *v, int id)
-{
-    size_t n = 0;
-    const char *text = id >= 0 ? lathe_token_text(v, id, true, &n) : "";
-    return json_text(text, n);
-}
-
 int conversation_render(const struct conversation *c, const struct session *s, char **out, size_t *n,
                         struct lathe_err *err)
 {
-    const char *source = s->info.chat_template;
-    const lathe_vocab *v = lathe_model_vocab(s->model);
-    if (!source)
-        return err_set(err, LATHE_E_TEMPLATE,
-                       "the model has no chat template: use --raw to continue a text as it is");
-    json_t *vars =
-        json_pack("{sO sb so so}", "messages", c->messages, "add_generation_prompt", 1, "bos_token",
-                  token_spelling(v, lathe_vocab_bos(v)), "eos_token", token_spelling(v, lathe_vocab_eos(v)));
+    json_t *vars = json_pack("{sO sb}", "messages", c->messages, "add_generation_prompt", 1);
     char *text = json_dumps(vars, JSON_PRESERVE_ORDER);
     json_decref(vars);
-    int rc = lathe_template_render(source, strlen(source), text, strlen(text), NULL, out, n, err);
+    int rc = lathe_chat_render(s->model, text, strlen(text), NULL, out, n, err);
     free(text);
     return rc;
 }

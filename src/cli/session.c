@@ -148,23 +148,13 @@ int session_answer(struct session *s, const struct lathe_request *r,
     return rc;
 }
 
-/* Whether the rendered text already begins with the beginning-of-sequence token: most templates write it. */
-static bool begins_with_bos(const lathe_vocab *v, const char *text, size_t n)
-{
-    int bos = lathe_vocab_bos(v);
-    size_t n_bos = 0;
-    const char *spelling = bos >= 0 ? lathe_token_text(v, bos, true, &n_bos) : NULL;
-    return n_bos > 0 && n >= n_bos && memcmp(text, spelling, n_bos) == 0;
-}
-
 int session_tokenize(const struct session *s, const char *text, size_t n, bool chat, bool special,
                      int32_t **ids, size_t *n_ids, struct lathe_err *err)
 {
     const lathe_vocab *v = lathe_model_vocab(s->model);
-    int flags = chat || special ? LATHE_TOK_SPECIAL : 0;
-    if (!chat || !begins_with_bos(v, text, n))
-        flags |= LATHE_TOK_BOS;
-    return lathe_tokenize(v, text, n, flags, ids, n_ids, err);
+    if (chat)
+        return lathe_chat_tokenize(v, text, n, ids, n_ids, err);
+    return lathe_tokenize(v, text, n, LATHE_TOK_BOS | (special ? LATHE_TOK_SPECIAL : 0), ids, n_ids, err);
 }
 
 void session_random_ids(const struct session *s, int32_t *ids, int n, int salt)

@@ -4,7 +4,7 @@
  * bytes follow from U+0100 on. The spelling is undone once at loading, so that encoding handles plain bytes
  * and pairs of ids only. */
 #include "base/mem.h"
-#include "text/utf8.h"
+#include "base/utf8.h"
 #include "text/vocab_impl.h"
 #include <stdlib.h>
 

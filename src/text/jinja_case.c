@@ -1,6 +1,6 @@
 /* Jinja: Unicode case and classes, as Python's str has them; the single characters come from utf8proc. */
 #include "text/jinja.h"
-#include "text/utf8.h"
+#include "base/utf8.h"
 #include <utf8proc.h>
 
 /* Characters whose upper or title case is more than one character (Unicode's SpecialCasing). */

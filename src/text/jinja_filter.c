@@ -1,6 +1,6 @@
 /* Jinja filters over one value; those over sequences are in jinja_filter_seq.c. */
 #include "text/jinja.h"
-#include "text/utf8.h"
+#include "base/utf8.h"
 #include <inttypes.h>
 #include <math.h>
 #include <stdio.h>

@@ -1,6 +1,6 @@
 /* Jinja: methods of strings that search: split, replace, find, startswith and their like. */
 #include "text/jinja.h"
-#include "text/utf8.h"
+#include "base/utf8.h"
 
 static struct str need_str(struct jn *j, jval v)
 {

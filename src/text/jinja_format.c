@@ -1,6 +1,6 @@
 /* Jinja: Python's two kinds of string formatting, `%` and str.format(). */
 #include "text/jinja.h"
-#include "text/utf8.h"
+#include "base/utf8.h"
 #include <inttypes.h>
 #include <math.h>
 #include <stdio.h>

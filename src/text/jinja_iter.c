@@ -1,6 +1,6 @@
 /* Jinja: iteration, slices, sorting. */
 #include "text/jinja.h"
-#include "text/utf8.h"
+#include "base/utf8.h"
 
 struct jn_iter jn_iter(struct jn *j, jval v)
 {

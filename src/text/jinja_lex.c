@@ -1,6 +1,6 @@
 /* Jinja: template text to tokens, with trim_blocks, lstrip_blocks and the signs that override them. */
 #include "text/jinja.h"
-#include "text/utf8.h"
+#include "base/utf8.h"
 #include <math.h>
 #include <errno.h>
 #include <stdlib.h>

@@ -1,6 +1,6 @@
 /* Jinja: values as text, the way Python prints them: str(), repr() and json.dumps(). */
 #include "text/jinja.h"
-#include "text/utf8.h"
+#include "base/utf8.h"
 #include <inttypes.h>
 #include <math.h>
 #include <stdio.h>

@@ -1,6 +1,6 @@
 /* Jinja: methods of strings, as Python has them; those that search are in jinja_find.c. */
 #include "text/jinja.h"
-#include "text/utf8.h"
+#include "base/utf8.h"
 
 static jval keep(struct jn *j, struct str s)
 {

@@ -1,6 +1,6 @@
 /* Jinja tests: what may follow `is`. */
 #include "text/jinja.h"
-#include "text/utf8.h"
+#include "base/utf8.h"
 
 bool jn_apply_test(struct jn *j, const struct jn_func *test, jval v, const struct jn_args *args)
 {

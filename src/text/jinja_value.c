@@ -1,6 +1,6 @@
 /* Jinja values: failing, memory, strings, dicts, truth, equality, order. */
 #include "text/jinja.h"
-#include "text/utf8.h"
+#include "base/utf8.h"
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>

@@ -12,7 +12,7 @@
 #define PCRE2_CODE_UNIT_WIDTH 8
 #include "text/pretok.h"
 #include "base/mem.h"
-#include "text/utf8.h"
+#include "base/utf8.h"
 #include <pcre2.h>
 #include <stdlib.h>
 

@@ -3,7 +3,7 @@
  *
  * Spaces are spaces here: U+2581, which the files write instead, is translated on both sides. */
 #include "base/mem.h"
-#include "text/utf8.h"
+#include "base/utf8.h"
 #include "text/vocab_impl.h"
 #include <math.h>
 #include <stdlib.h>

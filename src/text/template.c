@@ -1,7 +1,7 @@
 /* Chat templates: the entry to the Jinja interpreter; JSON variables to values. */
 #include "text/template.h"
 #include "text/jinja.h"
-#include "text/utf8.h"
+#include "base/utf8.h"
 #include <jansson.h>
 #include <stdlib.h>
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "tests"))
 PROGRAM = os.environ.get("LATHE_PROGRAM", str(ROOT / "build/lathe"))
 BUILD = Path(os.environ.get("LATHE_BUILD", ROOT / "build"))

@@ -1,6 +1,6 @@
 /* UTF-8: one character at a time, strict (no overlong forms, no surrogates, nothing past U+10FFFF). */
-#ifndef LATHE_TEXT_UTF8_H
-#define LATHE_TEXT_UTF8_H
+#ifndef LATHE_BASE_UTF8_H
+#define LATHE_BASE_UTF8_H
 #include <stddef.h>
 #include <stdint.h>
 

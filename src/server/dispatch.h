@@ -1,0 +1,26 @@
+/* The engine's thread: takes exchanges in, steps the engine, gives events out. It never waits for a client. */
+#ifndef LATHE_SERVER_DISPATCH_H
+#define LATHE_SERVER_DISPATCH_H
+#include "server/exchange.h"
+
+struct dispatch;
+
+/* Starts the thread; the engine is its own from here to dispatch_free. */
+int dispatch_new(lathe_engine *engine, struct dispatch **out, struct lathe_err *err);
+/* Queues all choices of an exchange, which join at the next step. A choice that the engine refuses gets a DONE event with
+ * the code. Takes a reference of its own. */
+void dispatch_submit(struct dispatch *d, struct exchange *x);
+/* Ends an exchange's choices at the next step. */
+void dispatch_cancel(struct dispatch *d, struct exchange *x);
+/* From here on nothing new is taken: submitted choices end at once. */
+void dispatch_close(struct dispatch *d);
+/* Whether nothing is left to do. */
+bool dispatch_idle(struct dispatch *d);
+/* Ends what is left and the thread. Other threads may still call; they find it closed. */
+void dispatch_stop(struct dispatch *d);
+void dispatch_free(struct dispatch *d); /* stopped */
+/* Choices in the engine, running and waiting. */
+int dispatch_n_choice(const struct dispatch *d);
+/* Whether the engine can go on. */
+bool dispatch_healthy(const struct dispatch *d);
+#endif

@@ -1,0 +1,132 @@
+/* Watches the sockets of suspended connections. */
+#include "server/watch.h"
+#include <assert.h>
+#include <errno.h>
+#include <poll.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+#include "server/exchange.h"
+
+struct watch {
+    int epoll, stop;
+    pthread_t thread;
+    bool started;
+    pthread_mutex_t lock;
+    struct exchange **by_fd; /* [n_fd] whom a socket belongs to, NULL: not watched */
+    int n_fd;
+    void (*gone)(void *user, struct exchange *x);
+    void *user;
+};
+
+static int socket_of(const struct exchange *x)
+{
+    const union MHD_ConnectionInfo *info =
+        MHD_get_connection_info(x->connection, MHD_CONNECTION_INFO_CONNECTION_FD);
+    return info ? info->connect_fd : -1;
+}
+
+void watch_add(struct watch *w, struct exchange *x)
+{
+    int fd = socket_of(x);
+    if (fd < 0)
+        return;
+    pthread_mutex_lock(&w->lock);
+    if (fd >= w->n_fd) {
+        int n = (fd + 64) * 2;
+        w->by_fd = mem_grow(w->by_fd, (size_t)n * sizeof *w->by_fd);
+        memset(w->by_fd + w->n_fd, 0, (size_t)(n - w->n_fd) * sizeof *w->by_fd);
+        w->n_fd = n;
+    }
+    w->by_fd[fd] = x;
+    struct epoll_event e = {.events = EPOLLRDHUP | EPOLLONESHOT, .data.fd = fd};
+    epoll_ctl(w->epoll, EPOLL_CTL_ADD, fd, &e);
+    pthread_mutex_unlock(&w->lock);
+}
+
+void watch_remove(struct watch *w, struct exchange *x)
+{
+    int fd = socket_of(x);
+    if (fd < 0)
+        return;
+    pthread_mutex_lock(&w->lock);
+    if (fd < w->n_fd && w->by_fd[fd] == x) {
+        w->by_fd[fd] = NULL;
+        epoll_ctl(w->epoll, EPOLL_CTL_DEL, fd, NULL);
+    }
+    pthread_mutex_unlock(&w->lock);
+}
+
+/* The exchange on the socket, with a reference, if its client has gone. An event may be older than the socket's present
+ * use, so that the socket itself is asked; while it is watched it is open. */
+static struct exchange *who_left(struct watch *w, int fd)
+{
+    pthread_mutex_lock(&w->lock);
+    struct exchange *x = fd < w->n_fd ? w->by_fd[fd] : NULL;
+    struct pollfd now = {.fd = fd, .events = POLLRDHUP};
+    if (x && poll(&now, 1, 0) == 1)
+        exchange_ref(x);
+    else
+        x = NULL;
+    pthread_mutex_unlock(&w->lock);
+    return x;
+}
+
+static void *watch_main(void *arg)
+{
+    struct watch *w = arg;
+    struct epoll_event events[64];
+    for (;;) {
+        int n = epoll_wait(w->epoll, events, 64, -1);
+        for (int i = 0; i < n; i++) {
+            if (events[i].data.fd == w->stop)
+                return NULL;
+            struct exchange *x = who_left(w, events[i].data.fd);
+            if (!x)
+                continue;
+            w->gone(w->user, x);
+            exchange_unref(x);
+        }
+        if (n < 0 && errno != EINTR)
+            return NULL;
+    }
+}
+
+int watch_new(void (*gone)(void *user, struct exchange *x), void *user, struct watch **out,
+              struct lathe_err *err)
+{
+    struct watch *w = mem_new(sizeof *w);
+    w->gone = gone;
+    w->user = user;
+    pthread_mutex_init(&w->lock, NULL);
+    w->epoll = epoll_create1(EPOLL_CLOEXEC);
+    w->stop = eventfd(0, EFD_CLOEXEC);
+    struct epoll_event e = {.events = EPOLLIN, .data.fd = w->stop};
+    if (w->epoll < 0 || w->stop < 0 || epoll_ctl(w->epoll, EPOLL_CTL_ADD, w->stop, &e) ||
+        pthread_create(&w->thread, NULL, watch_main, w)) {
+        watch_free(w);
+        return err_set(err, LATHE_E_FAILED, "the watch over connections cannot start: %s", strerror(errno));
+    }
+    w->started = true;
+    *out = w;
+    return 0;
+}
+
+void watch_free(struct watch *w)
+{
+    uint64_t one = 1;
+    if (!w)
+        return;
+    if (w->started && write(w->stop, &one, sizeof one) == sizeof one)
+        pthread_join(w->thread, NULL);
+    if (w->epoll >= 0)
+        close(w->epoll);
+    if (w->stop >= 0)
+        close(w->stop);
+    pthread_mutex_destroy(&w->lock);
+    free(w->by_fd);
+    free(w);
+}
