@@ -48,7 +48,7 @@ static void resume(struct exchange *x)
         return;
     x->suspended = false;
     watch_remove(x->watch, x);
-    MHD_resume_connection(x->connection);
+    mhd.resume_connection(x->connection);
 }
 
 void exchange_put(struct exchange *x, const struct exchange_event *e, const char *text)
@@ -78,7 +78,7 @@ enum exchange_take exchange_take(struct exchange *x, struct buf *into)
     } else {
         what = EXCHANGE_WAIT;
         x->suspended = true;
-        MHD_suspend_connection(x->connection);
+        mhd.suspend_connection(x->connection);
         watch_add(x->watch, x);
     }
     pthread_mutex_unlock(&x->lock);

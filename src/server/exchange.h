@@ -5,10 +5,10 @@
  * library does not look at suspended ones; whoever puts an event resumes it. Each side holds a reference. */
 #ifndef LATHE_SERVER_EXCHANGE_H
 #define LATHE_SERVER_EXCHANGE_H
-#include <microhttpd.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include "base/mem.h"
+#include "server/mhd.h"
 
 struct watch;
 

@@ -236,15 +236,15 @@ static ssize_t read_stream(void *user, uint64_t position, char *to, size_t n)
 static enum MHD_Result begin_stream(struct call *c, struct answer *a)
 {
     struct MHD_Response *r =
-        MHD_create_response_from_callback(MHD_SIZE_UNKNOWN, STREAM_BLOCK, read_stream, a, NULL);
+        mhd.create_response_from_callback(MHD_SIZE_UNKNOWN, STREAM_BLOCK, read_stream, a, NULL);
     if (!r)
         return MHD_NO;
-    MHD_add_response_header(r, "Content-Type", "text/event-stream");
-    MHD_add_response_header(r, "Cache-Control", "no-cache");
-    MHD_add_response_header(r, "X-Accel-Buffering", "no");
+    mhd.add_response_header(r, "Content-Type", "text/event-stream");
+    mhd.add_response_header(r, "Cache-Control", "no-cache");
+    mhd.add_response_header(r, "X-Accel-Buffering", "no");
     http_add_ignored(r, a->ignored);
-    enum MHD_Result done = MHD_queue_response(c->connection, 200, r);
-    MHD_destroy_response(r);
+    enum MHD_Result done = mhd.queue_response(c->connection, 200, r);
+    mhd.destroy_response(r);
     return done;
 }
 

@@ -24,23 +24,23 @@ enum { N_ENDPOINT = sizeof endpoints / sizeof *endpoints };
 void http_add_ignored(struct MHD_Response *r, const char *names)
 {
     if (names && *names)
-        MHD_add_response_header(r, "X-Lathe-Ignored-Fields", names);
+        mhd.add_response_header(r, "X-Lathe-Ignored-Fields", names);
 }
 
 enum MHD_Result http_reply(struct call *c, unsigned status, json_t *body, const char *ignored)
 {
     char *text = body ? json_dumps(body, JSON_COMPACT | JSON_PRESERVE_ORDER | JSON_REAL_PRECISION(6)) : NULL;
     struct MHD_Response *r =
-        text ? MHD_create_response_from_buffer(strlen(text), text, MHD_RESPMEM_MUST_FREE) : NULL;
+        text ? mhd.create_response_from_buffer(strlen(text), text, MHD_RESPMEM_MUST_FREE) : NULL;
     json_decref(body);
     if (!r) {
         free(text);
         return MHD_NO;
     }
-    MHD_add_response_header(r, "Content-Type", "application/json");
+    mhd.add_response_header(r, "Content-Type", "application/json");
     http_add_ignored(r, ignored);
-    enum MHD_Result done = MHD_queue_response(c->connection, status, r);
-    MHD_destroy_response(r);
+    enum MHD_Result done = mhd.queue_response(c->connection, status, r);
+    mhd.destroy_response(r);
     return done;
 }
 
@@ -67,7 +67,7 @@ static bool host_is_ours(const struct call *c)
 {
     static const char *const names[] = {"localhost", "127.0.0.1", "[::1]"};
     const struct server_config *config = c->server->config;
-    const char *host = MHD_lookup_connection_value(c->connection, MHD_HEADER_KIND, "Host");
+    const char *host = mhd.lookup_connection_value(c->connection, MHD_HEADER_KIND, "Host");
     if (config->insecure || !host)
         return true;
     size_t n = host[0] == '[' ? strcspn(host, "]") + 1 : strcspn(host, ":");
@@ -176,7 +176,7 @@ int http_start(struct server *s, struct lathe_err *err)
     if (address.ss_family == AF_INET6)
         flags |= MHD_USE_IPv6;
     s->daemon =
-        MHD_start_daemon(flags, (uint16_t)c->port, NULL, NULL, on_request, s, MHD_OPTION_SOCK_ADDR,
+        mhd.start_daemon(flags, (uint16_t)c->port, NULL, NULL, on_request, s, MHD_OPTION_SOCK_ADDR,
                          (struct sockaddr *)&address, MHD_OPTION_THREAD_POOL_SIZE, (unsigned)HTTP_THREADS,
                          MHD_OPTION_CONNECTION_LIMIT, (unsigned)MAX_CONNECTION, MHD_OPTION_CONNECTION_TIMEOUT,
                          (unsigned)IDLE_S, MHD_OPTION_NOTIFY_COMPLETED, on_completed, NULL, MHD_OPTION_END);

@@ -2,7 +2,6 @@
 #ifndef LATHE_SERVER_HTTP_H
 #define LATHE_SERVER_HTTP_H
 #include <jansson.h>
-#include <microhttpd.h>
 #include "base/mem.h"
 #include "server/dispatch.h"
 #include "server/server.h"
@@ -14,7 +13,6 @@ struct server {
     struct dispatch *dispatch;
     struct watch *watch;
     struct MHD_Daemon *daemon;
-    double start_s;
     _Atomic bool closing;
 };
 

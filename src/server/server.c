@@ -1,12 +1,8 @@
 /* The server: start, plain endpoints, signals, drain. */
 #include "server/server.h"
-#include <arpa/inet.h>
 #include <signal.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
-#include "base/clock.h"
 #include "server/http.h"
 
 /* ---- plain endpoints ---- */
@@ -38,7 +34,7 @@ enum MHD_Result endpoint_models(struct call *c)
 static void announce(const struct server *s, void (*ready)(void *user, const char *url), void *user)
 {
     char url[128];
-    const union MHD_DaemonInfo *info = MHD_get_daemon_info(s->daemon, MHD_DAEMON_INFO_BIND_PORT);
+    const union MHD_DaemonInfo *info = mhd.get_daemon_info(s->daemon, MHD_DAEMON_INFO_BIND_PORT);
     bool v6 = strchr(s->config->host, ':') != NULL;
     snprintf(url, sizeof url, "http://%s%s%s:%d", v6 ? "[" : "", s->config->host, v6 ? "]" : "",
              info ? info->port : s->config->port);
@@ -60,8 +56,9 @@ static void serve(struct server *s, const sigset_t *signals)
 int server_run(const struct server_config *c, void (*ready)(void *user, const char *url), void *user,
                struct lathe_err *err)
 {
-    struct server s = {.config = c, .start_s = clock_s()};
+    struct server s = {.config = c};
     sigset_t signals, before;
+    TRY(mhd_load(err));
     sigemptyset(&signals);
     sigaddset(&signals, SIGINT);
     sigaddset(&signals, SIGTERM);
@@ -78,7 +75,7 @@ int server_run(const struct server_config *c, void (*ready)(void *user, const ch
     if (s.dispatch)
         dispatch_stop(s.dispatch); /* ends what still runs, so that no connection is left suspended */
     if (s.daemon)
-        MHD_stop_daemon(s.daemon);
+        mhd.stop_daemon(s.daemon);
     watch_free(s.watch);
     dispatch_free(s.dispatch);
     pthread_sigmask(SIG_SETMASK, &before, NULL);

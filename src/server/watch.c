@@ -25,7 +25,7 @@ struct watch {
 static int socket_of(const struct exchange *x)
 {
     const union MHD_ConnectionInfo *info =
-        MHD_get_connection_info(x->connection, MHD_CONNECTION_INFO_CONNECTION_FD);
+        mhd.get_connection_info(x->connection, MHD_CONNECTION_INFO_CONNECTION_FD);
     return info ? info->connect_fd : -1;
 }
 
