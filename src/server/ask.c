@@ -340,12 +340,23 @@ static bool prompts_fit(const struct call *c, const struct asked *a, const char 
 
 /* ---- the whole ---- */
 
+/* A chat asks for logprobs by one field and for alternatives by another. */
+static bool settle_logprobs(enum api api, struct asked *a, struct refusal *no)
+{
+    if (api == API_CHAT && !a->logprobs && a->n_logprob > 0)
+        return refuse(no, 400, "top_logprobs", NULL, "top_logprobs goes with logprobs: true");
+    if (api == API_CHAT)
+        a->n_logprob = !a->logprobs ? -1 : a->n_logprob < 0 ? 0 : a->n_logprob;
+    return true;
+}
+
 static void set_request(struct asked *a)
 {
     struct lathe_request *r = &a->x->request;
     struct lathe_sampling *s = &r->sampling;
     r->n_predict = a->max_tokens ? a->max_tokens : -1;
     r->ignore_eos = a->ignore_eos;
+    r->n_logprob = a->n_logprob;
     s->temperature = (float)a->temperature;
     s->top_k = a->top_k;
     s->top_p = (float)a->top_p;
@@ -364,7 +375,7 @@ static bool read_body(struct call *c, enum api api, struct asked *a, const json_
     if (!read_fields(a, api, body, no) || !read_model(c, json_object_get(body, "model"), no) ||
         !read_stop(a, json_object_get(body, "stop"), no) ||
         !read_bias(c, a, json_object_get(body, "logit_bias"), no) ||
-        !read_stream_options(a, json_object_get(body, "stream_options"), no))
+        !read_stream_options(a, json_object_get(body, "stream_options"), no) || !settle_logprobs(api, a, no))
         return false;
     if (!prompt)
         return refuse(no, 400, api == API_CHAT ? "messages" : "prompt", NULL, "%s is missing",
@@ -380,7 +391,7 @@ static bool read_body(struct call *c, enum api api, struct asked *a, const json_
 bool ask_read(struct call *c, enum api api, struct asked *a, struct refusal *no)
 {
     json_error_t why;
-    *a = (struct asked){.n = 1, .temperature = 1, .top_p = 1, .repetition_penalty = 1};
+    *a = (struct asked){.n = 1, .n_logprob = -1, .temperature = 1, .top_p = 1, .repetition_penalty = 1};
     buf_init(&a->ignored, 2048);
     a->x = exchange_new(c->connection, c->server->watch);
     if (getrandom(&a->seed, sizeof a->seed, 0) != (ssize_t)sizeof a->seed)

@@ -8,6 +8,8 @@ enum api { API_CHAT, API_TEXT };
 /* What a body asks for. */
 struct asked {
     bool stream, ignore_eos, include_usage;
+    bool logprobs;            /* chat */
+    int n_logprob;            /* alternatives; -1: not asked for */
     int max_tokens, n, top_k; /* max_tokens 0: as much as fits */
     double temperature, top_p, min_p, frequency_penalty, presence_penalty, repetition_penalty;
     uint64_t seed;

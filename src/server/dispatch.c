@@ -34,7 +34,7 @@ static void put_end(struct exchange *x, int choice, int code, enum lathe_finish 
         .choice = choice, .kind = LATHE_EVENT_DONE, .finish = finish, .code = code, .n_text = n_text};
     if (timings)
         e.timings = *timings;
-    exchange_put(x, &e, text);
+    exchange_put(x, &e, NULL, text);
 }
 
 static void put_error(struct exchange *x, int choice, const struct lathe_err *err)
@@ -106,8 +106,13 @@ static void deliver(struct dispatch *d, const struct lathe_event *e)
         return;
     struct entry at = d->entries[i];
     if (e->kind == LATHE_EVENT_TOKEN) {
-        struct exchange_event out = {.choice = at.choice, .kind = e->kind, .n_text = e->n_text};
-        exchange_put(at.x, &out, e->text);
+        struct exchange_event out = {.choice = at.choice,
+                                     .kind = e->kind,
+                                     .token = e->token,
+                                     .logprob = e->logprob,
+                                     .n_top = e->n_top,
+                                     .n_text = e->n_text};
+        exchange_put(at.x, &out, e->top, e->text);
         return;
     }
     d->entries[i] = d->entries[--d->n_entry];

@@ -51,12 +51,14 @@ static void resume(struct exchange *x)
     mhd.resume_connection(x->connection);
 }
 
-void exchange_put(struct exchange *x, const struct exchange_event *e, const char *text)
+void exchange_put(struct exchange *x, const struct exchange_event *e, const struct lathe_logprob *top,
+                  const char *text)
 {
     static const char zeros[8];
     pthread_mutex_lock(&x->lock);
     if (!x->gone) {
         buf_put(&x->events, e, sizeof *e);
+        buf_put(&x->events, top, (size_t)e->n_top * sizeof *top);
         buf_put(&x->events, text, e->n_text);
         buf_put(&x->events, zeros, -e->n_text % 8);
         resume(x);
@@ -85,13 +87,18 @@ enum exchange_take exchange_take(struct exchange *x, struct buf *into)
     return what;
 }
 
-const struct exchange_event *exchange_next(const struct buf *events, size_t *at, const char **text)
+_Static_assert(sizeof(struct exchange_event) % 8 == 0 && sizeof(struct lathe_logprob) % 8 == 0,
+               "parts stay aligned");
+
+const struct exchange_event *exchange_next(const struct buf *events, size_t *at,
+                                           const struct lathe_logprob **top, const char **text)
 {
     if (*at >= events->n)
         return NULL;
     const struct exchange_event *e = (const struct exchange_event *)(events->p + *at);
-    *text = events->p + *at + sizeof *e;
-    *at += sizeof *e + (e->n_text + 7) / 8 * 8;
+    *top = (const struct lathe_logprob *)(e + 1);
+    *text = (const char *)(*top + e->n_top);
+    *at = (size_t)(*text - events->p) + (e->n_text + 7) / 8 * 8;
     return e;
 }
 

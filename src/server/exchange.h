@@ -12,13 +12,16 @@
 
 struct watch;
 
-/* An event as it lies in the buffer, followed by its text, filled up to 8 bytes. */
+/* An event as it lies in the buffer, followed by its alternatives and its text, filled up to 8 bytes. */
 struct exchange_event {
     int choice;
     int code; /* of an error that ended it, else 0 */
     enum lathe_event_kind kind;
     enum lathe_finish finish;
     struct lathe_timings timings;
+    int32_t token; /* of a token, with its logprob if those are asked for */
+    float logprob;
+    int n_top;
     size_t n_text;
 };
 
@@ -57,14 +60,16 @@ static inline int exchange_n_choice(const struct exchange *x)
     return x->n_prompt * x->n_candidate;
 }
 
-/* Engine's thread: puts an event and resumes the connection. */
-void exchange_put(struct exchange *x, const struct exchange_event *e, const char *text);
+/* Engine's thread: puts an event with its top[e->n_top] and text[e->n_text], and resumes the connection. */
+void exchange_put(struct exchange *x, const struct exchange_event *e, const struct lathe_logprob *top,
+                  const char *text);
 /* HTTP thread: moves all events into `into`, whose own bytes are dropped. EXCHANGE_WAIT: there are none, the connection is
  * suspended and the caller returns to the library. EXCHANGE_GONE: the client has gone and nothing will come any more. */
 enum exchange_take { EXCHANGE_EVENTS, EXCHANGE_WAIT, EXCHANGE_GONE };
 enum exchange_take exchange_take(struct exchange *x, struct buf *into);
-/* The next event of a buffer at *at, its text behind it; NULL at the end. */
-const struct exchange_event *exchange_next(const struct buf *events, size_t *at, const char **text);
+/* The next event of a buffer at *at with what belongs to it; NULL at the end. */
+const struct exchange_event *exchange_next(const struct buf *events, size_t *at,
+                                           const struct lathe_logprob **top, const char **text);
 /* The client has gone, or nobody will take any more: a suspended connection is resumed. */
 void exchange_hang_up(struct exchange *x);
 #endif

@@ -5,7 +5,7 @@
 #include <sys/random.h>
 #include <time.h>
 #include "base/json_text.h"
-#include "server/ask.h"
+#include "server/logprobs.h"
 
 enum { OUT_LIMIT = 1 << 30, STREAM_BLOCK = 16 << 10 };
 
@@ -15,6 +15,8 @@ struct choice {
     enum lathe_finish finish;
     int code; /* of an error */
     bool done, begun;
+    json_t *logprobs; /* of the tokens that have not been sent; NULL if none are asked for */
+    int offset;       /* characters of the tokens so far */
 };
 
 struct answer {
@@ -32,6 +34,12 @@ struct answer {
     size_t at_out;
 };
 
+static void choice_free(struct choice *c)
+{
+    buf_free(&c->text);
+    json_decref(c->logprobs);
+}
+
 void answer_free(struct answer *a)
 {
     if (!a)
@@ -41,7 +49,7 @@ void answer_free(struct answer *a)
         dispatch_cancel(a->server->dispatch, a->x);
     }
     for (int i = 0; i < a->n_choice; i++)
-        buf_free(&a->choices[i].text);
+        choice_free(&a->choices[i]);
     exchange_unref(a->x);
     buf_free(&a->events);
     buf_free(&a->out);
@@ -63,8 +71,11 @@ static struct answer *answer_new(struct call *c, enum api api, struct asked *ask
                          .created = time(NULL),
                          .ignored = mem_dup(asked->ignored.p ? asked->ignored.p : "", asked->ignored.n)};
     a->choices = mem_new((size_t)a->n_choice * sizeof *a->choices);
-    for (int i = 0; i < a->n_choice; i++)
+    for (int i = 0; i < a->n_choice; i++) {
         buf_init(&a->choices[i].text, OUT_LIMIT);
+        if (a->x->request.n_logprob >= 0)
+            a->choices[i].logprobs = logprobs_new(api);
+    }
     for (int i = 0; i < a->x->n_prompt; i++)
         a->n_prompt_token += (int)a->x->prompts[i].n_ids;
     buf_init(&a->events, OUT_LIMIT);
@@ -141,7 +152,8 @@ static void put_text(struct answer *a, int i, const char *text, size_t n)
         json_object_set_new(choice, "text", words);
     }
     c->begun = true;
-    json_object_set_new(choice, "logprobs", json_null());
+    json_object_set_new(choice, "logprobs", c->logprobs ? c->logprobs : json_null());
+    c->logprobs = c->logprobs ? logprobs_new(a->api) : NULL;
     json_object_set_new(choice, "finish_reason", finish_reason(c));
     json_object_set_new(chunk, "choices", json_pack("[o]", choice));
     if (c->done)
@@ -181,18 +193,29 @@ static void take_end(struct answer *a, struct choice *c, const struct exchange_e
     a->timings.decode_ms = larger(a->timings.decode_ms, e->timings.decode_ms);
 }
 
-static void take_event(struct answer *a, const struct exchange_event *e, const char *text)
+/* The token that ends an answer is not part of it. */
+static bool ends_answer(const struct answer *a, const struct exchange_event *e)
+{
+    return !a->x->request.ignore_eos &&
+           lathe_vocab_is_eog(lathe_model_vocab(a->server->config->model), e->token);
+}
+
+static void take_event(struct answer *a, const struct exchange_event *e, const struct lathe_logprob *top,
+                       const char *text)
 {
     struct choice *c = &a->choices[e->choice];
+    bool lists = e->kind == LATHE_EVENT_TOKEN && c->logprobs && !ends_answer(a, e);
     if (e->kind == LATHE_EVENT_DONE)
         take_end(a, c, e);
+    if (lists)
+        logprobs_add(c->logprobs, a->api, lathe_model_vocab(a->server->config->model), e, top, &c->offset);
     if (e->code)
         buf_clear(&c->text);
     if (!a->stream || e->code)
         buf_put(&c->text, text, e->n_text);
     if (a->stream && e->code)
         put_chunk(a, error_object(c));
-    else if (a->stream && (e->n_text || c->done))
+    else if (a->stream && (e->n_text || lists || c->done))
         put_text(a, e->choice, text, e->n_text);
 }
 
@@ -200,11 +223,12 @@ static void take_event(struct answer *a, const struct exchange_event *e, const c
 static enum exchange_take take_events(struct answer *a)
 {
     const struct exchange_event *e;
+    const struct lathe_logprob *top;
     const char *text;
     size_t at = 0;
     enum exchange_take what = exchange_take(a->x, &a->events);
-    while (what == EXCHANGE_EVENTS && (e = exchange_next(&a->events, &at, &text)))
-        take_event(a, e, text);
+    while (what == EXCHANGE_EVENTS && (e = exchange_next(&a->events, &at, &top, &text)))
+        take_event(a, e, top, text);
     return what;
 }
 
@@ -251,12 +275,14 @@ static enum MHD_Result begin_stream(struct call *c, struct answer *a)
 static json_t *whole_choice(const struct answer *a, int i)
 {
     const struct choice *c = &a->choices[i];
-    json_t *text = json_text(c->text.p ? c->text.p : "", c->text.n);
+    json_t *text = json_text(c->text.p ? c->text.p : "", c->text.n), *choice = json_pack("{si}", "index", i);
     if (a->api == API_CHAT)
-        return json_pack("{si s{ss so} sn so}", "index", i, "message", "role", "assistant", "content", text,
-                         "logprobs", "finish_reason", finish_reason(c));
-    return json_pack("{si so sn so}", "index", i, "text", text, "logprobs", "finish_reason",
-                     finish_reason(c));
+        json_object_set_new(choice, "message", json_pack("{ss so}", "role", "assistant", "content", text));
+    else
+        json_object_set_new(choice, "text", text);
+    json_object_set_new(choice, "logprobs", c->logprobs ? json_incref(c->logprobs) : json_null());
+    json_object_set_new(choice, "finish_reason", finish_reason(c));
+    return choice;
 }
 
 static enum MHD_Result reply_whole(struct call *c, const struct answer *a)

@@ -120,6 +120,39 @@ def test_stop_and_bias(server):
     assert text_of(biased) == "A" * 40
 
 
+def test_logprobs_of_a_chat(server):
+    ask = dict(messages=[{"role": "user", "content": "q"}], max_tokens=12, temperature=0, ignore_eos=True, logprobs=True, top_logprobs=3)
+    whole = server.post("/v1/chat/completions", **ask)[1]["choices"][0]
+    tokens = whole["logprobs"]["content"]
+    assert len(tokens) == 12 and b"".join(bytes(t["bytes"]) for t in tokens).decode(errors="replace") == whole["message"]["content"]
+    for t in tokens:
+        top = t["top_logprobs"]
+        assert len(top) == 3 and (top[0]["token"], top[0]["logprob"]) == (t["token"], t["logprob"])  # greedy
+        assert 0 >= top[0]["logprob"] >= top[1]["logprob"] >= top[2]["logprob"]
+    raw = server.ask("POST", "/v1/chat/completions", dict(ask, stream=True))[2]
+    streamed = [t for p in chunks(raw) for t in (p["choices"][0]["logprobs"] or {"content": []})["content"]]
+    assert streamed == tokens
+    bare = server.post("/v1/chat/completions", **dict(ask, top_logprobs=None))[1]["choices"][0]["logprobs"]["content"]
+    assert [(t["logprob"], t["top_logprobs"]) for t in bare] == [(t["logprob"], []) for t in tokens]
+
+
+def test_logprobs_of_a_text(server, run, tiny):
+    ask = dict(prompt="ab", max_tokens=6, temperature=0, ignore_eos=True, logprobs=2)
+    choice = server.post("/v1/completions", **ask)[1]["choices"][0]
+    l = choice["logprobs"]
+    assert len(l["tokens"]) == len(l["token_logprobs"]) == len(l["top_logprobs"]) == len(l["text_offset"]) == 6
+    assert l["text_offset"] == [sum(map(len, l["tokens"][:i])) for i in range(6)]
+    assert all(max(top.values()) == p and len(top) <= 2 for top, p in zip(l["top_logprobs"], l["token_logprobs"]))
+    r = json.loads(run("run", "-m", tiny, "-p", "ab", "-n", 6, "--temp", 0, "--raw", "--ignore-eos", "--logprobs", 2, "--json").stdout)
+    assert [t["logprob"] for t in r["tokens"]] == pytest.approx(l["token_logprobs"], abs=1e-5)
+
+
+def test_the_token_that_ends_an_answer_is_not_listed(server):
+    ask = dict(prompt="ab", max_tokens=6, temperature=0, logprobs=0, logit_bias={"261": 100})
+    choice = server.post("/v1/completions", **ask)[1]["choices"][0]
+    assert choice["finish_reason"] == "stop" and choice["text"] == "" and choice["logprobs"]["tokens"] == []
+
+
 BAD = [
     ("/v1/completions", b"{", 400, None, "no JSON object"),
     ("/v1/completions", b"[1]", 400, None, "no JSON object"),
@@ -144,6 +177,9 @@ BAD = [
     ("/v1/completions", {"prompt": "x", "model": "gpt-4"}, 404, "model", "gpt-4"),
     ("/v1/completions", {"prompt": "x" * 300}, 400, "prompt", "300 tokens"),
     ("/v1/completions", {"prompt": "x", "max_tokens": 256}, 400, "prompt", "256"),
+    ("/v1/completions", {"prompt": "x", "logprobs": 21}, 400, "logprobs", "0 to 20"),
+    ("/v1/chat/completions", {"messages": [{"role": "user", "content": "x"}], "top_logprobs": 2}, 400, "top_logprobs", "logprobs: true"),
+    ("/v1/chat/completions", {"messages": [{"role": "user", "content": "x"}], "logprobs": 1}, 400, "logprobs", "true or false"),
     ("/v1/chat/completions", {}, 400, "messages", "missing"),
     ("/v1/chat/completions", {"messages": []}, 400, "messages", "at least one"),
     ("/v1/chat/completions", {"messages": [{"content": "x"}]}, 400, "messages", "role"),
