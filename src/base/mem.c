@@ -7,8 +7,6 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-enum { HUGE_PAGE = 2 << 20 };
-
 static void mem_abort(size_t n_bytes)
 {
     fprintf(stderr, "lathe: out of memory for %zu bytes\n", n_bytes);
@@ -58,7 +56,7 @@ int mem_try(size_t n, size_t size, const char *what, void **out, struct lathe_er
 int mem_map(size_t n_bytes, const char *what, void **out, struct lathe_err *err)
 {
     bool huge = n_bytes >= MEM_HUGE_FROM;
-    size_t page = (size_t)sysconf(_SC_PAGESIZE), more = huge ? HUGE_PAGE : 0,
+    size_t page = (size_t)sysconf(_SC_PAGESIZE), more = huge ? MEM_HUGE_PAGE : 0,
            n = n_bytes ? (n_bytes + page - 1) / page * page : page;
     *out = NULL;
     uint8_t *p = n < n_bytes || n + more < n
@@ -67,7 +65,7 @@ int mem_map(size_t n_bytes, const char *what, void **out, struct lathe_err *err)
     if (p == MAP_FAILED)
         return err_set(err, LATHE_E_NOMEM, "%s: no memory for %zu bytes", what, n_bytes);
     if (huge) { /* a huge page needs its alignment: the ends of the room go back */
-        size_t before = (HUGE_PAGE - (uintptr_t)p % HUGE_PAGE) % HUGE_PAGE;
+        size_t before = (MEM_HUGE_PAGE - (uintptr_t)p % MEM_HUGE_PAGE) % MEM_HUGE_PAGE;
         if (before)
             munmap(p, before);
         if (more - before)

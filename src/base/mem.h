@@ -19,7 +19,7 @@ int mem_try(size_t n, size_t size, const char *what, void **out, struct lathe_er
 
 /* Zeroed memory from mmap, page-aligned; from MEM_HUGE_FROM bytes on aligned to huge pages and asked for them.
  * Free with mem_unmap. */
-enum { MEM_HUGE_FROM = 4 << 20 };
+enum { MEM_HUGE_PAGE = 2 << 20, MEM_HUGE_FROM = 2 * MEM_HUGE_PAGE };
 int mem_map(size_t n_bytes, const char *what, void **out, struct lathe_err *err);
 void mem_unmap(void *p, size_t n_bytes);
 

@@ -10,7 +10,6 @@
 #include "cli/say.h"
 
 #define LINE_LIMIT ((size_t)16 << 20)
-#define CONTEXT_DEFAULT 8192 /* without -c: enough for a talk, and little memory beside large models */
 
 struct chat {
     struct session s;
@@ -248,7 +247,7 @@ int cmd_chat(struct cli *cli, struct lathe_err *err)
                      cli->o.model);
         goto done;
     }
-    TRY_GOTO(session_engine(&c.s, &cli->o, 1, CONTEXT_DEFAULT, false, err));
+    TRY_GOTO(session_engine(&c.s, &cli->o, 1, SESSION_CONTEXT, false, err));
     conversation_init(&c.talk, cli->o.system);
     lines = line_open();
     if (isatty(STDIN_FILENO))

@@ -5,8 +5,6 @@
 #ifdef LATHE_HAVE_SERVER
 #include "server/server.h"
 
-#define CONTEXT_DEFAULT 8192
-
 /* The model's name for clients: its file's, without folder and ending. */
 static void name_of(const char *path, char *out, size_t n)
 {
@@ -17,18 +15,14 @@ static void name_of(const char *path, char *out, size_t n)
         *dot = 0;
 }
 
-static int make_engine(struct session *s, const struct cli_options *o, struct lathe_err *err)
+/* Defaults that depend on the model: context, and KV cache of twice that. */
+static void set_defaults(const struct session *s, struct cli_options *o)
 {
-    struct lathe_engine_options eo;
-    lathe_engine_options_init(&eo);
-    int most = s->info.n_ctx_train < CONTEXT_DEFAULT ? s->info.n_ctx_train : CONTEXT_DEFAULT;
-    eo.n_thread = o->n_thread;
-    eo.n_ctx = o->n_ctx ? o->n_ctx : most;
-    eo.n_seq = o->n_parallel;
-    eo.n_kv_token = o->n_kv_token ? o->n_kv_token : eo.n_ctx > CONTEXT_DEFAULT ? eo.n_ctx : 2 * eo.n_ctx;
-    eo.n_chunk = o->n_chunk;
-    eo.no_fusion = o->fusion == 0;
-    return lathe_engine_new(s->model, &eo, &s->engine, err);
+    int most = s->info.n_ctx_train < SESSION_CONTEXT ? s->info.n_ctx_train : SESSION_CONTEXT;
+    if (!o->n_ctx)
+        o->n_ctx = most;
+    if (!o->n_kv_token)
+        o->n_kv_token = o->n_ctx > SESSION_CONTEXT ? o->n_ctx : 2 * o->n_ctx;
 }
 
 static void say_ready(void *user, const char *url)
@@ -50,7 +44,8 @@ int cmd_serve(struct cli *c, struct lathe_err *err)
     char name[256];
     int rc;
     TRY_GOTO(session_open(&s, &c->o, err));
-    TRY_GOTO(make_engine(&s, &c->o, err));
+    set_defaults(&s, &c->o);
+    TRY_GOTO(session_engine(&s, &c->o, c->o.n_parallel, 0, false, err));
     name_of(c->o.model, name, sizeof name);
     struct server_config config = {.model = s.model,
                                    .engine = s.engine,

@@ -40,6 +40,7 @@ int session_engine(struct session *s, const struct cli_options *o, int n_seq, in
     eo.n_thread = o->n_thread;
     eo.n_ctx = o->n_ctx ? o->n_ctx : n_need && n_need < s->info.n_ctx_train ? n_need : 0;
     eo.n_seq = n_seq;
+    eo.n_kv_token = o->n_kv_token;
     eo.n_chunk = o->n_chunk;
     eo.no_fusion = o->fusion == 0;
     eo.profile = profile;

@@ -4,6 +4,9 @@
 #include "base/progress.h"
 #include "cli/cli.h"
 
+/* Context without -c of commands that talk: enough, and little memory beside large models. */
+enum { SESSION_CONTEXT = 8192 };
+
 struct session {
     lathe_model *model;
     lathe_engine *engine; /* NULL until session_engine */

@@ -12,7 +12,7 @@
 #include "base/mem.h"
 #include "format/map_guard.h"
 
-enum { HUGE_PAGE = 2 << 20, LOAD_PIECE = 2 << 20 };
+enum { LOAD_PIECE = 2 << 20 };
 
 struct header {
     char magic[8];
@@ -46,11 +46,11 @@ bool cache_path(const char *dir, const struct cache_id *id, char *out, size_t n)
  * huge folios (the file was written in large parts), they are then mapped as such. */
 static bool map_huge(struct cache_view *v, int fd, size_t n)
 {
-    size_t room_bytes = n + HUGE_PAGE;
+    size_t room_bytes = n + MEM_HUGE_PAGE;
     uint8_t *room = mmap(NULL, room_bytes, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     if (room == MAP_FAILED)
         return false;
-    uint8_t *at = room + (HUGE_PAGE - (uintptr_t)room % HUGE_PAGE) % HUGE_PAGE;
+    uint8_t *at = room + (MEM_HUGE_PAGE - (uintptr_t)room % MEM_HUGE_PAGE) % MEM_HUGE_PAGE;
     if (mmap(at, n, PROT_READ, MAP_SHARED | MAP_FIXED, fd, 0) == MAP_FAILED ||
         map_guard_add(at, n, &v->guard, NULL)) {
         munmap(room, room_bytes);

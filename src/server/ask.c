@@ -371,21 +371,21 @@ static void set_request(struct asked *a)
 
 static bool read_body(struct call *c, enum api api, struct asked *a, const json_t *body, struct refusal *no)
 {
-    const json_t *prompt = json_object_get(body, api == API_CHAT ? "messages" : "prompt");
+    const char *name = api == API_CHAT ? "messages" : "prompt";
+    const json_t *prompt = json_object_get(body, name);
     if (!read_fields(a, api, body, no) || !read_model(c, json_object_get(body, "model"), no) ||
         !read_stop(a, json_object_get(body, "stop"), no) ||
         !read_bias(c, a, json_object_get(body, "logit_bias"), no) ||
         !read_stream_options(a, json_object_get(body, "stream_options"), no) || !settle_logprobs(api, a, no))
         return false;
     if (!prompt)
-        return refuse(no, 400, api == API_CHAT ? "messages" : "prompt", NULL, "%s is missing",
-                      api == API_CHAT ? "messages" : "prompt");
+        return refuse(no, 400, name, NULL, "%s is missing", name);
     a->x->prompts =
         mem_new((json_is_array(prompt) ? json_array_size(prompt) + 1 : 1) * sizeof *a->x->prompts);
     if (!(api == API_CHAT ? read_messages : read_prompt)(c, a, prompt, no))
         return false;
     set_request(a);
-    return prompts_fit(c, a, api == API_CHAT ? "messages" : "prompt", no);
+    return prompts_fit(c, a, name, no);
 }
 
 bool ask_read(struct call *c, enum api api, struct asked *a, struct refusal *no)

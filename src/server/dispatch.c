@@ -1,6 +1,5 @@
 /* The engine's thread. */
 #include "server/dispatch.h"
-#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -23,7 +22,6 @@ struct dispatch {
     bool busy;             /* the thread holds work */
     struct entry *entries; /* the thread's own */
     int n_entry, cap_entry;
-    _Atomic int n_choice;
     _Atomic bool broken;
 };
 
@@ -169,7 +167,6 @@ static void *dispatch_main(void *arg)
         free(cancels);
         if (d->n_entry && step(d, &err) < 0)
             give_up(d, &err);
-        d->n_choice = d->n_entry;
         pthread_mutex_lock(&d->lock);
     }
     pthread_mutex_unlock(&d->lock);
@@ -265,11 +262,6 @@ void dispatch_free(struct dispatch *d)
     pthread_mutex_destroy(&d->lock);
     pthread_cond_destroy(&d->wake);
     free(d);
-}
-
-int dispatch_n_choice(const struct dispatch *d)
-{
-    return d->n_choice;
 }
 
 bool dispatch_healthy(const struct dispatch *d)

@@ -19,8 +19,6 @@ bool dispatch_idle(struct dispatch *d);
 /* Ends what is left and the thread. Other threads may still call; they find it closed. */
 void dispatch_stop(struct dispatch *d);
 void dispatch_free(struct dispatch *d); /* stopped */
-/* Choices in the engine, running and waiting. */
-int dispatch_n_choice(const struct dispatch *d);
 /* Whether the engine can go on. */
 bool dispatch_healthy(const struct dispatch *d);
 #endif

@@ -30,7 +30,7 @@ struct exchange_prompt {
     size_t n_ids;
 };
 
-enum { EXCHANGE_MAX_STOP = 16, EXCHANGE_MAX_PROMPT = 1024, EXCHANGE_MAX_CANDIDATE = 64 };
+enum { EXCHANGE_MAX_STOP = 16, EXCHANGE_MAX_PROMPT = 1024 };
 
 struct exchange {
     _Atomic int n_ref;

@@ -48,6 +48,7 @@ void answer_free(struct answer *a)
         exchange_hang_up(a->x);
         dispatch_cancel(a->server->dispatch, a->x);
     }
+    a->server->n_answer--;
     for (int i = 0; i < a->n_choice; i++)
         choice_free(&a->choices[i]);
     exchange_unref(a->x);
@@ -78,6 +79,7 @@ static struct answer *answer_new(struct call *c, enum api api, struct asked *ask
     }
     for (int i = 0; i < a->x->n_prompt; i++)
         a->n_prompt_token += (int)a->x->prompts[i].n_ids;
+    c->server->n_answer++;
     buf_init(&a->events, OUT_LIMIT);
     buf_init(&a->out, OUT_LIMIT);
     if (getrandom(random, sizeof random, 0) < 0) /* an id need not be secret */
@@ -120,21 +122,19 @@ static json_t *finish_reason(const struct choice *c)
     return json_string(c->finish == LATHE_FINISH_LENGTH ? "length" : "stop");
 }
 
-static json_t *error_object(const struct choice *c)
+static json_t *error_of(const struct choice *c)
 {
-    return json_pack("{s{ss% ss sn sn}}", "error", "message", c->text.p ? c->text.p : "", c->text.n, "type",
-                     lathe_code_http(c->code) < 500 ? "invalid_request_error" : "server_error", "param",
-                     "code");
+    return http_error_object((unsigned)lathe_code_http(c->code), c->text.p ? c->text.p : "", c->text.n, NULL,
+                             NULL);
 }
 
 /* ---- streams ---- */
 
 static void put_chunk(struct answer *a, json_t *object)
 {
-    char *text = json_dumps(object, JSON_COMPACT | JSON_PRESERVE_ORDER | JSON_REAL_PRECISION(6));
+    char *text = http_json_text(object);
     buf_printf(&a->out, "data: %s\n\n", text ? text : "{}");
     free(text);
-    json_decref(object);
 }
 
 /* A chunk with new text of a choice, and its end if it is done. */
@@ -214,7 +214,7 @@ static void take_event(struct answer *a, const struct exchange_event *e, const s
     if (!a->stream || e->code)
         buf_put(&c->text, text, e->n_text);
     if (a->stream && e->code)
-        put_chunk(a, error_object(c));
+        put_chunk(a, error_of(c));
     else if (a->stream && (e->n_text || lists || c->done))
         put_text(a, e->choice, text, e->n_text);
 }
@@ -287,14 +287,11 @@ static json_t *whole_choice(const struct answer *a, int i)
 
 static enum MHD_Result reply_whole(struct call *c, const struct answer *a)
 {
-    json_t *body = head(a, ""), *choices = json_array();
     for (int i = 0; i < a->n_choice; i++)
-        if (a->choices[i].code) {
-            json_decref(body);
-            json_decref(choices);
-            return http_reply(c, (unsigned)lathe_code_http(a->choices[i].code), error_object(&a->choices[i]),
+        if (a->choices[i].code)
+            return http_reply(c, (unsigned)lathe_code_http(a->choices[i].code), error_of(&a->choices[i]),
                               NULL);
-        }
+    json_t *body = head(a, ""), *choices = json_array();
     for (int i = 0; i < a->n_choice; i++)
         json_array_append_new(choices, whole_choice(a, i));
     json_object_set_new(body, "choices", choices);

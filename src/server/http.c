@@ -27,12 +27,26 @@ void http_add_ignored(struct MHD_Response *r, const char *names)
         mhd.add_response_header(r, "X-Lathe-Ignored-Fields", names);
 }
 
+char *http_json_text(json_t *object)
+{
+    char *text =
+        object ? json_dumps(object, JSON_COMPACT | JSON_PRESERVE_ORDER | JSON_REAL_PRECISION(6)) : NULL;
+    json_decref(object);
+    return text;
+}
+
+json_t *http_error_object(unsigned status, const char *text, size_t n_text, const char *param,
+                          const char *code)
+{
+    return json_pack("{s{so ss ss? ss?}}", "error", "message", json_text(text, n_text), "type",
+                     status < 500 ? "invalid_request_error" : "server_error", "param", param, "code", code);
+}
+
 enum MHD_Result http_reply(struct call *c, unsigned status, json_t *body, const char *ignored)
 {
-    char *text = body ? json_dumps(body, JSON_COMPACT | JSON_PRESERVE_ORDER | JSON_REAL_PRECISION(6)) : NULL;
+    char *text = http_json_text(body);
     struct MHD_Response *r =
         text ? mhd.create_response_from_buffer(strlen(text), text, MHD_RESPMEM_MUST_FREE) : NULL;
-    json_decref(body);
     if (!r) {
         free(text);
         return MHD_NO;
@@ -52,11 +66,7 @@ enum MHD_Result http_error(struct call *c, unsigned status, const char *param, c
     va_start(args, format);
     vsnprintf(text, sizeof text, format, args);
     va_end(args);
-    return http_reply(c, status,
-                      json_pack("{s{so ss ss? ss?}}", "error", "message", json_text(text, strlen(text)),
-                                "type", status < 500 ? "invalid_request_error" : "server_error", "param",
-                                param, "code", code),
-                      NULL);
+    return http_reply(c, status, http_error_object(status, text, strlen(text), param, code), NULL);
 }
 
 /* ---- requests ---- */

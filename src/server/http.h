@@ -14,16 +14,15 @@ struct server {
     struct watch *watch;
     struct MHD_Daemon *daemon;
     _Atomic bool closing;
+    _Atomic int n_answer; /* that their clients have not got whole */
 };
 
-struct endpoint;
 struct answer;
 
 /* One HTTP request. */
 struct call {
     struct server *server;
     struct MHD_Connection *connection;
-    const struct endpoint *endpoint;
     struct buf body;
     struct answer *answer; /* of an endpoint that generates, once it has begun */
 };
@@ -39,11 +38,16 @@ struct endpoint {
 #include "server/endpoints.inc"
 #undef ENDPOINT
 
+/* A JSON object as text, malloc-ed; NULL if there is none. The object is consumed. */
+char *http_json_text(json_t *object);
+/* An error in the API's shape; `param` and `code` may be NULL. */
+json_t *http_error_object(unsigned status, const char *text, size_t n_text, const char *param,
+                          const char *code);
 /* Answers with a JSON object, which is consumed. `ignored`: names of fields that were not understood, for a header; NULL
  * or "" is none. */
 enum MHD_Result http_reply(struct call *c, unsigned status, json_t *body, const char *ignored);
 void http_add_ignored(struct MHD_Response *r, const char *names);
-/* An error in the API's shape; `param` and `code` may be NULL. */
+/* Answers with such an error. */
 enum MHD_Result http_error(struct call *c, unsigned status, const char *param, const char *code,
                            const char *format, ...) __attribute__((format(printf, 5, 6)));
 

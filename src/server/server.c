@@ -41,7 +41,8 @@ static void announce(const struct server *s, void (*ready)(void *user, const cha
     ready(user, url);
 }
 
-/* Waits for a signal, then for what is running to end or for a second signal. */
+/* Waits for a signal, then until what runs has ended and been sent, or for a second signal. A client that does not read is
+ * closed by the time limit of its connection. */
 static void serve(struct server *s, const sigset_t *signals)
 {
     int signal;
@@ -49,7 +50,7 @@ static void serve(struct server *s, const sigset_t *signals)
     sigwait(signals, &signal);
     s->closing = true;
     dispatch_close(s->dispatch);
-    while (!dispatch_idle(s->dispatch) && sigtimedwait(signals, NULL, &poll) < 0)
+    while ((!dispatch_idle(s->dispatch) || s->n_answer) && sigtimedwait(signals, NULL, &poll) < 0)
         ;
 }
 

@@ -1,6 +1,5 @@
 /* Watches the sockets of suspended connections. */
 #include "server/watch.h"
-#include <assert.h>
 #include <errno.h>
 #include <poll.h>
 #include <pthread.h>
