@@ -39,7 +39,9 @@ extern "C" {
     E(CONTEXT, -8, 400, 1, "context length exceeded")                                                                \
     E(TEMPLATE, -9, 400, 3, "chat template failed")                                                                  \
     E(NUMERIC, -10, 500, 1, "the model computed NaN")                                                                \
-    E(CANCELLED, -11, 499, 1, "cancelled")
+    E(CANCELLED, -11, 499, 1, "cancelled")                                                                           \
+    E(BUSY, -12, 503, 1, "too much is waiting")                                                                      \
+    E(DEADLINE, -13, 503, 1, "not done in time")
 
 enum lathe_code {
 #define E(name, code, http, exit_code, text) LATHE_E_##name = code,
@@ -167,12 +169,28 @@ LATHE_API int lathe_chat_tokenize(const lathe_vocab *v, const char *text, size_t
 
 typedef struct lathe_engine lathe_engine;
 
+/* What becomes of a sequence that has to give its KV pages to another one. It goes on with the same tokens either way. */
+enum lathe_preempt {
+    LATHE_PREEMPT_AUTO,      /* whichever the measured rates say is cheaper */
+    LATHE_PREEMPT_SWAP,      /* its pages are copied to memory and back, while there is room in swap_bytes */
+    LATHE_PREEMPT_RECOMPUTE  /* its tokens run through the model again */
+};
+
+enum lathe_kv_type { LATHE_KV_F16, LATHE_KV_BF16 };
+
 struct lathe_engine_options {
     int n_thread;   /* 0: one per core this process may use */
     int n_ctx;      /* longest sequence in tokens; 0: the model's own */
     int n_seq;      /* sequences that run at once, >= 1 */
     int n_kv_token; /* tokens of KV cache over all sequences; 0: n_ctx * n_seq */
     int n_chunk;    /* most prompt tokens that one pass takes; 0: 512 */
+    float target_itl_ms; /* while sequences generate, prompts get no more of a pass than keeps it this short; 0: no bound */
+    enum lathe_kv_type kv_type;
+    bool no_prefix_cache;  /* nothing of a sequence is kept for later ones that begin alike */
+    enum lathe_preempt preempt;
+    uint64_t swap_bytes;   /* memory for the pages of preempted sequences */
+    int n_queue;           /* requests that may wait; 0: no bound */
+    int64_t n_queue_token; /* prompt tokens that may wait; 0: no bound */
     bool no_fusion; /* run fused operations apart (for measuring what fusion earns) */
     bool profile;   /* time every operation; see lathe_engine_profile */
 };
@@ -221,6 +239,13 @@ struct lathe_request {
     uint32_t candidate; /* index of this answer among those of one prompt; keys the randomness */
     uint64_t reuse;     /* id of a finished request with `keep` whose common prefix is taken over, or 0 */
     bool keep;          /* keep the KV pages after the end, until reused or released */
+    uint64_t tenant;    /* who asks: tenants that wait get equal shares of tokens */
+    uint64_t salt;      /* computed prefixes are shared only by requests of equal salt */
+    int priority;       /* -100..100; higher ones go first, and are preempted last */
+    double timeout_ms;       /* ends with DEADLINE if it is not done in this time after submit; 0: no bound */
+    double ttft_deadline_ms; /* the same for its first token */
+    bool prompt_logprobs;    /* with n_logprob >= 0: a PROMPT event for every prompt token */
+    bool embed;              /* no answer: DONE has the embedding of the prompt */
     /* If set, called for every position whose logits exist, in order, with logits[n_vocab] valid during the call:
      * the prompt's positions from `logits_from` on, and every generated one. A row with NaN ends the request with NUMERIC. */
     void (*on_logits)(void *user, uint64_t id, int position, const float *logits, int n_vocab);
@@ -228,7 +253,7 @@ struct lathe_request {
     int logits_from; /* first prompt position to score; n_ids - 1 scores only what sampling needs */
 };
 
-enum lathe_event_kind { LATHE_EVENT_TOKEN = 1, LATHE_EVENT_DONE = 2 };
+enum lathe_event_kind { LATHE_EVENT_TOKEN = 1, LATHE_EVENT_DONE = 2, LATHE_EVENT_PROMPT = 3 };
 enum lathe_finish { LATHE_FINISH_STOP = 1, LATHE_FINISH_LENGTH = 2, LATHE_FINISH_ERROR = 3, LATHE_FINISH_CANCELLED = 4 };
 
 struct lathe_logprob {
@@ -244,13 +269,14 @@ struct lathe_timings {
 struct lathe_event {
     enum lathe_event_kind kind;
     uint64_t id;      /* of the request */
-    int32_t token;    /* TOKEN: the id that was sampled */
+    int32_t token;    /* TOKEN: the id that was sampled; PROMPT: the prompt's, in order from the first */
     const char *text; /* TOKEN: text that became certain (whole UTF-8 characters, no part of a stop string), may be empty; DONE: the rest
                          that was held back. Valid until the next call of lathe_engine_step. */
     size_t n_text;
-    float logprob;    /* TOKEN, with n_logprob >= 0 */
-    const struct lathe_logprob *top; /* TOKEN: n_top alternatives, best first */
+    float logprob;    /* TOKEN, with n_logprob >= 0, and PROMPT; NAN for the first token of a prompt, which nothing predicts */
+    const struct lathe_logprob *top; /* TOKEN and PROMPT: n_top alternatives, best first; valid as text is */
     int n_top;
+    const float *embedding; /* DONE of a request with `embed`: [n_embd] of length 1, from the last token; valid as text is */
     enum lathe_finish finish;     /* DONE */
     struct lathe_err err;         /* DONE with FINISH_ERROR */
     struct lathe_timings timings; /* DONE */
@@ -264,7 +290,8 @@ LATHE_API int lathe_engine_new(const lathe_model *m, const struct lathe_engine_o
                                struct lathe_err *err);
 LATHE_API void lathe_engine_free(lathe_engine *e);
 LATHE_API void lathe_engine_get_plan(const lathe_engine *e, struct lathe_engine_plan *out);
-/* Queues a request; CONTEXT if prompt and answer can never fit, USAGE for values out of range. */
+/* Queues a request; CONTEXT if prompt and answer can never fit, BUSY if too much waits, DEADLINE if what waits before it
+ * takes longer by the measured rates than it has, USAGE for values out of range. */
 LATHE_API int lathe_engine_submit(lathe_engine *e, const struct lathe_request *r, uint64_t *id, struct lathe_err *err);
 /* One pass over the weights for all running requests. Returns the number of requests that are not finished (0: nothing to do), or
  * a negative code when the engine itself failed. */
@@ -276,6 +303,40 @@ LATHE_API bool lathe_engine_poll(lathe_engine *e, struct lathe_event *out);
 LATHE_API bool lathe_engine_cancel(lathe_engine *e, uint64_t id);
 /* Releases the pages of a finished request with `keep`. */
 LATHE_API void lathe_engine_release(lathe_engine *e, uint64_t id);
+
+/* ---- state of an engine ------------------------------------------------------------------------------------------------- */
+
+struct lathe_engine_stats {
+    int n_running, n_waiting;  /* requests; preempted ones wait */
+    int64_t n_waiting_token;   /* that waiting requests have to compute before their first token */
+    int n_page, n_page_used;   /* KV pages; used: by running requests */
+    int n_page_cached;         /* kept for requests that begin alike, and free when they are needed */
+    /* since the engine began */
+    uint64_t n_pass, n_row;    /* passes over the weights, and rows (tokens) in them */
+    uint64_t n_prompt_token, n_generated_token;
+    uint64_t n_prefix_query_token, n_prefix_hit_token; /* prompt tokens admitted, and those of them whose KV was there */
+    uint64_t n_preempt_recompute, n_preempt_swap;
+    uint64_t n_prefix_evicted; /* pages */
+    int most_in_pass;          /* sequences */
+    /* measured lately; 0: not yet */
+    double prefill_rate, decode_rate; /* tokens per second; decode: of all sequences together */
+    double step_ms;
+    int n_chunk_now;           /* prompt tokens that the next pass takes beside the sequences that generate now */
+};
+
+LATHE_API void lathe_engine_get_stats(const lathe_engine *e, struct lathe_engine_stats *out);
+
+enum lathe_request_state { LATHE_REQUEST_WAITING, LATHE_REQUEST_PREFILL, LATHE_REQUEST_DECODE, LATHE_REQUEST_PREEMPTED };
+
+struct lathe_request_info {
+    uint64_t id, tenant;
+    enum lathe_request_state state;
+    double age_ms; /* since submit */
+    int n_prompt, n_generated, n_cached, n_page, priority;
+};
+
+/* Request i of those that are not finished, running ones first; false past the last. */
+LATHE_API bool lathe_engine_request(const lathe_engine *e, int i, struct lathe_request_info *out);
 
 /* ---- what it costs ---------------------------------------------------------------------------------------------------- */
 

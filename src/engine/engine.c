@@ -311,6 +311,9 @@ int lathe_engine_step(lathe_engine *e, struct lathe_err *err)
     struct pass_batch b = batch_make(e);
     if (b.n_row) {
         pass_run(e->pass, &b);
+        e->stats.n_pass++;
+        e->stats.n_row += (uint64_t)b.n_row;
+        e->stats.most_in_pass = b.n_seq > e->stats.most_in_pass ? b.n_seq : e->stats.most_in_pass;
         for (int i = 0; i < b.n_seq; i++)
             e->batch[i]->n_past += b.seqs[i].n_row;
         if (model_damaged(e->model))

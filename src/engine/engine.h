@@ -46,9 +46,10 @@ struct lathe_engine {
     struct seq **batch;         /* [n_seq] sequences of the pass, in row order */
     struct lathe_event *events; /* ring is not needed: drained between steps */
     int n_event, next_event;
-    struct seq *ended;   /* freed at the next step: events point into them */
-    float *raw_logits;   /* [n_vocab] of one row, before penalties */
-    uint8_t *dry_breaks; /* [n_vocab], made when first needed */
+    struct seq *ended;               /* freed at the next step: events point into them */
+    float *raw_logits;               /* [n_vocab] of one row, before penalties */
+    uint8_t *dry_breaks;             /* [n_vocab], made when first needed */
+    struct lathe_engine_stats stats; /* what is counted; the rest is found when asked for */
     _Atomic uint64_t cancels[N_CANCEL];
     int n_row_max, n_out_max; /* rows of a pass, rows of one call of the output head */
 };
