@@ -237,8 +237,6 @@ struct lathe_request {
     bool ignore_eos;
     bool special;       /* control tokens are written as their spelling */
     uint32_t candidate; /* index of this answer among those of one prompt; keys the randomness */
-    uint64_t reuse;     /* id of a finished request with `keep` whose common prefix is taken over, or 0 */
-    bool keep;          /* keep the KV pages after the end, until reused or released */
     uint64_t tenant;    /* who asks: tenants that wait get equal shares of tokens */
     uint64_t salt;      /* computed prefixes are shared only by requests of equal salt */
     int priority;       /* -100..100; higher ones go first, and are preempted last */
@@ -301,8 +299,6 @@ LATHE_API bool lathe_engine_poll(lathe_engine *e, struct lathe_event *out);
 /* Ends a request at the next step. Safe from any thread and from a signal handler. False if 256 others wait for that step: call
  * it again after the step. */
 LATHE_API bool lathe_engine_cancel(lathe_engine *e, uint64_t id);
-/* Releases the pages of a finished request with `keep`. */
-LATHE_API void lathe_engine_release(lathe_engine *e, uint64_t id);
 
 /* ---- state of an engine ------------------------------------------------------------------------------------------------- */
 

@@ -26,8 +26,9 @@ struct cli_options {
     bool tensors;                                 /* info */
     int n_sequence, selftest_predict;             /* selftest */
     const char *host;                             /* serve */
-    int port, n_parallel, n_kv_token;
-    bool insecure;
+    int port, n_parallel, n_kv_token, n_queue, n_queue_token, preempt;
+    float target_itl_ms;
+    bool insecure, no_prefix_cache;
 };
 
 struct cli {

@@ -45,7 +45,7 @@ int cmd_serve(struct cli *c, struct lathe_err *err)
     int rc;
     TRY_GOTO(session_open(&s, &c->o, err));
     set_defaults(&s, &c->o);
-    TRY_GOTO(session_engine(&s, &c->o, c->o.n_parallel, 0, false, err));
+    TRY_GOTO(session_engine(&s, &c->o, c->o.n_parallel, 0, 0, err));
     name_of(c->o.model, name, sizeof name);
     struct server_config config = {.model = s.model,
                                    .engine = s.engine,

@@ -32,7 +32,7 @@ int session_open(struct session *s, const struct cli_options *o, struct lathe_er
     return rc;
 }
 
-int session_engine(struct session *s, const struct cli_options *o, int n_seq, int n_need, bool profile,
+int session_engine(struct session *s, const struct cli_options *o, int n_seq, int n_need, int flags,
                    struct lathe_err *err)
 {
     struct lathe_engine_options eo;
@@ -43,7 +43,12 @@ int session_engine(struct session *s, const struct cli_options *o, int n_seq, in
     eo.n_kv_token = o->n_kv_token;
     eo.n_chunk = o->n_chunk;
     eo.no_fusion = o->fusion == 0;
-    eo.profile = profile;
+    eo.profile = flags & SESSION_PROFILE;
+    eo.no_prefix_cache = flags & SESSION_FRESH || o->no_prefix_cache;
+    eo.target_itl_ms = o->target_itl_ms;
+    eo.n_queue = o->n_queue;
+    eo.n_queue_token = o->n_queue_token;
+    eo.preempt = (enum lathe_preempt)o->preempt;
     lathe_engine_free(s->engine);
     s->engine = NULL;
     return lathe_engine_new(s->model, &eo, &s->engine, err);

@@ -380,3 +380,9 @@ float *pass_logits(struct pass *p, int first, int n, int64_t *stride)
     *stride = p->logits_stride;
     return p->logits;
 }
+
+void pass_hidden(const struct pass *p, int i, float *y)
+{
+    const struct model_config *c = &p->model->config;
+    p->kern->rmsnorm(p->x + i * p->x_stride, p->model->output_norm, c->n_embd, c->rms_eps, y);
+}

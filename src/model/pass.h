@@ -41,6 +41,9 @@ void pass_run(struct pass *p, const struct pass_batch *b);
  * sequences, counted in row order. Returns logits [n][*stride], the caller's to change until the next call. */
 float *pass_logits(struct pass *p, int first, int n, int64_t *stride);
 
+/* y[n_embd]: what output row i of the newest batch gives to the output head. */
+void pass_hidden(const struct pass *p, int i, float *y);
+
 /* What the pool ran, summed since the start; see lathe_engine_profile. */
 struct pass_profile {
     int n;
