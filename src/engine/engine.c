@@ -98,7 +98,7 @@ static int start(struct lathe_engine *e, struct lathe_err *err)
     e->pass_seqs = mem_new((size_t)e->plan.n_seq * sizeof *e->pass_seqs);
     e->batch = mem_new((size_t)e->plan.n_seq * sizeof *e->batch);
     e->order = mem_new((size_t)e->plan.n_seq * sizeof *e->order);
-    e->raw_logits = mem_new((size_t)e->model->config.n_vocab * sizeof *e->raw_logits);
+    TRY(rows_new(e, err));
     /* a step gives every sequence a token, an end and the first of its prompt's events, each row one of those, and ends what
      * was cancelled or late in the queue */
     e->events =
@@ -149,7 +149,7 @@ void lathe_engine_free(lathe_engine *e)
     free_list(e, e->ended);
     queue_free(&e->queue);
     pass_free(e->pass);
-    pool_free(e->pool);
+    pool_free(e->pool); /* before what its operations are in */
     prefix_free(&e->prefix);
     swap_free(&e->swap);
     pages_free_all(&e->pages);
@@ -159,7 +159,7 @@ void lathe_engine_free(lathe_engine *e)
     free(e->batch);
     free(e->order);
     free(e->events);
-    free(e->raw_logits);
+    rows_free(e);
     free(e->dry_breaks);
     free(e);
 }
@@ -297,7 +297,7 @@ static int run_pass(struct lathe_engine *e, const struct pass_batch *b, struct l
         e->batch[i]->n_past += b->seqs[i].n_row;
         publish(e, e->batch[i]);
     }
-    batch_use_logits(e, b);
+    batch_use_rows(e, b);
     double ms = (double)(clock_ns() - start) * 1e-6;
     budget_note(&e->budget, n_decode, n_prompt, work, ms);
     e->stats.step_ms = ms;

@@ -44,6 +44,8 @@ struct seq {
 /* N_EXPIRE: requests that one step ends for their deadlines, at most. */
 enum { N_CANCEL = 256, N_EXPIRE = 256, MIN_OUT = 16, MAX_OUT = 64 };
 
+struct row_work;
+
 struct lathe_engine {
     const struct lathe_model *model;
     struct lathe_engine_options options;
@@ -66,7 +68,7 @@ struct lathe_engine {
     struct lathe_event *events; /* ring is not needed: drained between steps */
     int n_event, next_event;
     struct seq *ended;               /* freed at the next step: events point into them */
-    float *raw_logits;               /* [n_vocab] of one row, before penalties */
+    struct row_work *rows;           /* rows.c */
     uint8_t *dry_breaks;             /* [n_vocab], made when first needed */
     struct lathe_engine_stats stats; /* what is counted; the rest is found when asked for */
     int n_deadline;                  /* unfinished requests that have one */
@@ -110,6 +112,8 @@ void catch_up(struct lathe_engine *e, struct seq *s);
 
 /* Batches (batch.c): the newest token of every sequence that generates, then chunks of prompts. */
 struct pass_batch batch_make(struct lathe_engine *e);
-/* After the pass: runs the output head for the rows that are sampled or scored, some at a time. */
-void batch_use_logits(struct lathe_engine *e, const struct pass_batch *b);
+/* After the pass (rows.c): runs the output head for the rows that are sampled or scored, some at a time. */
+void batch_use_rows(struct lathe_engine *e, const struct pass_batch *b);
+int rows_new(struct lathe_engine *e, struct lathe_err *err);
+void rows_free(struct lathe_engine *e);
 #endif

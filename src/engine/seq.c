@@ -111,7 +111,7 @@ int seq_new(struct lathe_engine *e, const struct lathe_request *r, struct seq **
     s->n_page_max = pages_for(s->n_limit);
     int rc = stream_init(&s->stream, r->stop, r->n_stop, err);
     if (!rc)
-        rc = sampler_new(&r->sampling, e->model->config.n_vocab, e->plan.n_ctx, r->candidate,
+        rc = sampler_new(&r->sampling, e->model->config.n_vocab, r->candidate,
                          r->sampling.dry_multiplier > 0 ? dry_breaks(e) : NULL, &s->sampler, err);
     if (rc) {
         seq_free(e, s);
