@@ -165,6 +165,16 @@ LATHE_API int lathe_chat_render(const lathe_model *m, const char *vars_json, siz
 LATHE_API int lathe_chat_tokenize(const lathe_vocab *v, const char *text, size_t n, int32_t **ids, size_t *n_ids,
                                   struct lathe_err *err);
 
+/* Remembers conversations, so that one that grew is tokenized from where it grew on, with the same ids. Safe from any thread. */
+typedef struct lathe_chat_cache lathe_chat_cache;
+
+/* Of at most n_bytes; the vocabulary has to outlive it. */
+LATHE_API lathe_chat_cache *lathe_chat_cache_new(const lathe_vocab *v, size_t n_bytes);
+LATHE_API void lathe_chat_cache_free(lathe_chat_cache *c);
+/* As lathe_chat_tokenize. Only texts of the same salt help each other. *n_reused, which may be NULL: ids that were remembered. */
+LATHE_API int lathe_chat_cache_tokenize(lathe_chat_cache *c, uint64_t salt, const char *text, size_t n, int32_t **ids,
+                                        size_t *n_ids, size_t *n_reused, struct lathe_err *err);
+
 /* ---- engine: requests in, events out ---------------------------------------------------------------------------------- */
 
 typedef struct lathe_engine lathe_engine;
