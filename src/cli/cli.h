@@ -8,8 +8,8 @@ struct cli_options {
     const char *completion;
     const char *model, *cache_dir; /* model */
     bool no_cache, exact, lock;
-    int n_thread, n_ctx, n_chunk, fusion; /* engine */
-    int n_predict, n_logprob, stats;      /* answer */
+    int n_thread, n_ctx, n_chunk, fusion, kv_type; /* engine */
+    int n_predict, n_logprob, stats;               /* answer */
     struct opt_list stop, logit_bias;
     bool ignore_eos, special, raw;
     const char *system, *prompt, *dump_logits;

@@ -42,6 +42,7 @@ int session_engine(struct session *s, const struct cli_options *o, int n_seq, in
     eo.n_seq = n_seq;
     eo.n_kv_token = o->n_kv_token;
     eo.n_chunk = o->n_chunk;
+    eo.kv_type = o->kv_type ? LATHE_KV_BF16 : LATHE_KV_F16;
     eo.no_fusion = o->fusion == 0;
     eo.profile = profile;
     lathe_engine_free(s->engine);

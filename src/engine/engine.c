@@ -47,6 +47,9 @@ static int make_plan(struct lathe_engine *e, struct lathe_err *err)
         return err_set(err, LATHE_E_USAGE, "n_seq is %d, expected 1..%d", o->n_seq, 1 << 16);
     if (o->n_chunk < 0 || o->n_chunk > 1 << 16)
         return err_set(err, LATHE_E_USAGE, "chunk is %d tokens, expected 1..%d", o->n_chunk, 1 << 16);
+    if (o->kv_type != LATHE_KV_F16 && o->kv_type != LATHE_KV_BF16)
+        return err_set(err, LATHE_E_USAGE, "kv_type is %d, expected %d (f16) or %d (bf16)", (int)o->kv_type,
+                       LATHE_KV_F16, LATHE_KV_BF16);
     struct lathe_engine_plan *p = &e->plan;
     p->n_thread = o->n_thread ? o->n_thread : cpu_count();
     p->n_ctx = o->n_ctx ? o->n_ctx : n_train;
@@ -66,7 +69,7 @@ static int make_plan(struct lathe_engine *e, struct lathe_err *err)
 static int start(struct lathe_engine *e, struct lathe_err *err)
 {
     TRY(make_plan(e, err));
-    struct kv_form form = kv_form_of(e->model);
+    struct kv_form form = kv_form_of(e->model, e->options.kv_type);
     const char *poison = getenv("LATHE_POISON_KV");
     TRY(pages_init(&e->pages, &form, e->plan.n_page, poison && *poison == '1', err));
     e->n_out_max = e->plan.n_seq < MIN_OUT ? MIN_OUT : e->plan.n_seq > MAX_OUT ? MAX_OUT : e->plan.n_seq;
@@ -76,6 +79,7 @@ static int start(struct lathe_engine *e, struct lathe_err *err)
                                  .n_ctx = e->plan.n_ctx,
                                  .n_out = e->n_out_max,
                                  .n_page = e->plan.n_page,
+                                 .kv_type = e->options.kv_type,
                                  .no_fusion = e->options.no_fusion};
     e->n_row_max = limits.n_row;
     TRY(pass_new(e->model, e->pool, &limits, e->pages.kv, &e->pass, err));

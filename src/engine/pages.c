@@ -33,7 +33,7 @@ int32_t pages_take(struct pages *p)
 void pages_give(struct pages *p, int32_t page)
 {
     assert(page >= 0 && page < p->n_page && p->n_free < p->n_page);
-    for (int i = 0; p->poison && i < p->form.n_layer * p->form.n_head; i++) /* all ones: NaN as f16 and f32 */
+    for (int i = 0; p->poison && i < p->form.n_layer * p->form.n_head; i++) /* all ones: NaN in every type */
         memset(p->kv + kv_offset(&p->form, p->n_page, page, i / p->form.n_head, i % p->form.n_head), 0xff,
                p->form.head_bytes);
     p->free_list[p->n_free++] = page;

@@ -181,16 +181,29 @@ static bool has_f32_reader(const struct lathe_model *m)
     return any;
 }
 
+static void choose_kv(struct pass *p)
+{
+    const struct kern_set *k = p->kern;
+    enum format_id format = p->form.format;
+    p->kv_tile = format == FORMAT_F32 ? k->tile_f32 : format == FORMAT_F16 ? k->tile_f16 : k->tile_bf16;
+    p->kv_store = format == FORMAT_F32 ? NULL : format == FORMAT_F16 ? k->to_f16 : k->to_bf16;
+}
+
 int pass_new(const struct lathe_model *m, struct pool *pool, const struct pass_limits *limits, uint8_t *kv,
              struct pass **out, struct lathe_err *err)
 {
     const struct model_config *c = &m->config;
     struct pass *p;
     *out = NULL;
-    struct pass init = {
-        .model = m, .pool = pool, .limits = *limits, .form = kv_form_of(m), .kv = kv, .kern = kern_set()};
+    struct pass init = {.model = m,
+                        .pool = pool,
+                        .limits = *limits,
+                        .form = kv_form_of(m, limits->kv_type),
+                        .kv = kv,
+                        .kern = kern_set()};
     TRY(mem_try(1, sizeof *p, "pass", (void **)&p, err));
     memcpy(p, &init, sizeof init);
+    choose_kv(p);
     p->attn_scale = EXP_LOG2E / sqrtf((float)c->head_dim);
     p->cap_op = c->n_layer * OPS_PER_LAYER + OPS_PER_LAYER;
     p->any_f32 = has_f32_reader(m);

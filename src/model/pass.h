@@ -27,6 +27,7 @@ struct pass_limits {
     int n_ctx;  /* longest position + 1 */
     int n_out;  /* most rows of one pass_logits call */
     int n_page; /* pages of the cache */
+    enum lathe_kv_type kv_type;
     bool no_fusion;
 };
 

@@ -96,6 +96,8 @@ struct pass {
     struct pass_limits limits;
     const struct kv_form form;
     uint8_t *kv;
+    tile_f32_fn *kv_tile; /* over keys and values as the cache has them */
+    to_f16_fn *kv_store;  /* f32 to what the cache has; NULL: f32 */
     const struct kern_set *kern;
     float attn_scale; /* of the queries: log2(e) / sqrt(head_dim), since the softmax is of base 2 */
     /* batch */
