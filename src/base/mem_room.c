@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
+#include <lathe.h>
 #include "base/cgroup.h"
 
 /* What a version of cgroups calls its files and fields. */
@@ -41,16 +42,37 @@ uint64_t mem_room(const char *root)
     return least;
 }
 
+static void read_statm(uint64_t *resident, uint64_t *shared)
+{
+    unsigned long long size, r = 0, s = 0;
+    FILE *f = fopen("/proc/self/statm", "re");
+    if (f && fscanf(f, "%llu %llu %llu", &size, &r, &s) != 3)
+        r = s = 0;
+    if (f)
+        fclose(f);
+    uint64_t page = (uint64_t)sysconf(_SC_PAGESIZE);
+    *resident = r * page;
+    *shared = s * page;
+}
+
 uint64_t mem_resident(void)
 {
-    unsigned long long size, resident = 0;
-    FILE *f = fopen("/proc/self/statm", "re");
-    if (!f)
-        return 0;
-    if (fscanf(f, "%llu %llu", &size, &resident) != 2)
-        resident = 0;
-    fclose(f);
-    return resident * (uint64_t)sysconf(_SC_PAGESIZE);
+    uint64_t resident, shared;
+    read_statm(&resident, &shared);
+    return resident;
+}
+
+uint64_t mem_anonymous(void)
+{
+    uint64_t resident, shared;
+    read_statm(&resident, &shared);
+    return resident - shared;
+}
+
+uint64_t lathe_memory_room(void)
+{
+    uint64_t room = mem_room(""), have = mem_anonymous(); /* of files is in the room already */
+    return room > UINT64_MAX - have ? UINT64_MAX : room + have;
 }
 
 bool mem_huge_pages(void)

@@ -10,6 +10,8 @@
 uint64_t mem_room(const char *root);
 /* Bytes of the process that are in memory now, mapped files included; 0 if the system does not tell. */
 uint64_t mem_resident(void);
+/* Of those the ones that no file backs: the system can only take them back by ending the process. */
+uint64_t mem_anonymous(void);
 /* Whether memory that is asked for huge pages may get them. */
 bool mem_huge_pages(void);
 #endif

@@ -25,7 +25,8 @@ struct cli_options {
     const char *template_file, *chat_file, *date; /* template */
     bool tensors;                                 /* info */
     int n_sequence, selftest_predict;             /* selftest */
-    const char *host;                             /* serve */
+    uint64_t memory;
+    const char *host; /* serve */
     int port, n_parallel, n_kv_token;
     bool insecure;
 };

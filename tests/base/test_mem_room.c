@@ -1,5 +1,6 @@
 /* Room for memory: the machine's, and the limits of cgroups of both versions, from folders that look like theirs. */
 #include "unit.h"
+#include <lathe.h>
 #include <stdlib.h>
 #include "base/mem_room.h"
 #include "fake_root.h"
@@ -48,12 +49,14 @@ static void version_1(void **state)
 static void this_process(void **state)
 {
     enum { N = 64 << 20 };
-    uint64_t before = mem_resident();
+    uint64_t before = mem_resident(), files = before - mem_anonymous();
     assert_true(before > 1 << 16);
     volatile char *p = malloc(N); /* or the compiler leaves the memory out */
     for (int i = 0; i < N; i += 4096)
         p[i] = 1;
     assert_true(mem_resident() >= before + N / 8 * 7 && mem_resident() < before + 2 * (uint64_t)N);
+    assert_true(mem_resident() - mem_anonymous() < files + N / 8 && files > 0);
+    assert_true(lathe_memory_room() > N && lathe_memory_room() <= mem_room("") + 2 * mem_anonymous());
     free((void *)p);
 }
 
