@@ -80,6 +80,9 @@ void opt_range_text(const struct opt_row *row, struct buf *out)
     case OPT_U64:
         buf_puts(out, "a whole number below 2^64");
         break;
+    case OPT_SIZE:
+        buf_puts(out, "a size in bytes such as 800M or 2G");
+        break;
     case OPT_CHOICE:
         for (const char *p = row->meta; *p;) {
             size_t n = strcspn(p, "|");
@@ -199,6 +202,9 @@ int opt_set(const struct opt_row *row, const char *value, void *values, struct l
         break;
     case OPT_U64:
         ok = read_u64(value, field);
+        break;
+    case OPT_SIZE:
+        ok = opt_size(value, field);
         break;
     case OPT_REAL:
         ok = read_real(value, row, field);

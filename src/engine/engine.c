@@ -8,7 +8,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include "base/clock.h"
-#include "base/cpu.h"
 
 void lathe_engine_options_init(struct lathe_engine_options *o)
 {
@@ -34,35 +33,6 @@ void lathe_request_init(struct lathe_request *r)
 
 /* ---- life of an engine ---- */
 
-static int make_plan(struct lathe_engine *e, struct lathe_err *err)
-{
-    struct lathe_engine_options *o = &e->options;
-    int n_train = e->model->config.n_ctx_train;
-    if (o->n_thread < 0 || o->n_thread > POOL_MAX_WORKER)
-        return err_set(err, LATHE_E_USAGE, "threads is %d, expected 1..%d", o->n_thread, POOL_MAX_WORKER);
-    if (o->n_ctx < 0 || o->n_ctx > 1 << 24)
-        return err_set(err, LATHE_E_USAGE, "context is %d tokens, expected 1..%d", o->n_ctx, 1 << 24);
-    if (o->n_seq < 1 || o->n_seq > 1 << 16)
-        return err_set(err, LATHE_E_USAGE, "n_seq is %d, expected 1..%d", o->n_seq, 1 << 16);
-    if (o->n_chunk < 0 || o->n_chunk > 1 << 16)
-        return err_set(err, LATHE_E_USAGE, "chunk is %d tokens, expected 1..%d", o->n_chunk, 1 << 16);
-    struct lathe_engine_plan *p = &e->plan;
-    p->n_thread = o->n_thread ? o->n_thread : cpu_count();
-    p->n_ctx = o->n_ctx ? o->n_ctx : n_train;
-    p->n_seq = o->n_seq;
-    int64_t kv_tokens = o->n_kv_token ? o->n_kv_token : (int64_t)p->n_ctx * o->n_seq;
-    int64_t n_page =
-        o->n_kv_token ? (kv_tokens + SPAN - 1) / SPAN : (int64_t)((p->n_ctx + SPAN - 1) / SPAN) * o->n_seq;
-    if (n_page < 1 || n_page > 1 << 28)
-        return err_set(err, LATHE_E_USAGE, "KV cache of %lld tokens cannot be planned", (long long)kv_tokens);
-    p->n_page = (int)n_page;
-    p->page_tokens = SPAN;
-    p->n_kv_token = p->n_page * SPAN;
-    p->n_ctx = p->n_ctx < p->n_kv_token ? p->n_ctx : p->n_kv_token; /* a sequence alone has to fit */
-    e->n_row_max = o->n_chunk ? o->n_chunk : 512;
-    return 0;
-}
-
 /* What a token of a prompt costs more for each position it is further back, in units of a token at position 0. Attention
  * runs in f32, at about a quarter of the rate of int8. */
 static double position_work(const struct lathe_model *m)
@@ -75,22 +45,15 @@ static double position_work(const struct lathe_model *m)
 
 static int start(struct lathe_engine *e, struct lathe_err *err)
 {
-    TRY(make_plan(e, err));
-    struct kv_form form = kv_form_of(e->model);
+    TRY(engine_plan(e, err));
+    struct kv_form form = kv_form_of(e->model, e->options.kv_type);
     const char *poison = getenv("LATHE_POISON_KV");
     TRY(pages_init(&e->pages, &form, e->plan.n_page, poison && *poison == '1', err));
-    TRY(swap_init(&e->swap, form.page_bytes, e->options.swap_bytes, err));
+    TRY(swap_init(&e->swap, form.page_bytes, e->plan.swap_bytes, err));
     e->budget.position_work = position_work(e->model);
     TRY(prefix_init(&e->prefix, &e->pages, e->budget.position_work, e->options.no_prefix_cache, err));
-    e->n_out_max = e->plan.n_seq < MIN_OUT ? MIN_OUT : e->plan.n_seq > MAX_OUT ? MAX_OUT : e->plan.n_seq;
     TRY(pool_new(e->plan.n_thread, &e->pool, err));
-    struct pass_limits limits = {.n_row = e->n_row_max > e->plan.n_seq ? e->n_row_max : e->plan.n_seq,
-                                 .n_seq = e->plan.n_seq,
-                                 .n_ctx = e->plan.n_ctx,
-                                 .n_out = e->n_out_max,
-                                 .n_page = e->plan.n_page,
-                                 .no_fusion = e->options.no_fusion};
-    e->n_row_max = limits.n_row;
+    struct pass_limits limits = engine_pass_limits(e);
     TRY(pass_new(e->model, e->pool, &limits, e->pages.kv, &e->pass, err));
     pass_set_profile(e->pass, e->options.profile);
     e->slots = mem_new((size_t)e->plan.n_seq * sizeof *e->slots);
@@ -103,12 +66,6 @@ static int start(struct lathe_engine *e, struct lathe_err *err)
      * was cancelled or late in the queue */
     e->events =
         mem_new(((size_t)e->plan.n_seq * 3 + (size_t)limits.n_row + N_CANCEL + N_EXPIRE) * sizeof *e->events);
-    struct lathe_model_info info;
-    lathe_model_get_info(e->model, &info);
-    e->plan.weight_bytes = info.resident_bytes;
-    e->plan.kv_bytes = (uint64_t)e->plan.n_page * form.page_bytes;
-    e->plan.buffer_bytes = pass_buffer_bytes(e->pass);
-    e->plan.total_bytes = e->plan.weight_bytes + e->plan.kv_bytes + e->plan.buffer_bytes;
     return 0;
 }
 

@@ -76,6 +76,11 @@ struct lathe_engine {
     int n_row_max, n_out_max; /* rows of a pass, rows of one call of the output head */
 };
 
+/* The memory plan (plan.c): checks the options and fills plan, n_row_max and n_out_max, made to fit options.memory_bytes. */
+int engine_plan(struct lathe_engine *e, struct lathe_err *err);
+/* What the pass of the planned engine is made for. */
+struct pass_limits engine_pass_limits(const struct lathe_engine *e);
+
 /* Sequences (seq.c). */
 int seq_new(struct lathe_engine *e, const struct lathe_request *r, struct seq **out, struct lathe_err *err);
 void seq_free(struct lathe_engine *e, struct seq *s);

@@ -18,6 +18,11 @@ void penalty_scratch_init(struct penalty_scratch *p, int n_ctx)
     p->repeats = mem_new(n * sizeof *p->repeats);
 }
 
+uint64_t penalty_scratch_bytes(int n_ctx)
+{
+    return ((uint64_t)n_ctx + 1) * (sizeof(int32_t) + sizeof(int) + sizeof(struct repeat));
+}
+
 void penalty_scratch_free(struct penalty_scratch *p)
 {
     free(p->window);

@@ -13,6 +13,7 @@ struct penalty_scratch {
 };
 
 void penalty_scratch_init(struct penalty_scratch *p, int n_ctx);
+uint64_t penalty_scratch_bytes(int n_ctx);
 void penalty_scratch_free(struct penalty_scratch *p);
 /* Whether they would change anything. */
 bool penalties_any(const struct lathe_sampling *s);

@@ -39,6 +39,9 @@ struct prefix {
     bool off; /* nothing enters */
 };
 
+/* Of the tree for each page: a node, its place in the heap, up to four buckets. */
+enum { PREFIX_PAGE_BYTES = sizeof(struct prefix_node) + 5 * sizeof(int32_t) };
+
 /* What a sequence can take over. */
 struct prefix_match {
     int n_page;   /* whole pages */

@@ -40,6 +40,11 @@ int sampler_scratch_init(struct sampler_scratch *c, int n_vocab, int n_ctx, stru
     return mem_try(n / BLOCK + 1, sizeof *c->block_sums, "sampling", (void **)&c->block_sums, err);
 }
 
+uint64_t sampler_scratch_bytes(int n_vocab, int n_ctx)
+{
+    return (uint64_t)n_vocab * (sizeof(struct candidate) + 2 * sizeof(float)) + penalty_scratch_bytes(n_ctx);
+}
+
 void sampler_scratch_free(struct sampler_scratch *c)
 {
     penalty_scratch_free(&c->penalty);

@@ -18,6 +18,7 @@ struct sampler_scratch {
 /* For histories of up to n_ctx tokens; free it in any case. */
 int sampler_scratch_init(struct sampler_scratch *c, int n_vocab, int n_ctx, struct lathe_err *err);
 void sampler_scratch_free(struct sampler_scratch *c);
+uint64_t sampler_scratch_bytes(int n_vocab, int n_ctx);
 /* Copies the settings; USAGE names a value out of range. `breaks[n_vocab]` marks tokens that DRY does not
  * match across, owned by the caller. */
 int sampler_new(const struct lathe_sampling *s, int n_vocab, uint32_t candidate, const uint8_t *breaks,

@@ -69,7 +69,8 @@ static size_t n_common(const struct entry *e, const char *text, size_t n)
 }
 
 /* The last mark of the entry from which on no special token reaches past `common`; NULL if there is none. */
-static const struct vocab_mark *last_mark(const lathe_chat_cache *c, const struct entry *e, size_t common, size_t n)
+static const struct vocab_mark *last_mark(const lathe_chat_cache *c, const struct entry *e, size_t common,
+                                          size_t n)
 {
     bool whole = common == n && common == e->n_text; /* no difference */
     for (size_t i = e->marks.n; i-- > 0;)
@@ -79,7 +80,8 @@ static const struct vocab_mark *last_mark(const lathe_chat_cache *c, const struc
 }
 
 /* The entry that helps most, with the mark to go on from. */
-static struct entry *find(lathe_chat_cache *c, uint64_t salt, int flags, const char *text, size_t n, struct vocab_mark *from)
+static struct entry *find(lathe_chat_cache *c, uint64_t salt, int flags, const char *text, size_t n,
+                          struct vocab_mark *from)
 {
     struct entry *best = NULL;
     for (int i = 0; i < c->n_entry; i++) {
@@ -122,7 +124,8 @@ static void keep(lathe_chat_cache *c, struct entry *grown, struct entry e)
     c->entries[c->n_entry++] = e;
 }
 
-static struct entry entry_of(uint64_t salt, int flags, const char *text, size_t n, const int32_t *ids, size_t n_ids)
+static struct entry entry_of(uint64_t salt, int flags, const char *text, size_t n, const int32_t *ids,
+                             size_t n_ids)
 {
     struct entry e = {.text = mem_dup(text, n), .n_text = n, .n_ids = n_ids, .flags = flags, .salt = salt};
     e.ids = mem_new((n_ids + 1) * sizeof *e.ids);
@@ -130,8 +133,8 @@ static struct entry entry_of(uint64_t salt, int flags, const char *text, size_t 
     return e;
 }
 
-int lathe_chat_cache_tokenize(lathe_chat_cache *c, uint64_t salt, const char *text, size_t n, int32_t **ids, size_t *n_ids,
-                              size_t *n_reused, struct lathe_err *err)
+int lathe_chat_cache_tokenize(lathe_chat_cache *c, uint64_t salt, const char *text, size_t n, int32_t **ids,
+                              size_t *n_ids, size_t *n_reused, struct lathe_err *err)
 {
     int flags = chat_tokenize_flags(c->vocab, text, n);
     struct vocab_mark from = {0};

@@ -10,7 +10,7 @@
 #include <sys/socket.h>
 #include "base/json_text.h"
 
-enum { BODY_LIMIT = 32 << 20, MAX_CONNECTION = 2048, IDLE_S = 60, HTTP_THREADS = 2 };
+enum { MAX_CONNECTION = 2048, IDLE_S = 60, HTTP_THREADS = 2 };
 
 static const struct endpoint endpoints[] = {
 #define ENDPOINT(method, path, name, summary) {#method, path, endpoint_##name, summary},
@@ -93,13 +93,21 @@ static enum MHD_Result run(struct call *c, const char *method, const char *path)
     if (!host_is_ours(c))
         return http_error(c, 403, NULL, "bad_host", "the Host header does not name this server");
     if (c->body.full)
-        return http_error(c, 413, NULL, "too_large", "the body is larger than %d MiB", BODY_LIMIT >> 20);
+        return http_error(c, 413, NULL, "too_large", "the body is larger than %.1f MiB",
+                          (double)c->server->bodies.each / 1048576.0);
+    if (c->crowded)
+        return http_error(c, 503, NULL, "too_much_at_once",
+                          "the bodies of %.1f MiB that may come at once are here",
+                          (double)c->server->bodies.all / 1048576.0);
     for (int i = 0; i < N_ENDPOINT; i++) {
         if (strcmp(endpoints[i].path, path) != 0)
             continue;
         path_is_known = true;
-        if (strcmp(endpoints[i].method, method) == 0)
-            return endpoints[i].run(c);
+        if (strcmp(endpoints[i].method, method) != 0)
+            continue;
+        enum MHD_Result done = endpoints[i].run(c);
+        bodies_drop(&c->server->bodies, &c->body); /* it is read: an answer may take long */
+        return done;
     }
     if (path_is_known)
         return http_error(c, 405, NULL, "method_not_allowed", "%s does not take this method", path);
@@ -115,12 +123,12 @@ static enum MHD_Result on_request(void *server, struct MHD_Connection *connectio
     if (!c) {
         c = *state = mem_new(sizeof *c);
         *c = (struct call){.server = server, .connection = connection};
-        buf_init(&c->body, BODY_LIMIT);
+        buf_init(&c->body, c->server->bodies.each);
         return MHD_YES;
     }
     if (*n_part) {
-        if (!c->body.full)
-            buf_put(&c->body, part, *n_part);
+        if (!c->body.full && !c->crowded)
+            c->crowded = !bodies_put(&c->server->bodies, &c->body, part, *n_part);
         *n_part = 0;
         return MHD_YES;
     }
@@ -134,7 +142,7 @@ static void on_completed(void *server, struct MHD_Connection *connection, void *
     if (!c)
         return;
     answer_free(c->answer);
-    buf_free(&c->body);
+    bodies_drop(&c->server->bodies, &c->body);
     free(c);
     *state = NULL;
 }

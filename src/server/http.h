@@ -3,6 +3,7 @@
 #define LATHE_SERVER_HTTP_H
 #include <jansson.h>
 #include "base/mem.h"
+#include "server/bodies.h"
 #include "server/dispatch.h"
 #include "server/server.h"
 #include "server/watch.h"
@@ -13,6 +14,7 @@ struct server {
     struct dispatch *dispatch;
     struct watch *watch;
     struct MHD_Daemon *daemon;
+    struct bodies bodies;
     _Atomic bool closing;
     _Atomic int n_answer; /* that their clients have not got whole */
 };
@@ -24,6 +26,7 @@ struct call {
     struct server *server;
     struct MHD_Connection *connection;
     struct buf body;
+    bool crowded;          /* a part of the body had no room */
     struct answer *answer; /* of an endpoint that generates, once it has begun */
 };
 

@@ -66,6 +66,7 @@ int server_run(const struct server_config *c, void (*ready)(void *user, const ch
     pthread_sigmask(SIG_BLOCK, &signals, &before);
     signal(SIGPIPE, SIG_IGN);
     lathe_engine_get_plan(c->engine, &s.plan);
+    bodies_init(&s.bodies, s.plan.memory_bytes);
     int rc = dispatch_new(c->engine, &s.dispatch, err);
     if (!rc)
         rc = http_start(&s, err);

@@ -12,6 +12,8 @@ struct server_config {
     bool insecure;          /* an address that others reach is allowed */
 };
 
+/* Memory that serving takes besides the engine at most, of a process that may take memory_bytes (0: no bound). */
+uint64_t server_bytes(uint64_t memory_bytes);
 /* Serves until SIGINT or SIGTERM, then finishes what is running; a second signal cancels that. `ready` is called once
  * with the address. Call it before other threads exist that could take the signals. USAGE for an address that may not
  * be served, IO for one that cannot be had. */
