@@ -28,7 +28,7 @@ bool lathe_engine_request(const lathe_engine *e, int i, struct lathe_request_inf
         return false;
     *out = (struct lathe_request_info){.id = s->id,
                                        .tenant = s->request.tenant,
-                                       .state = s->state == SEQ_QUEUED         ? LATHE_REQUEST_WAITING
+                                       .state = s->state == SEQ_QUEUED       ? LATHE_REQUEST_WAITING
                                                 : s->n_token - s->n_past > 1 ? LATHE_REQUEST_PREFILL
                                                                              : LATHE_REQUEST_DECODE,
                                        .age_ms = (double)(clock_ns() - s->submitted_ns) / 1e6,

@@ -66,6 +66,8 @@ int server_run(const struct server_config *c, void (*ready)(void *user, const ch
     pthread_sigmask(SIG_BLOCK, &signals, &before);
     signal(SIGPIPE, SIG_IGN);
     lathe_engine_get_plan(c->engine, &s.plan);
+    pthread_mutex_init(&s.lock, NULL);
+    s.metrics = metrics_new(http_n_endpoint);
     int rc = dispatch_new(c->engine, &s.dispatch, err);
     if (!rc)
         rc = http_start(&s, err);
@@ -79,6 +81,8 @@ int server_run(const struct server_config *c, void (*ready)(void *user, const ch
         mhd.stop_daemon(s.daemon);
     watch_free(s.watch);
     dispatch_free(s.dispatch);
+    metrics_free(s.metrics);
+    pthread_mutex_destroy(&s.lock);
     pthread_sigmask(SIG_SETMASK, &before, NULL);
     return rc;
 }
