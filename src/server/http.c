@@ -2,6 +2,7 @@
 #include "server/http.h"
 #include <arpa/inet.h>
 #include <errno.h>
+#include <math.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -10,22 +11,17 @@
 #include <sys/socket.h>
 #include "base/json_text.h"
 
-enum { MAX_CONNECTION = 2048, IDLE_S = 60, HTTP_THREADS = 2 };
+enum { MAX_CONNECTION = 2048, IDLE_S = 60, HTTP_THREADS = 2, PING_MS = 15000 };
 
-static const struct endpoint endpoints[] = {
-#define ENDPOINT(method, path, name, summary) {#method, path, endpoint_##name, summary},
+const struct endpoint http_endpoints[] = {
+#define ENDPOINT(method, path, name, role, body, answer, may, summary) \
+    {#method, path, endpoint_##name, #role, API_##body, #answer, may, summary},
 #include "server/endpoints.inc"
 #undef ENDPOINT
 };
-enum { N_ENDPOINT = sizeof endpoints / sizeof *endpoints };
+const int http_n_endpoint = sizeof http_endpoints / sizeof *http_endpoints;
 
 /* ---- answers ---- */
-
-void http_add_ignored(struct MHD_Response *r, const char *names)
-{
-    if (names && *names)
-        mhd.add_response_header(r, "X-Lathe-Ignored-Fields", names);
-}
 
 char *http_json_text(json_t *object)
 {
@@ -42,20 +38,55 @@ json_t *http_error_object(unsigned status, const char *text, size_t n_text, cons
                      status < 500 ? "invalid_request_error" : "server_error", "param", param, "code", code);
 }
 
-enum MHD_Result http_reply(struct call *c, unsigned status, json_t *body, const char *ignored)
+static void add_header(struct MHD_Response *r, const char *name, const char *value)
 {
-    char *text = http_json_text(body);
-    struct MHD_Response *r =
-        text ? mhd.create_response_from_buffer(strlen(text), text, MHD_RESPMEM_MUST_FREE) : NULL;
-    if (!r) {
-        free(text);
+    if (value && *value)
+        mhd.add_response_header(r, name, value);
+}
+
+/* Whole seconds until what waits now has been computed, by the measured rate. */
+static void add_retry_after(const struct call *c, struct MHD_Response *r)
+{
+    struct lathe_engine_stats s;
+    char seconds[16];
+    dispatch_stats(c->server->dispatch, &s);
+    double wait = s.prefill_rate > 0 ? (double)s.n_waiting_token / s.prefill_rate : 1;
+    snprintf(seconds, sizeof seconds, "%.0f", ceil(wait < 1 ? 1 : wait > 3600 ? 3600 : wait));
+    mhd.add_response_header(r, "Retry-After", seconds);
+}
+
+enum MHD_Result http_send(struct call *c, unsigned status, struct MHD_Response *r, const char *ignored)
+{
+    if (!r)
         return MHD_NO;
-    }
-    mhd.add_response_header(r, "Content-Type", "application/json");
-    http_add_ignored(r, ignored);
+    add_header(r, "X-Request-Id", c->trace.id);
+    add_header(r, "traceparent", c->trace.parent);
+    add_header(r, "X-Lathe-Ignored-Fields", ignored);
+    add_header(r, "Allow", c->allowed);
+    if (status == 429 || status == 503)
+        add_retry_after(c, r);
+    metrics_answer(c->server->metrics, c->endpoint ? (int)(c->endpoint - http_endpoints) : http_n_endpoint,
+                   status);
     enum MHD_Result done = mhd.queue_response(c->connection, status, r);
     mhd.destroy_response(r);
     return done;
+}
+
+enum MHD_Result http_reply_text(struct call *c, unsigned status, const char *type, char *text, size_t n,
+                                const char *ignored)
+{
+    struct MHD_Response *r = text ? mhd.create_response_from_buffer(n, text, MHD_RESPMEM_MUST_FREE) : NULL;
+    if (r)
+        mhd.add_response_header(r, "Content-Type", type);
+    else
+        free(text);
+    return http_send(c, status, r, ignored);
+}
+
+enum MHD_Result http_reply(struct call *c, unsigned status, json_t *body, const char *ignored)
+{
+    char *text = http_json_text(body);
+    return http_reply_text(c, status, "application/json", text, text ? strlen(text) : 0, ignored);
 }
 
 enum MHD_Result http_error(struct call *c, unsigned status, const char *param, const char *code,
@@ -66,6 +97,7 @@ enum MHD_Result http_error(struct call *c, unsigned status, const char *param, c
     va_start(args, format);
     vsnprintf(text, sizeof text, format, args);
     va_end(args);
+    metrics_reject(c->server->metrics, code);
     return http_reply(c, status, http_error_object(status, text, strlen(text), param, code), NULL);
 }
 
@@ -87,9 +119,17 @@ static bool host_is_ours(const struct call *c)
     return n == strlen(config->host) && strncasecmp(host, config->host, n) == 0;
 }
 
+/* Whether the path is the row's; *id is what stands for its {id}. */
+static bool path_matches(const struct endpoint *e, const char *path, const char **id)
+{
+    size_t n = strcspn(e->path, "{");
+    *id = path + n;
+    return e->path[n] ? strncmp(e->path, path, n) == 0 && path[n] && !strchr(path + n, '/')
+                      : strcmp(e->path, path) == 0;
+}
+
 static enum MHD_Result run(struct call *c, const char *method, const char *path)
 {
-    bool path_is_known = false;
     if (!host_is_ours(c))
         return http_error(c, 403, NULL, "bad_host", "the Host header does not name this server");
     if (c->body.full)
@@ -99,18 +139,20 @@ static enum MHD_Result run(struct call *c, const char *method, const char *path)
         return http_error(c, 503, NULL, "too_much_at_once",
                           "the bodies of %.1f MiB that may come at once are here",
                           (double)c->server->bodies.all / 1048576.0);
-    for (int i = 0; i < N_ENDPOINT; i++) {
-        if (strcmp(endpoints[i].path, path) != 0)
+    for (const struct endpoint *e = http_endpoints; e < http_endpoints + http_n_endpoint; e++) {
+        if (!path_matches(e, path, &c->id))
             continue;
-        path_is_known = true;
-        if (strcmp(endpoints[i].method, method) != 0)
-            continue;
-        enum MHD_Result done = endpoints[i].run(c);
-        bodies_drop(&c->server->bodies, &c->body); /* it is read: an answer may take long */
-        return done;
+        c->endpoint = e;
+        if (strcmp(e->method, method) == 0) {
+            enum MHD_Result done = e->run(c);
+            bodies_drop(&c->server->bodies, &c->body); /* it is read: an answer may take long */
+            return done;
+        }
+        size_t n = strlen(c->allowed);
+        snprintf(c->allowed + n, sizeof c->allowed - n, "%s%s", n ? ", " : "", e->method);
     }
-    if (path_is_known)
-        return http_error(c, 405, NULL, "method_not_allowed", "%s does not take this method", path);
+    if (*c->allowed)
+        return http_error(c, 405, NULL, "method_not_allowed", "%.200s does not take this method", path);
     return http_error(c, 404, NULL, "not_found", "there is no %.200s here", path);
 }
 
@@ -123,6 +165,8 @@ static enum MHD_Result on_request(void *server, struct MHD_Connection *connectio
     if (!c) {
         c = *state = mem_new(sizeof *c);
         *c = (struct call){.server = server, .connection = connection};
+        trace_read(&c->trace, mhd.lookup_connection_value(connection, MHD_HEADER_KIND, "X-Request-Id"),
+                   mhd.lookup_connection_value(connection, MHD_HEADER_KIND, "traceparent"));
         buf_init(&c->body, c->server->bodies.each);
         return MHD_YES;
     }
@@ -189,7 +233,7 @@ int http_start(struct server *s, struct lathe_err *err)
         return err_set(err, LATHE_E_USAGE,
                        "--host %s can be reached by others and there are no keys: --insecure allows that",
                        c->host);
-    TRY(watch_new(on_gone, s, &s->watch, err));
+    TRY(watch_new(on_gone, s, c->ping_ms ? c->ping_ms : PING_MS, &s->watch, err));
     unsigned flags = MHD_USE_EPOLL_INTERNAL_THREAD | MHD_ALLOW_SUSPEND_RESUME;
     if (address.ss_family == AF_INET6)
         flags |= MHD_USE_IPv6;

@@ -67,6 +67,8 @@ int server_run(const struct server_config *c, void (*ready)(void *user, const ch
     signal(SIGPIPE, SIG_IGN);
     lathe_engine_get_plan(c->engine, &s.plan);
     bodies_init(&s.bodies, s.plan.memory_bytes);
+    pthread_mutex_init(&s.lock, NULL);
+    s.metrics = metrics_new(http_n_endpoint);
     int rc = dispatch_new(c->engine, &s.dispatch, err);
     if (!rc)
         rc = http_start(&s, err);
@@ -80,6 +82,8 @@ int server_run(const struct server_config *c, void (*ready)(void *user, const ch
         mhd.stop_daemon(s.daemon);
     watch_free(s.watch);
     dispatch_free(s.dispatch);
+    metrics_free(s.metrics);
+    pthread_mutex_destroy(&s.lock);
     pthread_sigmask(SIG_SETMASK, &before, NULL);
     return rc;
 }

@@ -9,6 +9,7 @@ struct server_config {
     const char *model_name; /* what /v1/models calls it */
     const char *host;       /* numeric address */
     int port;               /* 0: the system chooses */
+    int ping_ms;            /* after which a stream that has nothing to tell says so; 0: 15 s */
     bool insecure;          /* an address that others reach is allowed */
 };
 
