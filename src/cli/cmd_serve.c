@@ -62,6 +62,6 @@ done:
 int cmd_serve(struct cli *c, struct lathe_err *err)
 {
     return err_set(err, LATHE_E_UNSUPPORTED,
-                   "this build has no server: install libmicrohttpd-dev and build again");
+                   "this build has no server: install libmicrohttpd-dev and libgnutls28-dev and build again");
 }
 #endif
