@@ -94,7 +94,7 @@ void log_number(struct log_line *l, const char *name, double value)
     if (!has_room(l, strlen(name) + 40))
         return;
     put_name(l, name);
-    buf_printf(&l->text, "%.15g", value);
+    buf_printf(&l->text, value == (double)(int64_t)value ? "%.0f" : "%.3f", value);
 }
 
 void log_end(struct log_line *l)

@@ -28,7 +28,7 @@ bool log_begin(struct log_line *l, enum log_level level, const char *event);
 /* Names are plain words. A value that does not fit is cut. */
 void log_text(struct log_line *l, const char *name, const char *value); /* NULL: nothing is put */
 void log_bytes(struct log_line *l, const char *name, const char *value, size_t n);
-void log_number(struct log_line *l, const char *name, double value);
+void log_number(struct log_line *l, const char *name, double value); /* below 2^63; three decimals, if any */
 void log_end(struct log_line *l);
 /* A whole line with one message. */
 void log_say(enum log_level level, const char *event, const char *format, ...)

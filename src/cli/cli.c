@@ -129,7 +129,9 @@ int cli_read(struct cli *c, const char *path, struct lathe_err *err)
     if (path)
         TRY(opt_file_read(&cli_table, &keys, path, &c->file, err));
     memset(&c->o, 0, sizeof c->o);
-    return opt_parse(&in, &c->o, &c->operands, c->origin, err);
+    TRY(opt_parse(&in, &c->o, &c->operands, c->origin, err));
+    c->read = c->o;
+    return 0;
 }
 
 int cli_main(int argc, const char *const *argv)

@@ -40,7 +40,7 @@ struct cli_options {
 };
 
 struct cli {
-    struct cli_options o;
+    struct cli_options o, read; /* read: as they were given, before a command fills in what it found */
     struct opt_operands operands;
     const char *program; /* argv[0] */
     const struct opt_command *command;

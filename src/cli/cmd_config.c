@@ -4,6 +4,9 @@
 #include <string.h>
 #include "cli/json.h"
 #include "cli/live.h"
+#ifdef LATHE_HAVE_SERVER
+#include "cli/serve_live.h"
+#endif
 
 #define FILE_NAME "lathe.yaml"
 
@@ -22,10 +25,22 @@ static const char *path_of(const struct cli *c, bool must_be)
     return f || must_be ? FILE_NAME : NULL;
 }
 
+/* The files that the configuration names. */
+static int check_named(const struct cli *c, struct lathe_err *err)
+{
+#ifdef LATHE_HAVE_SERVER
+    struct server_live live;
+    serve_live_fill(&c->o, &live);
+    TRY(server_check(&live, err));
+#endif
+    return 0;
+}
+
 static int check(struct cli *c, struct lathe_err *err)
 {
     const char *path = path_of(c, true);
     TRY(cli_read(c, path, err));
+    TRY(check_named(c, err));
     if (c->o.json)
         return json_print(json_pack("{so si}", "file", json_text(path, strlen(path)), "settings", c->file.n));
     printf("%s: %d value%s, all good\n", path, c->file.n, c->file.n == 1 ? "" : "s");

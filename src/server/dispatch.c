@@ -2,6 +2,8 @@
 #include "server/dispatch.h"
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
+#include "base/clock.h"
 
 /* A choice in the engine. */
 struct entry {
@@ -20,6 +22,8 @@ struct dispatch {
     int n_cancel, cap_cancel;
     bool closed, stop;
     bool busy;             /* the thread holds work */
+    uint64_t moved_ns;     /* when it last took work or ended a step */
+    int stall_ms;          /* of a test: the first step is so late */
     struct entry *entries; /* the thread's own */
     int n_entry, cap_entry;
     _Atomic bool broken;
@@ -154,6 +158,8 @@ static void *dispatch_main(void *arg)
             pthread_cond_wait(&d->wake, &d->lock);
             continue;
         }
+        if (!d->busy) /* from here on it is late */
+            d->moved_ns = clock_ns();
         d->busy = true;
         d->intake = d->intake_tail = NULL;
         d->cancels = NULL;
@@ -165,9 +171,14 @@ static void *dispatch_main(void *arg)
             exchange_unref(cancels[i]);
         }
         free(cancels);
+        if (d->stall_ms) {
+            usleep((useconds_t)d->stall_ms * 1000);
+            d->stall_ms = 0;
+        }
         if (d->n_entry && step(d, &err) < 0)
             give_up(d, &err);
         pthread_mutex_lock(&d->lock);
+        d->moved_ns = clock_ns();
     }
     pthread_mutex_unlock(&d->lock);
     give_up(d, &err);
@@ -177,7 +188,9 @@ static void *dispatch_main(void *arg)
 int dispatch_new(lathe_engine *engine, struct dispatch **out, struct lathe_err *err)
 {
     struct dispatch *d = mem_new(sizeof *d);
+    const char *stall = getenv("LATHE_TEST_STALL_MS"); /* for tests of /health and the watchdog */
     d->engine = engine;
+    d->stall_ms = stall ? atoi(stall) : 0;
     pthread_mutex_init(&d->lock, NULL);
     pthread_cond_init(&d->wake, NULL);
     int rc = pthread_create(&d->thread, NULL, dispatch_main, d);
@@ -196,6 +209,8 @@ void dispatch_submit(struct dispatch *d, struct exchange *x)
     pthread_mutex_lock(&d->lock);
     bool taken = !d->closed && !d->broken;
     if (taken) {
+        if (!d->busy && !d->intake)
+            d->moved_ns = clock_ns();
         if (d->intake_tail)
             d->intake_tail->next = x;
         else
@@ -267,4 +282,13 @@ void dispatch_free(struct dispatch *d)
 bool dispatch_healthy(const struct dispatch *d)
 {
     return !d->broken;
+}
+
+double dispatch_stalled_s(struct dispatch *d)
+{
+    pthread_mutex_lock(&d->lock);
+    bool works = d->busy || d->intake;
+    double s = works ? 1e-9 * (double)(clock_ns() - d->moved_ns) : 0;
+    pthread_mutex_unlock(&d->lock);
+    return s;
 }

@@ -21,4 +21,6 @@ void dispatch_stop(struct dispatch *d);
 void dispatch_free(struct dispatch *d); /* stopped */
 /* Whether the engine can go on. */
 bool dispatch_healthy(const struct dispatch *d);
+/* For how long work has been there and none was done; 0: there is none. */
+double dispatch_stalled_s(struct dispatch *d);
 #endif

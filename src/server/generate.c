@@ -59,6 +59,16 @@ void answer_free(struct answer *a)
     free(a);
 }
 
+void answer_account(const struct answer *a, struct account *out)
+{
+    *out = (struct account){.id = a->id,
+                            .n_prompt_token = a->n_prompt_token,
+                            .n_cached = a->n_cached,
+                            .n_generated = a->n_generated,
+                            .queue_ms = a->timings.queue_ms,
+                            .ttft_ms = a->timings.queue_ms + a->timings.prefill_ms};
+}
+
 static struct answer *answer_new(struct call *c, enum api api, struct asked *asked)
 {
     struct answer *a = mem_new(sizeof *a);
@@ -267,7 +277,7 @@ static enum MHD_Result begin_stream(struct call *c, struct answer *a)
     mhd.add_response_header(r, "Cache-Control", "no-cache");
     mhd.add_response_header(r, "X-Accel-Buffering", "no");
     http_add_ignored(r, a->ignored);
-    enum MHD_Result done = mhd.queue_response(c->connection, 200, r);
+    enum MHD_Result done = http_queue(c, 200, r);
     mhd.destroy_response(r);
     return done;
 }
@@ -306,6 +316,8 @@ static enum MHD_Result generate(struct call *c, enum api api)
     struct refusal no = {0};
     if (!c->answer) {
         bool ok = ask_read(c, api, &asked, &no);
+        if (ok && c->key) /* shares of tokens and cached prefixes are each client's own */
+            asked.x->request.tenant = asked.x->request.salt = c->key->tenant;
         if (ok)
             c->answer = answer_new(c, api, &asked);
         ask_free(&asked);

@@ -12,7 +12,6 @@
     F(pcert_deinit)               \
     F(pcert_list_import_x509_raw) \
     F(privkey_deinit)             \
-    F(privkey_get_pk_algorithm)   \
     F(privkey_import_x509_raw)    \
     F(privkey_init)               \
     F(pubkey_deinit)              \

@@ -1,19 +1,15 @@
-/* HTTP: listening, routing, bodies, answers. */
+/* HTTP: routing, bodies, answers. */
 #include "server/http.h"
-#include <arpa/inet.h>
-#include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
-#include <sys/socket.h>
+#include "base/clock.h"
 #include "base/json_text.h"
-
-enum { BODY_LIMIT = 32 << 20, MAX_CONNECTION = 2048, IDLE_S = 60, HTTP_THREADS = 2 };
+#include "server/request_log.h"
 
 static const struct endpoint endpoints[] = {
-#define ENDPOINT(method, path, name, summary) {#method, path, endpoint_##name, summary},
+#define ENDPOINT(method, path, role, name, summary) {#method, path, ROLE_##role, endpoint_##name, summary},
 #include "server/endpoints.inc"
 #undef ENDPOINT
 };
@@ -42,6 +38,23 @@ json_t *http_error_object(unsigned status, const char *text, size_t n_text, cons
                      status < 500 ? "invalid_request_error" : "server_error", "param", param, "code", code);
 }
 
+static const char *header_of(const struct call *c, const char *name)
+{
+    return mhd.lookup_connection_value(c->connection, MHD_HEADER_KIND, name);
+}
+
+enum MHD_Result http_queue(struct call *c, unsigned status, struct MHD_Response *r)
+{
+    const char *origin = header_of(c, "Origin");
+    if (access_origin(c->server->access, origin)) {
+        mhd.add_response_header(r, "Access-Control-Allow-Origin", origin);
+        mhd.add_response_header(r, "Access-Control-Expose-Headers", "*");
+        mhd.add_response_header(r, "Vary", "Origin");
+    }
+    c->status = status;
+    return mhd.queue_response(c->connection, status, r);
+}
+
 enum MHD_Result http_reply(struct call *c, unsigned status, json_t *body, const char *ignored)
 {
     char *text = http_json_text(body);
@@ -53,7 +66,14 @@ enum MHD_Result http_reply(struct call *c, unsigned status, json_t *body, const 
     }
     mhd.add_response_header(r, "Content-Type", "application/json");
     http_add_ignored(r, ignored);
-    enum MHD_Result done = mhd.queue_response(c->connection, status, r);
+    if (status == c->refusal.status && status == 401)
+        mhd.add_response_header(r, "WWW-Authenticate", "Bearer");
+    if (status == c->refusal.status && c->refusal.retry_s) {
+        char seconds[16];
+        snprintf(seconds, sizeof seconds, "%d", c->refusal.retry_s);
+        mhd.add_response_header(r, "Retry-After", seconds);
+    }
+    enum MHD_Result done = http_queue(c, status, r);
     mhd.destroy_response(r);
     return done;
 }
@@ -71,127 +91,128 @@ enum MHD_Result http_error(struct call *c, unsigned status, const char *param, c
 
 /* ---- requests ---- */
 
-/* Whether the Host header names this machine: a page of a foreign site that had its name pointed at a loopback address
- * does not. Not asked where others are let in anyway. */
-static bool host_is_ours(const struct call *c)
+/* The endpoint of a path on this listener, of the method if there is one; *known: there is one of some method. */
+static const struct endpoint *find_endpoint(const struct listener *l, const char *method, const char *path,
+                                            bool *known)
 {
-    static const char *const names[] = {"localhost", "127.0.0.1", "[::1]"};
-    const struct server_config *config = c->server->config;
-    const char *host = mhd.lookup_connection_value(c->connection, MHD_HEADER_KIND, "Host");
-    if (config->insecure || !host)
-        return true;
-    size_t n = host[0] == '[' ? strcspn(host, "]") + 1 : strcspn(host, ":");
-    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
-        if (n == strlen(names[i]) && strncasecmp(host, names[i], n) == 0)
-            return true;
-    return n == strlen(config->host) && strncasecmp(host, config->host, n) == 0;
+    const struct endpoint *found = NULL;
+    *known = false;
+    for (int i = 0; i < N_ENDPOINT; i++) {
+        bool here = endpoints[i].role & ROLE_INFER ? l->requests : l->operations;
+        if (!here || strcmp(endpoints[i].path, path) != 0)
+            continue;
+        *known = true;
+        if (strcmp(endpoints[i].method, method) == 0)
+            found = &endpoints[i];
+    }
+    return found;
+}
+
+/* What a page of another origin may do, for a browser that asks before. */
+static enum MHD_Result answer_preflight(struct call *c)
+{
+    struct MHD_Response *r = mhd.create_response_from_buffer(0, (void *)"", MHD_RESPMEM_PERSISTENT);
+    if (!r)
+        return MHD_NO;
+    mhd.add_response_header(r, "Access-Control-Allow-Methods", "GET, POST, DELETE");
+    mhd.add_response_header(r, "Access-Control-Allow-Headers",
+                            "Authorization, Content-Type, X-Api-Key, X-Request-Id, traceparent");
+    mhd.add_response_header(r, "Access-Control-Max-Age", "600");
+    enum MHD_Result done = http_queue(c, 204, r);
+    mhd.destroy_response(r);
+    return done;
 }
 
 static enum MHD_Result run(struct call *c, const char *method, const char *path)
 {
-    bool path_is_known = false;
-    if (!host_is_ours(c))
-        return http_error(c, 403, NULL, "bad_host", "the Host header does not name this server");
+    bool known;
+    if (c->preflight)
+        return answer_preflight(c);
+    if (c->refusal.status)
+        return http_error(c, c->refusal.status, NULL, c->refusal.code, "%s", c->refusal.text);
     if (c->body.full)
-        return http_error(c, 413, NULL, "too_large", "the body is larger than %d MiB", BODY_LIMIT >> 20);
-    for (int i = 0; i < N_ENDPOINT; i++) {
-        if (strcmp(endpoints[i].path, path) != 0)
-            continue;
-        path_is_known = true;
-        if (strcmp(endpoints[i].method, method) == 0)
-            return endpoints[i].run(c);
-    }
-    if (path_is_known)
+        return http_error(c, 413, NULL, "too_large", "the body is larger than %d MiB",
+                          c->server->config->max_body_mib);
+    if (c->endpoint)
+        return c->endpoint->run(c);
+    find_endpoint(c->listener, method, path, &known);
+    if (known)
         return http_error(c, 405, NULL, "method_not_allowed", "%s does not take this method", path);
     return http_error(c, 404, NULL, "not_found", "there is no %.200s here", path);
 }
 
+/* The headers are there: whether the client is let in decides on them, so that nobody else's body is kept. */
+static struct call *call_new(const struct listener *l, struct MHD_Connection *connection, const char *method,
+                             const char *path)
+{
+    struct call *c = mem_new(sizeof *c);
+    *c = (struct call){.server = l->server, .listener = l, .connection = connection, .begun_s = clock_s()};
+    const union MHD_ConnectionInfo *info =
+        mhd.get_connection_info(connection, MHD_CONNECTION_INFO_SOCKET_CONTEXT);
+    struct access_ask ask = {.host = header_of(c, "Host"),
+                             .authorization = header_of(c, "Authorization"),
+                             .api_key = header_of(c, "X-Api-Key")};
+    c->guest = info ? info->socket_context : NULL;
+    snprintf(c->method, sizeof c->method, "%s", method);
+    snprintf(c->path, sizeof c->path, "%s", path);
+    c->endpoint = find_endpoint(l, method, path, &ask.known);
+    c->preflight = strcmp(method, "OPTIONS") == 0 && header_of(c, "Access-Control-Request-Method") &&
+                   access_origin(l->server->access, header_of(c, "Origin"));
+    ask.known = c->endpoint != NULL;
+    ask.roles = c->endpoint ? c->endpoint->role : ROLE_NONE;
+    ask.counts = c->endpoint && c->endpoint->role == ROLE_INFER && strcmp(method, "POST") == 0;
+    if (!c->preflight)
+        access_check(l->server->access, &ask, &c->key, &c->refusal);
+    c->counted = c->key && ask.counts && !c->refusal.status;
+    bool keeps = c->endpoint && !c->refusal.status && !c->preflight;
+    buf_init(&c->body, keeps ? (size_t)l->server->config->max_body_mib << 20 : 0);
+    guard_body(l->server->guard, c->guest);
+    return c;
+}
+
 /* The library calls this when the headers are there, for every part of the body, at its end, and after a resume. */
-static enum MHD_Result on_request(void *server, struct MHD_Connection *connection, const char *url,
-                                  const char *method, const char *version, const char *part, size_t *n_part,
-                                  void **state)
+enum MHD_Result http_on_request(void *listener, struct MHD_Connection *connection, const char *url,
+                                const char *method, const char *version, const char *part, size_t *n_part,
+                                void **state)
 {
     struct call *c = *state;
     if (!c) {
-        c = *state = mem_new(sizeof *c);
-        *c = (struct call){.server = server, .connection = connection};
-        buf_init(&c->body, BODY_LIMIT);
+        *state = call_new(listener, connection, method, url);
         return MHD_YES;
     }
     if (*n_part) {
-        if (!c->body.full)
+        if (c->body.limit && !c->body.full)
             buf_put(&c->body, part, *n_part);
         *n_part = 0;
         return MHD_YES;
     }
+    guard_whole(c->server->guard, c->guest);
     return run(c, method, url);
 }
 
-static void on_completed(void *server, struct MHD_Connection *connection, void **state,
-                         enum MHD_RequestTerminationCode why)
+static void call_free(struct call *c)
+{
+    struct account took = {.id = NULL};
+    if (c->answer)
+        answer_account(c->answer, &took);
+    request_log(c, &took);
+    if (c->counted) {
+        key_count_tokens(c->key, took.n_prompt_token + took.n_generated);
+        key_end(c->key);
+    }
+    key_release(c->key);
+    answer_free(c->answer);
+    buf_free(&c->body);
+    free(c);
+}
+
+void http_on_completed(void *listener, struct MHD_Connection *connection, void **state,
+                       enum MHD_RequestTerminationCode why)
 {
     struct call *c = *state;
     if (!c)
         return;
-    answer_free(c->answer);
-    buf_free(&c->body);
-    free(c);
+    guard_answered(c->server->guard, c->guest);
+    call_free(c);
     *state = NULL;
-}
-
-static void on_gone(void *user, struct exchange *x)
-{
-    struct server *s = user;
-    dispatch_cancel(s->dispatch, x);
-    exchange_hang_up(x);
-}
-
-/* ---- start ---- */
-
-static bool address_of(const struct server_config *c, struct sockaddr_storage *out)
-{
-    struct sockaddr_in *v4 = (struct sockaddr_in *)out;
-    struct sockaddr_in6 *v6 = (struct sockaddr_in6 *)out;
-    memset(out, 0, sizeof *out);
-    if (inet_pton(AF_INET, c->host, &v4->sin_addr) == 1) {
-        v4->sin_family = AF_INET;
-        v4->sin_port = htons((uint16_t)c->port);
-        return true;
-    }
-    v6->sin6_family = AF_INET6;
-    v6->sin6_port = htons((uint16_t)c->port);
-    return inet_pton(AF_INET6, c->host, &v6->sin6_addr) == 1;
-}
-
-static bool is_loopback(const struct sockaddr_storage *a)
-{
-    if (a->ss_family == AF_INET)
-        return ntohl(((const struct sockaddr_in *)a)->sin_addr.s_addr) >> 24 == 127;
-    return IN6_IS_ADDR_LOOPBACK(&((const struct sockaddr_in6 *)a)->sin6_addr);
-}
-
-int http_start(struct server *s, struct lathe_err *err)
-{
-    const struct server_config *c = s->config;
-    struct sockaddr_storage address;
-    if (!address_of(c, &address))
-        return err_set(err, LATHE_E_USAGE, "--host %s is no numeric address such as 127.0.0.1 or ::1",
-                       c->host);
-    if (!is_loopback(&address) && !c->insecure)
-        return err_set(err, LATHE_E_USAGE,
-                       "--host %s can be reached by others and there are no keys: --insecure allows that",
-                       c->host);
-    TRY(watch_new(on_gone, s, &s->watch, err));
-    unsigned flags = MHD_USE_EPOLL_INTERNAL_THREAD | MHD_ALLOW_SUSPEND_RESUME;
-    if (address.ss_family == AF_INET6)
-        flags |= MHD_USE_IPv6;
-    s->daemon =
-        mhd.start_daemon(flags, (uint16_t)c->port, NULL, NULL, on_request, s, MHD_OPTION_SOCK_ADDR,
-                         (struct sockaddr *)&address, MHD_OPTION_THREAD_POOL_SIZE, (unsigned)HTTP_THREADS,
-                         MHD_OPTION_CONNECTION_LIMIT, (unsigned)MAX_CONNECTION, MHD_OPTION_CONNECTION_TIMEOUT,
-                         (unsigned)IDLE_S, MHD_OPTION_NOTIFY_COMPLETED, on_completed, NULL, MHD_OPTION_END);
-    if (!s->daemon)
-        return err_set(err, LATHE_E_IO, "%s port %d cannot be served: %s; --port chooses another", c->host,
-                       c->port, strerror(errno));
-    return 0;
 }

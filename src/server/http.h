@@ -3,38 +3,72 @@
 #define LATHE_SERVER_HTTP_H
 #include <jansson.h>
 #include "base/mem.h"
+#include "server/access.h"
 #include "server/dispatch.h"
-#include "server/server.h"
+#include "server/guard.h"
+#include "server/tls.h"
 #include "server/watch.h"
+
+/* An address that is served. */
+struct listener {
+    struct server *server;
+    struct MHD_Daemon *daemon;
+    bool requests, operations; /* which endpoints are there */
+    char host[64], unix_path[108];
+};
 
 struct server {
     const struct server_config *config;
     struct lathe_engine_plan plan;
     struct dispatch *dispatch;
     struct watch *watch;
-    struct MHD_Daemon *daemon;
+    struct access *access;
+    struct guard *guard;
+    struct tls *tls; /* NULL: HTTP */
+    struct listener main, admin;
+    _Atomic int stall_s;
+    _Atomic bool access_log, log_prompts;
     _Atomic bool closing;
     _Atomic int n_answer; /* that their clients have not got whole */
 };
 
 struct answer;
+struct endpoint;
+
+/* What an answer took. */
+struct account {
+    const char *id; /* NULL: it is none that generates */
+    int n_prompt_token, n_cached, n_generated;
+    double queue_ms, ttft_ms;
+};
 
 /* One HTTP request. */
 struct call {
     struct server *server;
+    const struct listener *listener;
     struct MHD_Connection *connection;
+    struct guest *guest;
+    const struct endpoint *endpoint; /* NULL: there is none */
+    const struct key *key;           /* of the client; NULL without keys */
+    bool counted;                    /* key_end is due */
+    struct access_refusal refusal;   /* status 0: it was let in */
+    char method[16], path[160];      /* cut, for the log */
+    bool preflight;                  /* of a page that may call: asks what it may send */
+    double begun_s;
+    unsigned status; /* of the answer, 0: none yet */
     struct buf body;
     struct answer *answer; /* of an endpoint that generates, once it has begun */
 };
 
-/* Rows: method, path, function, what it is. The function is called when the body is there; if it suspends the
+/* Rows: method, path, role that a key needs (NONE: no key is), function, what it is. The function is called when the body is there; if it suspends the
  * connection, again when that is resumed. */
 struct endpoint {
     const char *method, *path;
+    unsigned role;
     enum MHD_Result (*run)(struct call *c);
     const char *summary;
 };
-#define ENDPOINT(method, path, name, summary) enum MHD_Result endpoint_##name(struct call *c);
+#define ENDPOINT(method, path, role, name, summary) enum MHD_Result endpoint_##name(struct call *c);
 #include "server/endpoints.inc"
 #undef ENDPOINT
 
@@ -51,8 +85,17 @@ void http_add_ignored(struct MHD_Response *r, const char *names);
 enum MHD_Result http_error(struct call *c, unsigned status, const char *param, const char *code,
                            const char *format, ...) __attribute__((format(printf, 5, 6)));
 
-/* Starts the listening threads of s->daemon. */
-int http_start(struct server *s, struct lathe_err *err);
+/* Sends a response, whatever it is: the one way out. The response is still the caller's to destroy. */
+enum MHD_Result http_queue(struct call *c, unsigned status, struct MHD_Response *r);
+
+/* What the HTTP library calls, with a listener. */
+enum MHD_Result http_on_request(void *listener, struct MHD_Connection *connection, const char *url,
+                                const char *method, const char *version, const char *part, size_t *n_part,
+                                void **state);
+void http_on_completed(void *listener, struct MHD_Connection *connection, void **state,
+                       enum MHD_RequestTerminationCode why);
 /* Frees what a generating endpoint left behind, and ends its work if the client has gone. */
 void answer_free(struct answer *a);
+/* What it took so far; the id is the answer's. */
+void answer_account(const struct answer *a, struct account *out);
 #endif

@@ -47,7 +47,7 @@ static void as_text(void **state)
     assert_string_equal(
         written + 24,
         " info test word=\"a b\" bad=\"x\\u000a\\\"\\\\\\ufffd\\u001b[0m\\u0085\\u2028\xc3\xa9\" "
-        "n=3 ms=1.5\n");
+        "n=3 ms=1.500\n");
     assert_true(written[10] == 'T' && written[23] == 'Z');
 }
 
