@@ -188,12 +188,12 @@ static void close_all(struct server *s)
 int server_run(const struct server_config *c, struct lathe_err *err)
 {
     struct server s = {.config = c};
-    sigset_t signals, before;
+    sigset_t signals;
     sigemptyset(&signals);
     sigaddset(&signals, SIGINT);
     sigaddset(&signals, SIGTERM);
     sigaddset(&signals, SIGHUP);
-    pthread_sigmask(SIG_BLOCK, &signals, &before);
+    pthread_sigmask(SIG_BLOCK, &signals, NULL);
     signal(SIGPIPE, SIG_IGN);
     int rc = open_all(&s, err);
     if (!rc) {
@@ -201,6 +201,5 @@ int server_run(const struct server_config *c, struct lathe_err *err)
         serve(&s, &signals);
     }
     close_all(&s);
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
     return rc;
 }

@@ -35,8 +35,9 @@ struct server_config {
                   const char *admin_url); /* called once; admin_url may be NULL */
 };
 
-/* Serves until SIGINT or SIGTERM, then finishes what is running; a second signal cancels that. Call it before other threads
- * exist that could take the signals. USAGE for an address that may not be served, IO for one that cannot be had. */
+/* Serves until SIGINT or SIGTERM, then finishes what is running; a second signal cancels that. SIGHUP reloads. Call it while no
+ * other thread takes these signals; they stay blocked, so that a third one does not cut the end short. USAGE for an address that
+ * may not be served, IO for one that cannot be had. */
 int server_run(const struct server_config *c, struct lathe_err *err);
 /* Reads what `live` names and says what is wrong with it. */
 int server_check(const struct server_live *live, struct lathe_err *err);
