@@ -89,7 +89,7 @@ def check_symbols():
         if not m.group(1).startswith("lathe_"):
             find("include/lathe.h", f"{m.group(1)} is exported but does not begin with lathe_")
     for path in sorted((ROOT / "src").rglob("*.[ch]")):
-        if "LATHE_API" in path.read_text(errors="replace"):
+        if re.search(r"\bLATHE_API\b", path.read_text(errors="replace")):
             find(path.relative_to(ROOT), "LATHE_API belongs in include/lathe.h alone")
 
 

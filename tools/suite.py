@@ -55,6 +55,8 @@ def condition_holds(words, preset):
             return True
         if w == "no-hwloc" and subprocess.run(["pkg-config", "--exists", "hwloc"]).returncode:
             return True
+        if w == "no-yaml" and subprocess.run(["pkg-config", "--exists", "yaml-0.1"]).returncode:
+            return True
         if w == "no-arm" and not arm_present():
             return True
         if w.startswith("no-cpu:") and not cpu_flag(w[7:]):

@@ -1,7 +1,5 @@
 /* Options as rows: parsing and the words of mistakes. */
 #include "base/opt.h"
-#include <errno.h>
-#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -63,185 +61,16 @@ const char *opt_closest(const struct opt_table *t, const struct opt_command *com
     return best;
 }
 
-void opt_range_text(const struct opt_row *row, struct buf *out)
-{
-    switch (row->type) {
-    case OPT_FLAG:
-        buf_puts(out, "on or off");
-        break;
-    case OPT_INT:
-    case OPT_REAL:
-        buf_printf(out, "a number from %.15g to %.15g", row->min, row->max);
-        break;
-    case OPT_INTS:
-        buf_printf(out, "at most %d numbers from %.15g to %.15g with commas between", OPT_INTS_MAX, row->min,
-                   row->max);
-        break;
-    case OPT_U64:
-        buf_puts(out, "a whole number below 2^64");
-        break;
-    case OPT_SIZE:
-        buf_puts(out, "a size in bytes such as 800M or 2G");
-        break;
-    case OPT_CHOICE:
-        for (const char *p = row->meta; *p;) {
-            size_t n = strcspn(p, "|");
-            buf_printf(out, "%s%.*s", p == row->meta ? "" : p[n] ? ", " : " or ", (int)n, p);
-            p += n + (p[n] == '|');
-        }
-        break;
-    case OPT_TEXT:
-    case OPT_LIST:
-        buf_puts(out, "a text");
-        break;
-    }
-}
-
-/* A whole number in [min, max] of the first n bytes of s. */
-static bool read_int(const char *s, size_t n, const struct opt_row *row, int *out)
-{
-    char digits[24], *end;
-    if (n == 0 || n >= sizeof digits)
-        return false;
-    memcpy(digits, s, n);
-    digits[n] = 0;
-    if (digits[0] != '-' && (digits[0] < '0' || digits[0] > '9'))
-        return false;
-    errno = 0;
-    long long x = strtoll(digits, &end, 10);
-    if (errno || *end || (double)x < row->min || (double)x > row->max)
-        return false;
-    *out = (int)x;
-    return true;
-}
-
-static bool read_ints(const char *s, const struct opt_row *row, struct opt_ints *out)
-{
-    struct opt_ints list = {.n = 0};
-    for (;;) {
-        size_t n = strcspn(s, ",");
-        if (list.n == OPT_INTS_MAX || !read_int(s, n, row, &list.v[list.n]))
-            return false;
-        list.n++;
-        if (!s[n]) {
-            *out = list;
-            return true;
-        }
-        s += n + 1;
-    }
-}
-
-static bool read_u64(const char *s, uint64_t *out)
-{
-    char *end;
-    bool hex = s[0] == '0' && (s[1] == 'x' || s[1] == 'X');
-    if (s[0] < '0' || s[0] > '9')
-        return false;
-    errno = 0;
-    unsigned long long x = strtoull(s, &end, hex ? 16 : 10);
-    *out = x;
-    return !errno && !*end;
-}
-
-static bool read_real(const char *s, const struct opt_row *row, float *out)
-{
-    char *end;
-    if (!strchr("-.0123456789", s[0]) || !s[0])
-        return false;
-    double x = strtod(s, &end);
-    if (*end || !isfinite(x) || x < row->min || x > row->max)
-        return false;
-    *out = (float)x;
-    return true;
-}
-
-bool opt_flag(const char *s, bool *out)
-{
-    static const char *const words[] = {"off", "on", "0", "1", "false", "true", "no", "yes"};
-    for (int i = 0; i < 8; i++)
-        if (strcmp(s, words[i]) == 0) {
-            *out = i & 1;
-            return true;
-        }
-    return false;
-}
-
-static bool read_choice(const char *s, const char *choices, int *out)
-{
-    size_t n_s = strlen(s);
-    int i = 0;
-    for (const char *p = choices; *p; i++) {
-        size_t n = strcspn(p, "|");
-        if (n == n_s && memcmp(p, s, n) == 0) {
-            *out = i;
-            return true;
-        }
-        p += n + (p[n] == '|');
-    }
-    return false;
-}
-
-static bool read_list(const char *s, struct opt_list *out)
-{
-    if (out->n == OPT_LIST_MAX)
-        return false;
-    out->v[out->n++] = s;
-    return true;
-}
-
-int opt_set(const struct opt_row *row, const char *value, void *values, struct lathe_err *err)
-{
-    void *field = (char *)values + row->offset;
-    bool ok = true;
-    switch (row->type) {
-    case OPT_FLAG:
-        ok = opt_flag(value, field);
-        break;
-    case OPT_INT:
-        ok = read_int(value, strlen(value), row, field);
-        break;
-    case OPT_U64:
-        ok = read_u64(value, field);
-        break;
-    case OPT_SIZE:
-        ok = opt_size(value, field);
-        break;
-    case OPT_REAL:
-        ok = read_real(value, row, field);
-        break;
-    case OPT_TEXT:
-        *(const char **)field = value;
-        break;
-    case OPT_LIST:
-        ok = read_list(value, field);
-        break;
-    case OPT_INTS:
-        ok = read_ints(value, row, field);
-        break;
-    case OPT_CHOICE:
-        ok = read_choice(value, row->meta, field);
-        break;
-    }
-    if (ok)
-        return 0;
-    struct buf range;
-    buf_init(&range, WORDS_MAX);
-    opt_range_text(row, &range);
-    if (row->type == OPT_LIST)
-        err_set(err, LATHE_E_USAGE, "is given more than %d times", OPT_LIST_MAX);
-    else
-        err_set(err, LATHE_E_USAGE, "'%.60s' is not %s", value, range.p);
-    buf_free(&range);
-    return LATHE_E_USAGE;
-}
-
 /* ---- one command line ---- */
 
 struct parse {
     const struct opt_table *t;
     const struct opt_command *command;
+    struct arena *memory;
     void *values;
-    struct buf words; /* all mistakes so far */
+    struct opt_origin *origin; /* [n_row] */
+    struct opt_origin now;     /* of what is being set */
+    struct buf words;          /* all mistakes so far */
     int n_mistake;
 };
 
@@ -278,23 +107,34 @@ static void mistake_operand(struct parse *p, const char *arg)
                                     : "is no option: every value follows its option");
 }
 
+/* The first value of a list from a place drops what earlier places said. */
 static void set(struct parse *p, const struct opt_row *row, const char *prefix, const char *name,
                 const char *value)
 {
     struct lathe_err err;
+    struct opt_origin *origin = &p->origin[row - p->t->row];
+    if (row->type == OPT_LIST && origin->source != p->now.source)
+        ((struct opt_list *)((char *)p->values + row->offset))->n = 0;
     if (opt_set(row, value, p->values, &err))
         mistake(p, prefix, name, err.text);
+    *origin = p->now;
 }
 
-static const struct opt_row *find_row(const struct parse *p, const char *name, size_t n, char letter)
+const struct opt_row *opt_find(const struct opt_table *t, const struct opt_command *command, const char *name,
+                               size_t n)
 {
-    for (int i = 0; i < p->t->n_row; i++) {
-        const struct opt_row *r = &p->t->row[i];
-        if (!(r->group & p->command->groups))
-            continue;
-        if (letter ? r->letter == letter : strlen(r->name) == n && memcmp(r->name, name, n) == 0)
-            return r;
-    }
+    for (int i = 0; i < t->n_row; i++)
+        if (t->row[i].group & command->groups && strlen(t->row[i].name) == n &&
+            memcmp(t->row[i].name, name, n) == 0)
+            return &t->row[i];
+    return NULL;
+}
+
+static const struct opt_row *find_letter(const struct parse *p, char letter)
+{
+    for (int i = 0; i < p->t->n_row; i++)
+        if (p->t->row[i].group & p->command->groups && p->t->row[i].letter == letter)
+            return &p->t->row[i];
     return NULL;
 }
 
@@ -303,7 +143,7 @@ static int parse_long(struct parse *p, int argc, const char *const *argv)
 {
     const char *arg = argv[0] + 2;
     size_t n = strcspn(arg, "=");
-    const struct opt_row *row = find_row(p, arg, n, 0);
+    const struct opt_row *row = opt_find(p->t, p->command, arg, n);
     if (!row) {
         mistake_unknown(p, argv[0]);
         return arg[n] || argc < 2 || argv[1][0] == '-' ? 1 : 2; /* what follows was meant as its value */
@@ -328,7 +168,7 @@ static int parse_long(struct parse *p, int argc, const char *const *argv)
 static int parse_short(struct parse *p, int argc, const char *const *argv)
 {
     for (const char *c = argv[0] + 1; *c; c++) {
-        const struct opt_row *row = find_row(p, NULL, 0, *c);
+        const struct opt_row *row = find_letter(p, *c);
         if (!row) {
             char name[3] = {'-', *c, 0};
             mistake_unknown(p, name);
@@ -352,47 +192,85 @@ static int parse_short(struct parse *p, int argc, const char *const *argv)
     return 1;
 }
 
-static void parse_defaults(struct parse *p, const char *(*get)(const char *))
+static void parse_defaults(struct parse *p)
 {
-    for (int i = 0; i < p->t->n_row; i++) {
+    p->now = (struct opt_origin){OPT_FROM_DEFAULT, 0};
+    for (int i = 0; i < p->t->n_row; i++)
+        if (p->t->row[i].def)
+            set(p, &p->t->row[i], "default of --", p->t->row[i].name, p->t->row[i].def);
+}
+
+static void parse_file(struct parse *p, const struct opt_settings *file)
+{
+    for (int i = 0; file && i < file->n; i++) {
+        p->now = (struct opt_origin){OPT_FROM_FILE, file->v[i].line};
+        set(p, file->v[i].row, "", file->v[i].row->name, file->v[i].value);
+    }
+}
+
+static void parse_env_list(struct parse *p, const struct opt_row *row, const char *value)
+{
+    while (*value) {
+        size_t n = strcspn(value, ",");
+        if (n)
+            set(p, row, "environment variable ", row->env, arena_dup(p->memory, value, n));
+        value += n + (value[n] == ',');
+    }
+}
+
+static void parse_env(struct parse *p, const char *(*get)(const char *))
+{
+    p->now = (struct opt_origin){OPT_FROM_ENV, 0};
+    for (int i = 0; get && i < p->t->n_row; i++) {
         const struct opt_row *r = &p->t->row[i];
-        const char *value = get && r->env && (r->group & p->command->groups) ? get(r->env) : NULL;
-        if (r->def)
-            set(p, r, "default of --", r->name, r->def);
-        if (value && *value)
+        const char *value = r->env && (r->group & p->command->groups) ? get(r->env) : NULL;
+        if (!value || !*value)
+            continue;
+        if (r->type == OPT_LIST && p->memory)
+            parse_env_list(p, r, value);
+        else
             set(p, r, "environment variable ", r->env, value);
     }
 }
 
-/* A list or numbers given on the command line replace the default instead of adding to it; only OPT_LIST
- * adds, and has no default. */
-int opt_parse(const struct opt_table *t, const struct opt_command *command, int argc, const char *const *argv,
-              const char *(*get)(const char *name), void *values, struct opt_operands *operands,
-              struct lathe_err *err)
+static void parse_line(struct parse *p, int argc, const char *const *argv, struct opt_operands *operands)
 {
-    struct parse p = {.t = t, .command = command, .values = values};
-    buf_init(&p.words, WORDS_MAX);
-    operands->n = 0;
-    parse_defaults(&p, get);
     bool only_operands = false;
+    p->now = (struct opt_origin){OPT_FROM_LINE, 0};
     for (int i = 0; i < argc;) {
         const char *arg = argv[i];
         if (!only_operands && strcmp(arg, "--") == 0) {
             only_operands = true;
             i++;
         } else if (!only_operands && arg[0] == '-' && arg[1] == '-') {
-            i += parse_long(&p, argc - i, argv + i);
+            i += parse_long(p, argc - i, argv + i);
         } else if (!only_operands && arg[0] == '-' && arg[1]) {
-            i += parse_short(&p, argc - i, argv + i);
+            i += parse_short(p, argc - i, argv + i);
         } else {
-            if (operands->n >= command->max_operand || operands->n == OPT_LIST_MAX)
-                mistake_operand(&p, arg);
+            if (operands->n >= p->command->max_operand || operands->n == OPT_LIST_MAX)
+                mistake_operand(p, arg);
             else
                 operands->v[operands->n++] = arg;
             i++;
         }
     }
+}
+
+int opt_parse(const struct opt_input *in, void *values, struct opt_operands *operands,
+              struct opt_origin *origin, struct lathe_err *err)
+{
+    struct parse p = {.t = in->table, .command = in->command, .memory = in->memory, .values = values};
+    p.origin = mem_new((size_t)in->table->n_row * sizeof *p.origin);
+    buf_init(&p.words, WORDS_MAX);
+    operands->n = 0;
+    parse_defaults(&p);
+    parse_file(&p, in->file);
+    parse_env(&p, in->get);
+    parse_line(&p, in->argc, in->argv, operands);
     int rc = p.n_mistake ? err_set(err, LATHE_E_USAGE, "%s", p.words.p) : 0;
+    if (origin)
+        memcpy(origin, p.origin, (size_t)in->table->n_row * sizeof *origin);
     buf_free(&p.words);
+    free(p.origin);
     return rc;
 }

@@ -1,7 +1,7 @@
 /* Options as rows: one table drives parsing, range texts, environment, --help, man page and shell completion.
  *
  * A row belongs to a group; a command takes the rows of its groups. Values are written into the caller's
- * struct at the row's offset. Strings in values point into argv and the environment. */
+ * struct at the row's offset. Strings in values point into argv, the environment and what a file said. */
 #ifndef LATHE_BASE_OPT_H
 #define LATHE_BASE_OPT_H
 #include "base/mem.h"
@@ -70,6 +70,25 @@ struct opt_operands {
     int n;
 };
 
+/* Where a value was given; the later in this order wins. */
+enum opt_source { OPT_FROM_DEFAULT, OPT_FROM_FILE, OPT_FROM_ENV, OPT_FROM_LINE };
+struct opt_origin {
+    enum opt_source source;
+    int line; /* of the file */
+};
+
+/* What a configuration file says (opt_file.h): one entry a value, several for a list. */
+struct opt_setting {
+    const struct opt_row *row;
+    const char *value;
+    int line;
+};
+struct opt_settings {
+    struct opt_setting *v;
+    int n, cap;
+    struct arena memory; /* of the values */
+};
+
 /* NULL if there is none of that name. */
 const struct opt_command *opt_command_find(const struct opt_table *t, const char *name);
 /* The name of the option (command == NULL: of the command) closest to `wrong`, or NULL when none is close. */
@@ -79,14 +98,30 @@ const char *opt_closest(const struct opt_table *t, const struct opt_command *com
 bool opt_flag(const char *s, bool *out);
 /* Reads a size such as 512M or 4096. False for anything else, and past 2^64. */
 bool opt_size(const char *s, uint64_t *out);
-/* Sets defaults, then the environment, then argv (argv[0] is the first argument after the command). USAGE
- * with every mistake in one line, each naming the value and what is allowed. `get` reads the environment
- * (getenv outside of tests). */
-int opt_parse(const struct opt_table *t, const struct opt_command *command, int argc, const char *const *argv,
-              const char *(*get)(const char *name), void *values, struct opt_operands *operands,
-              struct lathe_err *err);
+/* All places that a command's values come from. */
+struct opt_input {
+    const struct opt_table *table;
+    const struct opt_command *command;
+    int argc; /* argv[0] is the first argument after the command */
+    const char *const *argv;
+    const char *(*get)(const char *name); /* reads the environment: getenv outside of tests */
+    const struct opt_settings *file;      /* NULL: none */
+    struct arena *memory; /* of the parts of lists in the environment; NULL: they are not split */
+};
+/* Sets defaults, then the file, the environment, argv. A list replaces that of an earlier place; in the environment its parts
+ * have commas between. USAGE with every mistake in one line, each naming the value and what is allowed. `origin` has a
+ * place for each row of the table, or is NULL. */
+int opt_parse(const struct opt_input *in, void *values, struct opt_operands *operands,
+              struct opt_origin *origin, struct lathe_err *err);
 /* One value into one row's field; the words of a failure end in what is allowed. */
 int opt_set(const struct opt_row *row, const char *value, void *values, struct lathe_err *err);
+/* Whether opt_set would take it. */
+int opt_check(const struct opt_row *row, const char *value, struct lathe_err *err);
+/* The row's value as YAML and JSON both read it; a text that is not there is null. */
+void opt_value_text(const struct opt_row *row, const void *values, struct buf *out);
+/* The row that a command has under this name of n bytes; NULL: none. */
+const struct opt_row *opt_find(const struct opt_table *t, const struct opt_command *command, const char *name,
+                               size_t n);
 /* "a number from 0 to 1024", "on or off" ... */
 void opt_range_text(const struct opt_row *row, struct buf *out);
 

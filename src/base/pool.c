@@ -18,6 +18,7 @@
 #include <limits.h>
 #include <pthread.h>
 #include <sched.h>
+#include <signal.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -349,6 +350,21 @@ void pool_run(struct pool *p, const struct pool_op *ops, int n_op)
     float_state_set(old);
 }
 
+/* Signals that ask the program for something are for the threads of whoever uses the pool: one that a worker could take would end
+ * the program whenever the thread that waits for it happens to do something else. */
+static int start_worker(struct worker *w)
+{
+    sigset_t asks, before;
+    sigemptyset(&asks);
+    sigaddset(&asks, SIGINT);
+    sigaddset(&asks, SIGTERM);
+    sigaddset(&asks, SIGHUP);
+    pthread_sigmask(SIG_BLOCK, &asks, &before);
+    int rc = pthread_create(&w->thread, NULL, worker_main, w);
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    return rc;
+}
+
 int pool_new(int n_worker, struct pool **out, struct lathe_err *err)
 {
     *out = NULL;
@@ -364,7 +380,7 @@ int pool_new(int n_worker, struct pool **out, struct lathe_err *err)
         p->workers[i].index = i;
     }
     for (int i = 1; i < n_worker; i++) {
-        int rc = pthread_create(&p->workers[i].thread, NULL, worker_main, &p->workers[i]);
+        int rc = start_worker(&p->workers[i]);
         if (rc) {
             pool_free(p);
             return err_set(err, LATHE_E_FAILED, "thread %d of %d cannot start: %s", i, n_worker,

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include "base/cpu.h"
+#include "base/opt_file.h"
 #include "cli/say.h"
 
 enum group_bit {
@@ -86,6 +87,53 @@ static int print_help(const struct opt_command *command)
     return 0;
 }
 
+/* ---- options ---- */
+
+struct cli *cli_new(const struct opt_command *command, const char *program, int argc, const char *const *argv)
+{
+    struct cli *c = mem_new(sizeof *c);
+    *c = (struct cli){.program = program, .command = command, .argc = argc, .argv = argv};
+    c->origin = mem_new(sizeof rows / sizeof *rows * sizeof *c->origin);
+    return c;
+}
+
+void cli_free(struct cli *c)
+{
+    if (!c)
+        return;
+    opt_settings_free(&c->file);
+    arena_free(&c->memory);
+    free(c->origin);
+    free(c);
+}
+
+struct opt_command cli_file_command(void)
+{
+    struct opt_command c = *opt_command_find(&cli_table, "serve");
+    c.groups &= ~(G(HELP) | G(CONFIG));
+    return c;
+}
+
+int cli_read(struct cli *c, const char *path, struct lathe_err *err)
+{
+    struct opt_input in = {.table = &cli_table,
+                           .command = c->command,
+                           .argc = c->argc,
+                           .argv = c->argv,
+                           .get = env_get,
+                           .file = &c->file,
+                           .memory = &c->memory};
+    const struct opt_command keys = cli_file_command();
+    opt_settings_free(&c->file);
+    c->file_path = path;
+    if (path)
+        TRY(opt_file_read(&cli_table, &keys, path, &c->file, err));
+    memset(&c->o, 0, sizeof c->o);
+    TRY(opt_parse(&in, &c->o, &c->operands, c->origin, err));
+    c->read = c->o;
+    return 0;
+}
+
 int cli_main(int argc, const char *const *argv)
 {
     struct lathe_err err = {0};
@@ -102,14 +150,15 @@ int cli_main(int argc, const char *const *argv)
                 cpu_bad_mask(), widest_isa());
         return say_error(&err);
     }
-    struct cli *c = mem_new(sizeof *c);
-    c->program = argv[0];
-    int rc = opt_parse(&cli_table, command, argc - 2, argv + 2, env_get, &c->o, &c->operands, &err);
+    struct cli *c = cli_new(command, argv[0], argc - 2, argv + 2);
+    int rc = cli_read(c, NULL, &err);
+    if (!rc && !c->o.help && c->o.config && command->groups & G(CONFIG) && !(command->groups & G(SHOW)))
+        rc = cli_read(c, c->o.config, &err);
     if (!rc && c->o.help)
         rc = print_help(command);
     else if (!rc)
         rc = functions[command - commands](c, &err);
-    free(c);
+    cli_free(c);
     if (rc < 0)
         return say_error(&err);
     if (fflush(stdout) || ferror(stdout)) {

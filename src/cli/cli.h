@@ -30,12 +30,28 @@ struct cli_options {
     int port, n_parallel, n_kv_token, n_queue, n_queue_token, preempt;
     float target_itl_ms;
     bool insecure, no_prefix_cache;
+    const char *admin_listen, *keys, *tls_cert, *tls_key;
+    struct opt_list allowed_host, cors_origin;
+    int max_body, max_header, max_connection, max_per_address, idle_time, body_time, stall_time;
+    int log, log_level; /* enum log_format, log_level */
+    bool access_log, log_prompts;
+    const char *config;
+    bool effective;       /* config */
+    struct opt_list role; /* key */
+    int key_requests, key_tokens, key_concurrency;
 };
 
 struct cli {
-    struct cli_options o;
+    struct cli_options o, read; /* read: as they were given, before a command fills in what it found */
     struct opt_operands operands;
     const char *program; /* argv[0] */
+    const struct opt_command *command;
+    int argc; /* after the command */
+    const char *const *argv;
+    const char *file_path; /* of the configuration that was read; NULL: none */
+    struct opt_settings file;
+    struct opt_origin *origin; /* of each row */
+    struct arena memory;       /* of the values that are in none of these */
 };
 
 extern const struct opt_table cli_table;
@@ -45,6 +61,15 @@ extern const struct opt_table cli_table;
     int cmd_##name(struct cli *c, struct lathe_err *err);
 #include "cli/commands.inc"
 #undef COMMAND
+
+/* For a command and its arguments, nothing read yet. */
+struct cli *cli_new(const struct opt_command *command, const char *program, int argc,
+                    const char *const *argv);
+void cli_free(struct cli *c);
+/* Reads the options from where they can be given, and from a configuration file if `path` is not NULL. */
+int cli_read(struct cli *c, const char *path, struct lathe_err *err);
+/* The command whose options are the keys of a configuration file. */
+struct opt_command cli_file_command(void);
 
 /* Runs the program; returns its exit code. */
 int cli_main(int argc, const char *const *argv);

@@ -4,7 +4,7 @@
 #include "base/mem.h"
 #include "cli/session.h"
 #ifdef LATHE_HAVE_SERVER
-#include "server/server.h"
+#include "cli/serve_live.h"
 
 /* The model's name for clients: its file's, without folder and ending. */
 static void name_of(const char *path, char *out, size_t n)
@@ -55,9 +55,18 @@ static void say_ready(void *user, const char *url)
     fflush(stdout);
 }
 
+static void say_addresses(void *user, const char *url, const char *admin_url)
+{
+    const struct serving *serving = user;
+    if (admin_url)
+        printf("operations %s\n", admin_url);
+    say_ready(serving->session, url);
+}
+
 int cmd_serve(struct cli *c, struct lathe_err *err)
 {
     struct session s = {0};
+    struct serving serving = {.started = c, .session = &s};
     char name[256];
     int rc;
     mem_few_arenas();
@@ -70,9 +79,20 @@ int cmd_serve(struct cli *c, struct lathe_err *err)
                                    .model_name = name,
                                    .host = c->o.host,
                                    .port = c->o.port,
-                                   .insecure = c->o.insecure};
-    rc = server_run(&config, say_ready, &s, err);
+                                   .admin_listen = c->o.admin_listen,
+                                   .insecure = c->o.insecure,
+                                   .max_body_mib = c->o.max_body,
+                                   .max_header_kib = c->o.max_header,
+                                   .max_connection = c->o.max_connection,
+                                   .max_per_address = c->o.max_per_address,
+                                   .idle_s = c->o.idle_time,
+                                   .reload = serve_live_reload,
+                                   .ready = say_addresses,
+                                   .user = &serving};
+    serve_live_fill(&c->o, &config.live);
+    rc = server_run(&config, err);
 done:
+    cli_free(serving.now);
     session_close(&s);
     return rc;
 }
@@ -80,6 +100,6 @@ done:
 int cmd_serve(struct cli *c, struct lathe_err *err)
 {
     return err_set(err, LATHE_E_UNSUPPORTED,
-                   "this build has no server: install libmicrohttpd-dev and build again");
+                   "this build has no server: install libmicrohttpd-dev and libgnutls28-dev and build again");
 }
 #endif

@@ -57,6 +57,16 @@ void answer_free(struct answer *a)
     free(a);
 }
 
+void answer_account(const struct answer *a, struct account *out)
+{
+    *out = (struct account){.id = a->id,
+                            .n_prompt_token = a->n_prompt_token,
+                            .n_cached = a->n_cached,
+                            .n_generated = a->n_generated,
+                            .queue_ms = a->timings.queue_ms,
+                            .ttft_ms = a->timings.queue_ms + a->timings.prefill_ms};
+}
+
 static void begin_choice(struct answer *a, int i)
 {
     struct choice *c = &a->choices[i];

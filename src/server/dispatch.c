@@ -3,6 +3,8 @@
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
+#include "base/clock.h"
 
 /* A choice in the engine. */
 struct entry {
@@ -21,6 +23,8 @@ struct dispatch {
     int n_cancel, cap_cancel;
     bool closed, stop;
     bool busy;                       /* the thread holds work */
+    uint64_t moved_ns;               /* when it last took work or ended a step */
+    int stall_ms;                    /* of a test: the first step is so late */
     struct lathe_engine_stats stats; /* under the lock, as the next three */
     pthread_cond_t listed;
     struct dispatch_row *rows; /* of whoever wants them; n_row is their count once they are there */
@@ -181,6 +185,8 @@ static void *dispatch_main(void *arg)
             pthread_cond_wait(&d->wake, &d->lock);
             continue;
         }
+        if (!d->busy) /* from here on it is late */
+            d->moved_ns = clock_ns();
         d->busy = true;
         d->intake = d->intake_tail = NULL;
         d->cancels = NULL;
@@ -192,9 +198,14 @@ static void *dispatch_main(void *arg)
             exchange_unref(cancels[i]);
         }
         free(cancels);
+        if (d->stall_ms) {
+            usleep((useconds_t)d->stall_ms * 1000);
+            d->stall_ms = 0;
+        }
         if (d->n_entry && step(d, &err) < 0)
             give_up(d, &err);
         pthread_mutex_lock(&d->lock);
+        d->moved_ns = clock_ns();
     }
     pthread_mutex_unlock(&d->lock);
     give_up(d, &err);
@@ -204,7 +215,9 @@ static void *dispatch_main(void *arg)
 int dispatch_new(lathe_engine *engine, struct dispatch **out, struct lathe_err *err)
 {
     struct dispatch *d = mem_new(sizeof *d);
+    const char *stall = getenv("LATHE_TEST_STALL_MS"); /* for tests of /health and the watchdog */
     d->engine = engine;
+    d->stall_ms = stall ? atoi(stall) : 0;
     pthread_mutex_init(&d->lock, NULL);
     pthread_cond_init(&d->wake, NULL);
     pthread_cond_init(&d->listed, NULL);
@@ -224,6 +237,8 @@ void dispatch_submit(struct dispatch *d, struct exchange *x)
     pthread_mutex_lock(&d->lock);
     bool taken = !d->closed && !d->broken;
     if (taken) {
+        if (!d->busy && !d->intake)
+            d->moved_ns = clock_ns();
         if (d->intake_tail)
             d->intake_tail->next = x;
         else
@@ -329,4 +344,13 @@ int dispatch_requests(struct dispatch *d, struct dispatch_row **rows)
 bool dispatch_healthy(const struct dispatch *d)
 {
     return !d->broken;
+}
+
+double dispatch_stalled_s(struct dispatch *d)
+{
+    pthread_mutex_lock(&d->lock);
+    bool works = d->busy || d->intake;
+    double s = works ? 1e-9 * (double)(clock_ns() - d->moved_ns) : 0;
+    pthread_mutex_unlock(&d->lock);
+    return s;
 }

@@ -32,4 +32,6 @@ struct dispatch_row {
 int dispatch_requests(struct dispatch *d, struct dispatch_row **rows);
 /* Whether the engine can go on. */
 bool dispatch_healthy(const struct dispatch *d);
+/* For how long work has been there and none was done; 0: there is none. */
+double dispatch_stalled_s(struct dispatch *d);
 #endif

@@ -63,6 +63,8 @@ static enum MHD_Result begin(struct call *c, enum api api)
     struct asked asked;
     struct refusal no = {0};
     bool ok = ask_read(c, api, &asked, &no);
+    if (ok && c->key) /* shares of tokens and cached prefixes are each client's own */
+        asked.x->request.tenant = asked.x->request.salt = c->key->tenant;
     if (ok)
         c->answer = answer_new(c, api, &asked);
     ask_free(&asked);

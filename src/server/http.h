@@ -3,23 +3,38 @@
 #define LATHE_SERVER_HTTP_H
 #include <jansson.h>
 #include "base/mem.h"
+#include "server/access.h"
 #include "server/bodies.h"
 #include "server/dispatch.h"
+#include "server/guard.h"
 #include "server/metrics.h"
-#include "server/server.h"
+#include "server/tls.h"
 #include "server/trace.h"
 #include "server/watch.h"
 
 struct answer;
+
+/* An address that is served. */
+struct listener {
+    struct server *server;
+    struct MHD_Daemon *daemon;
+    bool requests, operations; /* which endpoints are there */
+    char host[64], unix_path[108];
+};
 
 struct server {
     const struct server_config *config;
     struct lathe_engine_plan plan;
     struct dispatch *dispatch;
     struct watch *watch;
-    struct MHD_Daemon *daemon;
     struct bodies bodies;
     struct metrics *metrics;
+    struct access *access;
+    struct guard *guard;
+    struct tls *tls; /* NULL: HTTP */
+    struct listener main, admin;
+    _Atomic int stall_s;
+    _Atomic bool access_log, log_prompts;
     _Atomic bool closing;
     _Atomic int n_answer; /* that their clients have not got whole */
     pthread_mutex_t lock; /* over the list of answers */
@@ -38,14 +53,30 @@ enum endpoint_errors {
     MAY_503 = 16    /* 503 in the shape of 200 */
 };
 
+/* What an answer took. */
+struct account {
+    const char *id; /* NULL: it is none that generates */
+    int n_prompt_token, n_cached, n_generated;
+    double queue_ms, ttft_ms;
+};
+
 /* One HTTP request. */
 struct call {
     struct server *server;
+    const struct listener *listener;
     struct MHD_Connection *connection;
+    struct guest *guest;
     const struct endpoint *endpoint; /* NULL: none was found */
-    const char *id;                  /* what stood for {id} in the path */
+    const char *id;                  /* what stands for {id} in the path */
     char allowed[32];                /* methods that the path takes, if it does not take this one */
     struct trace trace;
+    const struct key *key;         /* of the client; NULL without keys */
+    bool counted;                  /* key_end is due */
+    struct access_refusal refusal; /* status 0: it was let in */
+    char method[16], path[160];    /* cut, for the log */
+    bool preflight;                /* of a page that may call: asks what it may send */
+    double begun_s;
+    unsigned status; /* of the answer, 0: none yet */
     struct buf body;
     bool crowded;          /* a part of the body had no room */
     struct answer *answer; /* of an endpoint that generates, once it has begun */
@@ -56,7 +87,8 @@ struct call {
 struct endpoint {
     const char *method, *path;
     enum MHD_Result (*run)(struct call *c);
-    const char *role; /* INFER, METRICS, ADMIN or ANYONE */
+    unsigned role; /* enum key_role that a key needs */
+    const char *role_name;
     enum api body;
     const char *answer; /* name in schemas.inc */
     unsigned may;       /* enum endpoint_errors */
@@ -86,8 +118,14 @@ enum MHD_Result http_reply_text(struct call *c, unsigned status, const char *typ
 enum MHD_Result http_error(struct call *c, unsigned status, const char *param, const char *code,
                            const char *format, ...) __attribute__((format(printf, 5, 6)));
 
-/* Starts the listening threads of s->daemon. */
-int http_start(struct server *s, struct lathe_err *err);
+/* What the HTTP library calls, with a listener. */
+enum MHD_Result http_on_request(void *listener, struct MHD_Connection *connection, const char *url,
+                                const char *method, const char *version, const char *part, size_t *n_part,
+                                void **state);
+void http_on_completed(void *listener, struct MHD_Connection *connection, void **state,
+                       enum MHD_RequestTerminationCode why);
+/* What it took so far; the id is the answer's. */
+void answer_account(const struct answer *a, struct account *out);
 /* Frees what a generating endpoint left behind, and ends its work if the client has gone. */
 void answer_free(struct answer *a);
 #endif

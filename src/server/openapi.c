@@ -185,11 +185,11 @@ static json_t *answers_of(const struct endpoint *e)
         json_object_set_new(good, "text/event-stream", json_pack("{s{ss}}", "schema", "type", "string"));
     add_answer(answers, "200", "done", good);
     add_error(answers, e->body != API_NONE, "400", "the body is wrong; param names the field");
-    add_error(answers, strcmp(e->role, "ANYONE") != 0, "401", "no key that is known");
+    add_error(answers, e->role != ROLE_NONE, "401", "no key that is known");
     add_error(answers, true, "403", "the key may not do this, or the Host header is not this server's");
     add_error(answers, e->may & (MAY_MODEL | MAY_ID), "404", "there is no such model or request");
     add_error(answers, true, "413", "the body is too large");
-    add_error(answers, strcmp(e->role, "ANYONE") != 0, "429", "too many requests");
+    add_error(answers, e->role != ROLE_NONE, "429", "too many requests");
     add_error(answers, runs, "499", "the request was cancelled");
     add_error(answers, runs, "500", "the model failed");
     add_error(answers, runs, "503", "too much is waiting, or it was not done in time");
@@ -206,9 +206,9 @@ static json_t *operation(const struct endpoint *e)
         if (*p != '{' && *p != '}')
             name[n++] = *p == '/' || *p == '.' || *p == '-' ? '_' : *p;
     name[n] = 0;
-    json_t *op = json_pack("{ss ss s[s] so}", "operationId", name, "summary", e->summary, "tags", e->role,
-                           "responses", answers_of(e));
-    if (strcmp(e->role, "ANYONE") == 0)
+    json_t *op = json_pack("{ss ss s[s] so}", "operationId", name, "summary", e->summary, "tags",
+                           e->role_name, "responses", answers_of(e));
+    if (e->role == ROLE_NONE)
         json_object_set_new(op, "security", json_array());
     if (strchr(e->path, '{'))
         json_object_set_new(op, "parameters",

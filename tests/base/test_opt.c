@@ -45,7 +45,9 @@ static int parse(int c, int argc, const char *const *argv)
 {
     memset(&v, 0, sizeof v);
     memset(&err, 0, sizeof err);
-    return opt_parse(&table, &commands[c], argc, argv, env_get, &v, &operands, &err);
+    const struct opt_input in = {
+        .table = &table, .command = &commands[c], .argc = argc, .argv = argv, .get = env_get};
+    return opt_parse(&in, &v, &operands, NULL, &err);
 }
 #define PARSE(c, ...) \
     parse(c, sizeof((const char *[]){__VA_ARGS__}) / sizeof(char *), (const char *[]){__VA_ARGS__})

@@ -30,7 +30,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
             command = &cli_table.command[(unsigned char)words[0][0] % cli_table.n_command];
         }
         env_value = words[n_word - 1];
-        int rc = opt_parse(&cli_table, command, n_word - 1, words + 1, env_get, &c->o, &c->operands, &err);
+        const struct opt_input in = {
+            .table = &cli_table, .command = command, .argc = n_word - 1, .argv = words + 1, .get = env_get};
+        int rc = opt_parse(&in, &c->o, &c->operands, NULL, &err);
         /* A refusal has words, in one line; an acceptance leaves every value in its range. */
         if (rc && (rc != LATHE_E_USAGE || !err.text[0] || strchr(err.text, '\n')))
             abort();

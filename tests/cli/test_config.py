@@ -1,0 +1,95 @@
+"""lathe config and lathe key: where values come from, mistakes with line and remedy, fresh keys."""
+import hashlib, json, re
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture
+def write(tmp_path):
+    def go(text, name="lathe.yaml"):
+        (tmp_path / name).write_text(text)
+        return tmp_path / name
+    return go
+
+
+def test_check_accepts_the_example(run):
+    r = run("config", "check", ROOT / "examples/lathe.yaml")
+    assert r.returncode == 0 and b"all good" in r.stdout, r.stderr
+
+
+def test_the_example_has_every_key(run):
+    """Given or in a comment: who reads it has seen what there is."""
+    shown = json.loads(run("config", "show", "--effective", "--json").stdout)
+    named = set(re.findall(r"^(?:# )?([a-z-]+):", (ROOT / "examples/lathe.yaml").read_text(), re.M))
+    assert set(shown) <= named
+
+
+def test_mistakes_of_a_file(run, write):
+    path = write("prot: 1\nparallel: -1\nport: 1\nport: 2\n")
+    r = run("config", "check", path)
+    assert r.returncode == 2 and r.stdout == b""
+    text = r.stderr.decode()
+    assert f"{path}:1: 'prot' is no key: did you mean port?" in text
+    assert f"{path}:2: parallel '-1' is not a number from 0 to 65536" in text and f"{path}:4: port was already given in line 3" in text
+    r = run("serve", "--config", path)
+    assert r.returncode == 2 and f"{path}:1:" in r.stderr.decode()
+
+
+def test_every_value_has_its_origin(run, write):
+    path = write("port: 1234\nparallel: 7\nlog: json\n")
+    env = {"LATHE_PARALLEL": "8", "LATHE_LOG": "text", "LATHE_ALLOWED_HOST": "a,b"}
+    r = run("config", "show", path, "--log", "json", "--json", env=env)
+    got = {k: (v["value"], v["origin"], v["change"]) for k, v in json.loads(r.stdout).items()}
+    assert got == {"port": (1234, f"{path}:1", "restart"), "parallel": (8, "LATHE_PARALLEL", "restart"),
+                   "log": ("json", "command line", "live"), "allowed-host": (["a", "b"], "LATHE_ALLOWED_HOST", "live")}
+    every = json.loads(run("config", "show", "--effective", "--json").stdout)
+    assert every["port"] == {"value": 8080, "origin": "default", "change": "restart", "environment": "LATHE_PORT"}
+    assert run("config", "show").stdout == b""
+    text = run("config", "show", "--effective", "--config", path).stdout.decode()
+    assert f"port: 1234  # {path}:1 (restart)\n" in text and "# keys: not set (live)\n" in text
+
+
+def test_what_show_prints_is_a_configuration(run, write):
+    text = run("config", "show", "--effective", "--allowed-host", 'x "y"', "--model", "a\nb").stdout.decode()
+    again = write(text)
+    shown = json.loads(run("config", "show", again, "--json").stdout)
+    assert shown["allowed-host"]["value"] == ['x "y"'] and shown["model"]["value"] == "a\nb"
+
+
+def test_every_option_of_serve_has_an_environment_name(run):
+    shown = json.loads(run("config", "show", "--effective", "--json").stdout)
+    assert len(shown) > 30
+    for name, v in shown.items():
+        assert v["environment"] == "LATHE_" + name.upper().replace("-", "_"), name
+
+
+def test_secrets_are_not_configuration(run, write):
+    assert run("serve", "--api-key", "x").returncode == 2
+    r = run("config", "check", write("api-key: x\n"))
+    assert r.returncode == 2 and b"'api-key' is no key" in r.stderr
+    assert b"hidden-word" not in run("config", "show", "--effective", env={"LATHE_API_KEY": "hidden-word"}).stdout
+
+
+def test_other_verbs_and_files(run, tmp_path):
+    assert b"neither check nor show" in run("config").stderr and b"'look'" in run("config", "look").stderr
+    r = run("config", "check", tmp_path / "none.yaml")
+    assert r.returncode == 3 and b"none.yaml cannot be read: No such file" in r.stderr
+
+
+def test_a_fresh_key(run):
+    r = run("key", "new", "alice", "--role", "infer", "--role", "admin", "--tokens", 1000)
+    key, line = re.fullmatch(r"key:  (lathe-[\w-]{43})\nline: (.*)\n", r.stdout.decode()).groups()
+    assert line == f"alice infer,admin sha256:{hashlib.sha256(key.encode()).hexdigest()} tokens=1000"
+    assert key.encode() not in r.stderr and b"--keys" in r.stderr
+    made = json.loads(run("key", "new", "alice", "--json").stdout)
+    assert made["key"] != key and made["line"].startswith("alice infer sha256:")
+
+
+def test_keys_that_cannot_be(run):
+    for args, words in ((["new"], b"has no name"), (["new", "a b"], b"'a b' is no name"), (["old", "x"], b"'old' is not new"),
+                        (["new", "x", "--role", "boss"], b"'boss' is no role"), (["new", "x", "--tokens", "-1"], b"from 0 to")):
+        r = run("key", *args)
+        assert r.returncode == 2 and words in r.stderr and r.stdout == b"", args
