@@ -416,7 +416,7 @@ def test_priorities_go_first(home, long):
     order = []
 
     def go(priority):
-        s.post("/v1/completions", prompt="x", max_tokens=50, ignore_eos=True, priority=priority)
+        s.post("/v1/completions", prompt="x", max_tokens=600, ignore_eos=True, priority=priority)
         order.append(priority)
     threads = []
     for n, priority in enumerate((-5, -9, -1)):
