@@ -300,6 +300,9 @@ LATHE_API int lathe_engine_new(const lathe_model *m, const struct lathe_engine_o
                                struct lathe_err *err);
 LATHE_API void lathe_engine_free(lathe_engine *e);
 LATHE_API void lathe_engine_get_plan(const lathe_engine *e, struct lathe_engine_plan *out);
+/* Touches the memory of the KV cache in the background, so that no later request waits for memory that is new. By a thread
+ * that runs when nothing else does; blocked signals stay blocked in it. */
+LATHE_API void lathe_engine_warm(lathe_engine *e);
 /* Queues a request; CONTEXT if prompt and answer can never fit, BUSY if too much waits, DEADLINE if what waits before it
  * takes longer by the measured rates than it has, USAGE for values out of range. */
 LATHE_API int lathe_engine_submit(lathe_engine *e, const struct lathe_request *r, uint64_t *id, struct lathe_err *err);

@@ -42,6 +42,17 @@ def arm_present():
     return subprocess.run(["tools/setup.sh", "--check", "arm"], cwd=ROOT, stderr=subprocess.DEVNULL).returncode == 0
 
 
+def cgroup_present():
+    root = Path("/sys/fs/cgroup")
+    folder = (root if (root / "cgroup.controllers").exists() else root / "memory") / f"lathe-suite-{os.getpid()}"
+    try:
+        folder.mkdir()
+        folder.rmdir()
+        return True
+    except OSError:
+        return False
+
+
 def condition_holds(words, preset):
     """Whether a skip with these words (see tests/skips.txt) is legitimate on this machine and in this build."""
     for w in words.split(","):
@@ -54,6 +65,8 @@ def condition_holds(words, preset):
         if w == "emulated" and preset == "aarch64":
             return True
         if w == "no-hwloc" and subprocess.run(["pkg-config", "--exists", "hwloc"]).returncode:
+            return True
+        if w == "no-cgroup" and not cgroup_present():
             return True
         if w == "no-arm" and not arm_present():
             return True

@@ -50,6 +50,7 @@ static void say_ready(void *user, const char *url)
         printf(" of %.0f MiB", (double)p.memory_bytes * mib);
     printf("\nserving %s\n", url);
     fflush(stdout);
+    lathe_engine_warm(s->engine);
 }
 
 int cmd_serve(struct cli *c, struct lathe_err *err)

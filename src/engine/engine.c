@@ -90,6 +90,7 @@ void lathe_engine_free(lathe_engine *e)
     free_list(e, e->queue);
     free_list(e, e->kept);
     free_list(e, e->ended);
+    warm_free(e->warm);
     pass_free(e->pass);
     pool_free(e->pool);
     pages_free_all(&e->pages);

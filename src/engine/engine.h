@@ -36,6 +36,7 @@ struct lathe_engine {
     struct lathe_engine_plan plan;
     struct pool *pool;
     struct pages pages;
+    struct warm *warm; /* NULL until lathe_engine_warm */
     struct pass *pass;
     struct seq **slots; /* [n_seq], running ones */
     struct seq *queue, *queue_tail, *kept;
@@ -58,6 +59,9 @@ struct lathe_engine {
 int engine_plan(struct lathe_engine *e, struct lathe_err *err);
 /* What the pass of the planned engine is made for. */
 struct pass_limits engine_pass_limits(const struct lathe_engine *e);
+
+/* Stops the thread of lathe_engine_warm (warm.c); before the pages go. */
+void warm_free(struct warm *w);
 
 /* Sequences (seq.c). */
 int seq_new(struct lathe_engine *e, const struct lathe_request *r, struct seq **out, struct lathe_err *err);

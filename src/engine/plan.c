@@ -14,8 +14,8 @@
 
 enum {
     STACK_BYTES =
-        96 << 10, /* of a worker that are ever touched, with what the C library keeps for a thread */
-    OTHER_LEAST = 16 << 20, /* code, libraries, vocabulary: where the system does not tell what there is */
+        96 << 10,          /* of a worker that are ever touched, with what the C library keeps for a thread */
+    OTHER_LEAST = 8 << 20, /* code, libraries, vocabulary: where the system does not tell what there is */
     REQUEST_BYTES =
         12 << 10, /* of one that waits: its struct, text buffers, the pages that its arrays begin on */
     CHUNK_DEFAULT = 512,
