@@ -208,6 +208,7 @@ struct lathe_engine_plan {
     int n_thread, n_ctx, n_seq, n_kv_token, n_page, page_tokens;
     int n_chunk;
     uint64_t memory_bytes; /* the bound; 0: none */
+    const char *placement; /* with several NUMA nodes which workers are on which, else ""; the engine's */
 };
 
 struct lathe_logit_bias {

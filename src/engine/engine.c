@@ -41,6 +41,7 @@ static int start(struct lathe_engine *e, struct lathe_err *err)
     const char *poison = getenv("LATHE_POISON_KV");
     TRY(pages_init(&e->pages, &form, e->plan.n_page, poison && *poison == '1', err));
     TRY(pool_new(e->plan.n_thread, &e->pool, err));
+    engine_place(e);
     struct pass_limits limits = engine_pass_limits(e);
     TRY(pass_new(e->model, e->pool, &limits, e->pages.kv, &e->pass, err));
     pass_set_profile(e->pass, e->options.profile);

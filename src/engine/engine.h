@@ -2,6 +2,7 @@
 #ifndef LATHE_ENGINE_ENGINE_H
 #define LATHE_ENGINE_ENGINE_H
 #include <stdatomic.h>
+#include "base/numa.h"
 #include "base/pool.h"
 #include "engine/pages.h"
 #include "engine/sampler.h"
@@ -34,6 +35,8 @@ struct lathe_engine {
     const struct lathe_model *model;
     struct lathe_engine_options options;
     struct lathe_engine_plan plan;
+    struct numa_plan numa;
+    char placement[512];
     struct pool *pool;
     struct pages pages;
     struct warm *warm; /* NULL until lathe_engine_warm */
@@ -60,6 +63,9 @@ int engine_plan(struct lathe_engine *e, struct lathe_err *err);
 /* What the pass of the planned engine is made for. */
 struct pass_limits engine_pass_limits(const struct lathe_engine *e);
 
+/* With several NUMA nodes: pins the pool's workers and puts every head's KV on the node of who attends it (plan.c). Before
+ * the KV is touched. */
+void engine_place(struct lathe_engine *e);
 /* Stops the thread of lathe_engine_warm (warm.c); before the pages go. */
 void warm_free(struct warm *w);
 
