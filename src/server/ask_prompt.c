@@ -92,7 +92,8 @@ bool own_messages(const struct call *c, struct asked *a, const json_t *messages,
     size_t n;
     bool ok = own_render(c, a, messages, &text, &n, no);
     struct exchange_prompt *p = add_prompt(a);
-    if (ok && lathe_chat_tokenize(vocab_of(c), text, n, &p->ids, &p->n_ids, &err))
+    if (ok && lathe_chat_cache_tokenize(c->server->chats, c->key ? c->key->tenant : 0, text, n, &p->ids,
+                                        &p->n_ids, NULL, &err))
         ok = refuse_err(no, "messages", &err);
     free(text);
     return ok;

@@ -11,7 +11,10 @@ enum {
     ALL_TIMES = 4,     /* largest bodies that may be held at once */
     GROWTH = 2,        /* a buffer has up to twice the room of what is in it */
     PARSED_TIMES = 24, /* token ids as JSON take that many times their text, measured; */
-    PARSERS = 2        /* in as many HTTP threads at once */
+    PARSERS = 2,       /* in as many HTTP threads at once */
+    CHATS_LEAST = 1 << 20,
+    CHATS_MOST = 16 << 20,
+    CHATS_SHARE = 256 /* of the memory: conversations that are remembered */
 };
 
 void bodies_init(struct bodies *b, uint64_t memory_bytes)
@@ -39,9 +42,16 @@ void bodies_drop(struct bodies *b, struct buf *body)
     buf_free(body);
 }
 
+uint64_t bodies_chat_cache_bytes(uint64_t memory_bytes)
+{
+    uint64_t n = memory_bytes ? memory_bytes / CHATS_SHARE : CHATS_MOST;
+    return n < CHATS_LEAST ? CHATS_LEAST : n > CHATS_MOST ? CHATS_MOST : n;
+}
+
 uint64_t server_bytes(uint64_t memory_bytes)
 {
     struct bodies b;
     bodies_init(&b, memory_bytes);
-    return LIBRARY_BYTES + GROWTH * b.all + (uint64_t)PARSERS * PARSED_TIMES * b.each;
+    return LIBRARY_BYTES + GROWTH * b.all + (uint64_t)PARSERS * PARSED_TIMES * b.each +
+           bodies_chat_cache_bytes(memory_bytes);
 }

@@ -13,6 +13,8 @@ struct bodies {
 void bodies_init(struct bodies *b, uint64_t memory_bytes);
 /* Adds a part to a body whose limit is b->each. False if all bodies together would pass theirs: the part is dropped. */
 bool bodies_put(struct bodies *b, struct buf *body, const char *part, size_t n);
+/* For conversations that were tokenized. */
+uint64_t bodies_chat_cache_bytes(uint64_t memory_bytes);
 /* Frees a body. */
 void bodies_drop(struct bodies *b, struct buf *body);
 #endif

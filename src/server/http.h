@@ -29,6 +29,7 @@ struct server {
     struct watch *watch;
     struct bodies bodies;
     struct metrics *metrics;
+    lathe_chat_cache *chats; /* conversations as token ids */
     struct access *access;
     struct guard *guard;
     struct tls *tls; /* NULL: HTTP */

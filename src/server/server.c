@@ -174,6 +174,8 @@ static int open_all(struct server *s, struct lathe_err *err)
     if (s->bodies.each > (uint64_t)c->max_body_mib << 20)
         s->bodies.each = (uint64_t)c->max_body_mib << 20;
     s->metrics = metrics_new(http_n_endpoint);
+    s->chats =
+        lathe_chat_cache_new(lathe_model_vocab(c->model), bodies_chat_cache_bytes(s->plan.memory_bytes));
     TRY(dispatch_new(c->engine, &s->dispatch, err));
     TRY(watch_new(on_gone, s, c->ping_ms ? c->ping_ms : PING_MS, &s->watch, err));
     return listen_open(s, err);
@@ -187,6 +189,7 @@ static void close_all(struct server *s)
     watch_free(s->watch);
     dispatch_free(s->dispatch);
     metrics_free(s->metrics);
+    lathe_chat_cache_free(s->chats);
     pthread_mutex_destroy(&s->lock);
     guard_free(s->guard);
     tls_free(s->tls);

@@ -10,6 +10,7 @@
 enum { N_CTX = 64 };
 
 static struct server_config config = {.model_name = "m", .host = "127.0.0.1"};
+static lathe_chat_cache *chats;
 
 static void open_model(void)
 {
@@ -29,6 +30,7 @@ static void open_model(void)
         abort();
     }
     unlink(path);
+    chats = lathe_chat_cache_new(lathe_model_vocab(config.model), 1 << 16);
 }
 
 /* What is accepted can be given to the engine as it is. */
@@ -65,7 +67,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
         open_model();
     if (n == 0)
         return 0;
-    struct server server = {.config = &config, .plan = {.n_ctx = N_CTX}};
+    struct server server = {.config = &config, .plan = {.n_ctx = N_CTX}, .chats = chats};
     struct call c = {.server = &server};
     struct asked a;
     struct refusal no = {0};
