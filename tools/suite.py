@@ -20,7 +20,7 @@ SUITES = {
     "long": [("unit tests under asan+ubsan", "asan", ["-LE", "cli|long"], {}),
              ("black-box tests under asan+ubsan", "asan", ["-L", "cli", "-LE", "long"], {}),
              ("engine tests under tsan", "tsan", ["-L", "engine|base", "-LE", "long"], {}),
-             ("run, chat and server under tsan", "tsan", ["-R", "test_run_py|test_server_py"], {}),
+             ("run, chat and server under tsan", "tsan", ["-R", "test_run_py|test_server_py|test_access_py|test_limits_py|test_operation_py"], {}),
              ("torture under asan+ubsan", "asan", ["-L", "torture"], {}),
              ("unit tests on aarch64 under qemu", "aarch64", ["-LE", "long"], {}),
              ("fuzzers", "fuzz", ["-L", "fuzz"], {})],

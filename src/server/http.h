@@ -56,6 +56,7 @@ struct call {
     bool preflight;                  /* of a page that may call: asks what it may send */
     double begun_s;
     unsigned status; /* of the answer, 0: none yet */
+    bool cut;        /* the client left before it had all */
     struct buf body;
     struct answer *answer; /* of an endpoint that generates, once it has begun */
 };

@@ -5,14 +5,16 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
 #include <unistd.h>
 
 #define UNIX_PREFIX "unix:"
+#define TLS_PRIORITIES "NORMAL:-VERS-ALL:+VERS-TLS1.3:+VERS-TLS1.2"
 
-enum { HTTP_THREADS = 2, BACKLOG = 512 };
+enum { HTTP_THREADS = 2, BACKLOG = 512, OTHER_FILES = 64 };
 
 /* ---- addresses ---- */
 
@@ -77,7 +79,7 @@ static void on_connection(void *user, struct MHD_Connection *connection, void **
 static void start(struct listener *l, const struct sockaddr_storage *address, int fd)
 {
     const struct server_config *c = l->server->config;
-    struct MHD_OptionItem options[12] = {{MHD_OPTION_END, 0, NULL}};
+    struct MHD_OptionItem options[13] = {{MHD_OPTION_END, 0, NULL}};
     int n = 0;
     unsigned flags = MHD_USE_EPOLL_INTERNAL_THREAD | MHD_ALLOW_SUSPEND_RESUME;
     if (address && address->ss_family == AF_INET6)
@@ -85,6 +87,7 @@ static void start(struct listener *l, const struct sockaddr_storage *address, in
     if (address && l->server->tls) {
         flags |= MHD_USE_TLS;
         options[n++] = (struct MHD_OptionItem){MHD_OPTION_HTTPS_CERT_CALLBACK, 0, (void *)tls_callback()};
+        options[n++] = (struct MHD_OptionItem){MHD_OPTION_HTTPS_PRIORITIES, 0, (void *)TLS_PRIORITIES};
     }
     if (address)
         options[n++] = (struct MHD_OptionItem){MHD_OPTION_SOCK_ADDR, 0, (void *)address};
@@ -183,9 +186,23 @@ static int open_admin(struct server *s, const char *where, struct lathe_err *err
     return open_address(&s->admin, "admin-listen", host, port, err);
 }
 
+/* A connection is a file, and shells allow 1024 of them by default where the system would allow more. */
+static void allow_files(int n_connection)
+{
+    struct rlimit l;
+    rlim_t need = (rlim_t)n_connection + OTHER_FILES;
+    if (getrlimit(RLIMIT_NOFILE, &l) || l.rlim_cur >= need)
+        return;
+    l.rlim_cur = l.rlim_max < need ? l.rlim_max : need;
+    if (setrlimit(RLIMIT_NOFILE, &l) == 0 && l.rlim_cur < need)
+        log_say(LOG_WARN, "few_files", "max-connections is %d, and only %llu files may be open (ulimit -n)",
+                n_connection, (unsigned long long)l.rlim_cur);
+}
+
 int listen_open(struct server *s, struct lathe_err *err)
 {
     const struct server_config *c = s->config;
+    allow_files(c->max_connection);
     s->main = (struct listener){.server = s, .requests = true, .operations = !c->admin_listen};
     TRY(open_address(&s->main, "host", c->host, c->port, err));
     return c->admin_listen ? open_admin(s, c->admin_listen, err) : 0;
