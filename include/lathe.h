@@ -125,6 +125,7 @@ struct lathe_model_options {
     bool no_cache;         /* lay out in memory, write nothing */
     bool exact;            /* f32 activations: the reference that quantized activations are judged by; slow */
     bool lock;             /* mlock the weights */
+    uint64_t memory_bytes; /* NOMEM if the weights and what the process has are more than this; 0: no bound */
     int n_thread;          /* threads that lay out weights; 0: one per core */
     void (*progress)(void *user, const char *what, double share); /* may be NULL; share 0..1 */
     void *user;
@@ -165,6 +166,16 @@ LATHE_API int lathe_chat_render(const lathe_model *m, const char *vars_json, siz
 LATHE_API int lathe_chat_tokenize(const lathe_vocab *v, const char *text, size_t n, int32_t **ids, size_t *n_ids,
                                   struct lathe_err *err);
 
+/* Remembers conversations, so that one that grew is tokenized from where it grew on, with the same ids. Safe from any thread. */
+typedef struct lathe_chat_cache lathe_chat_cache;
+
+/* Of at most n_bytes; the vocabulary has to outlive it. */
+LATHE_API lathe_chat_cache *lathe_chat_cache_new(const lathe_vocab *v, size_t n_bytes);
+LATHE_API void lathe_chat_cache_free(lathe_chat_cache *c);
+/* As lathe_chat_tokenize. Only texts of the same salt help each other. *n_reused, which may be NULL: ids that were remembered. */
+LATHE_API int lathe_chat_cache_tokenize(lathe_chat_cache *c, uint64_t salt, const char *text, size_t n, int32_t **ids,
+                                        size_t *n_ids, size_t *n_reused, struct lathe_err *err);
+
 /* ---- engine: requests in, events out ---------------------------------------------------------------------------------- */
 
 typedef struct lathe_engine lathe_engine;
@@ -177,6 +188,8 @@ enum lathe_preempt {
 };
 
 enum lathe_kv_type { LATHE_KV_F16, LATHE_KV_BF16 };
+
+enum lathe_firm { LATHE_FIRM_CTX = 1, LATHE_FIRM_SEQ = 2, LATHE_FIRM_KV = 4, LATHE_FIRM_CHUNK = 8, LATHE_FIRM_SWAP = 16 };
 
 struct lathe_engine_options {
     int n_thread;   /* 0: one per core this process may use */
@@ -191,13 +204,21 @@ struct lathe_engine_options {
     uint64_t swap_bytes;   /* memory for the pages of preempted sequences */
     int n_queue;           /* requests that may wait; 0: no bound */
     int64_t n_queue_token; /* prompt tokens that may wait; 0: no bound */
+    /* Most that the whole process may take, and of that what the caller's own buffers will; 0: no bound. Where n_ctx,
+     * n_seq, n_kv_token, n_chunk and swap_bytes do not fit they are made smaller, but for those whose bit is in `firm`; n_kv_token 0
+     * is then what is left. NOMEM, with the numbers, if nothing fits. */
+    uint64_t memory_bytes, reserve_bytes;
+    unsigned firm; /* of enum lathe_firm */
     bool no_fusion; /* run fused operations apart (for measuring what fusion earns) */
     bool profile;   /* time every operation; see lathe_engine_profile */
 };
 
 struct lathe_engine_plan {
     uint64_t weight_bytes, kv_bytes, buffer_bytes, total_bytes;
+    uint64_t swap_bytes; /* of buffer_bytes */
     int n_thread, n_ctx, n_seq, n_kv_token, n_page, page_tokens;
+    int n_chunk;
+    uint64_t memory_bytes; /* the bound; 0: none */
 };
 
 struct lathe_logit_bias {
@@ -237,8 +258,6 @@ struct lathe_request {
     bool ignore_eos;
     bool special;       /* control tokens are written as their spelling */
     uint32_t candidate; /* index of this answer among those of one prompt; keys the randomness */
-    uint64_t reuse;     /* id of a finished request with `keep` whose common prefix is taken over, or 0 */
-    bool keep;          /* keep the KV pages after the end, until reused or released */
     uint64_t tenant;    /* who asks: tenants that wait get equal shares of tokens */
     uint64_t salt;      /* computed prefixes are shared only by requests of equal salt */
     int priority;       /* -100..100; higher ones go first, and are preempted last */
@@ -301,8 +320,6 @@ LATHE_API bool lathe_engine_poll(lathe_engine *e, struct lathe_event *out);
 /* Ends a request at the next step. Safe from any thread and from a signal handler. False if 256 others wait for that step: call
  * it again after the step. */
 LATHE_API bool lathe_engine_cancel(lathe_engine *e, uint64_t id);
-/* Releases the pages of a finished request with `keep`. */
-LATHE_API void lathe_engine_release(lathe_engine *e, uint64_t id);
 
 /* ---- state of an engine ------------------------------------------------------------------------------------------------- */
 
@@ -375,6 +392,9 @@ LATHE_API bool lathe_kernel(int i, struct lathe_kernel_info *out);
 LATHE_API const char *lathe_isa(void);
 /* Cores this process may use. */
 LATHE_API int lathe_n_core(void);
+/* Bytes that this process may come to: what it has now, and what the machine and its cgroups leave. UINT64_MAX if nothing
+ * tells. */
+LATHE_API uint64_t lathe_memory_room(void);
 
 #ifdef __cplusplus
 }

@@ -7,7 +7,8 @@ set -u
 declare -A need=(
     [build]="cmd:gcc:gcc file:/usr/include/stdio.h:libc6-dev cmd:make:make cmd:cmake:cmake cmd:pkg-config:pkg-config pc:jansson:libjansson-dev
         pc:libpcre2-8:libpcre2-dev pc:libutf8proc:libutf8proc-dev pc:libxxhash:libxxhash-dev"
-    [test]="cmd:python3:python3 cmd:openssl:openssl pc:cmocka:libcmocka-dev py:pytest:python3-pytest"
+    [test]="cmd:python3:python3 cmd:openssl:openssl pc:cmocka:libcmocka-dev py:pytest:python3-pytest
+        py:prometheus_client:python3-prometheus-client"
     [lint]="cmd:python3:python3 cmd:git:git cmd:clang-format-14:clang-format-14 cmd:cppcheck:cppcheck cmd:shellcheck:shellcheck"
     [long]="cmd:clang:clang fuzzer:clang:libclang-rt-14-dev"
     [arm]="cmd:aarch64-linux-gnu-gcc:gcc-aarch64-linux-gnu

@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <lathe.h>
+#include "base/cgroup.h"
 
 static const char *const names[] = {
 #define X(name, text) text,
@@ -141,33 +142,11 @@ void cpu_identity(char *out, size_t n)
             *p = '-';
 }
 
-/* CPUs that a cgroup's quota pays for, rounded up; 0 if there is no quota. */
-static int quota_cpus(void)
-{
-    long long quota = 0, period = 0;
-    FILE *f = fopen("/sys/fs/cgroup/cpu.max", "re");
-    if (f) {
-        if (fscanf(f, "%lld %lld", &quota, &period) != 2)
-            quota = 0;
-        fclose(f);
-    } else if ((f = fopen("/sys/fs/cgroup/cpu/cpu.cfs_quota_us", "re"))) {
-        if (fscanf(f, "%lld", &quota) != 1)
-            quota = 0;
-        fclose(f);
-        if ((f = fopen("/sys/fs/cgroup/cpu/cpu.cfs_period_us", "re"))) {
-            if (fscanf(f, "%lld", &period) != 1)
-                period = 0;
-            fclose(f);
-        }
-    }
-    return quota > 0 && period > 0 ? (int)((quota + period - 1) / period) : 0;
-}
-
 int cpu_count(void)
 {
     cpu_set_t set;
     int n = sched_getaffinity(0, sizeof set, &set) == 0 ? CPU_COUNT(&set) : 1;
-    int quota = quota_cpus();
+    int quota = cgroup_cpus("");
     return quota > 0 && quota < n ? quota : n;
 }
 

@@ -27,6 +27,6 @@ const char *cpu_bad_mask(void);
 /* Which CPU this is, in letters, digits and '-': vendor, family, model, stepping and microcode, such as
  * AuthenticAMD-25-17-1-0x1000065. What the system does not tell is left out. */
 void cpu_identity(char *out, size_t n);
-/* Processors this process may use: its affinity mask, bounded by the cgroup's CPU quota. */
+/* Processors this process may use: its affinity mask, bounded by the CPU quotas of its cgroups, rounded up. */
 int cpu_count(void);
 #endif

@@ -1,6 +1,7 @@
 /* Memory: checked allocation, arenas, bounded buffers. */
 #include "base/mem.h"
 #include <assert.h>
+#include <malloc.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -27,6 +28,17 @@ void *mem_grow(void *p, size_t n_bytes)
     if (!q)
         mem_abort(n_bytes);
     return q;
+}
+
+void mem_few_arenas(void)
+{
+#ifdef __GLIBC__
+    /* Left to itself the library has eight heaps a core, and raises the size from which pieces are mapped on their own
+     * to that of the largest that was freed: later ones of that size stay in the heaps. */
+    mallopt(M_ARENA_MAX, 2);
+    mallopt(M_MMAP_THRESHOLD, 256 << 10);
+    mallopt(M_TRIM_THRESHOLD, 512 << 10);
+#endif
 }
 
 char *mem_dup(const char *p, size_t n)

@@ -23,6 +23,10 @@ enum { MEM_HUGE_PAGE = 2 << 20, MEM_HUGE_FROM = 2 * MEM_HUGE_PAGE };
 int mem_map(size_t n_bytes, const char *what, void **out, struct lathe_err *err);
 void mem_unmap(void *p, size_t n_bytes);
 
+/* For a program that allocates from many threads for a long time: the C library keeps few heaps and gives large pieces
+ * back at once, so that what is resident stays near what is in use. Before the first thread. */
+void mem_few_arenas(void);
+
 /* Checked arithmetic: false on overflow. */
 static inline bool mem_mul(uint64_t a, uint64_t b, uint64_t *out)
 {

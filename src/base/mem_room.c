@@ -1,95 +1,78 @@
-/* How much memory this process may still take. */
+/* How much memory this process has, and may still take. */
 #include "base/mem_room.h"
 #include <stdio.h>
 #include <string.h>
-
-enum { PATH_BYTES = 4500 };
-
-/* The number behind `name` at the start of a line of the file, or its first number for "". False if there is none:
- * no such file, no such line, or a word such as "max". */
-static bool number(const char *path, const char *name, uint64_t *out)
-{
-    char line[512];
-    unsigned long long v;
-    bool found = false;
-    FILE *f = fopen(path, "re");
-    if (!f)
-        return false;
-    while (!found && fgets(line, sizeof line, f))
-        found = strncmp(line, name, strlen(name)) == 0 && sscanf(line + strlen(name), "%llu", &v) == 1;
-    fclose(f);
-    if (found)
-        *out = v;
-    return found;
-}
+#include <unistd.h>
+#include <lathe.h>
+#include "base/cgroup.h"
 
 /* What a version of cgroups calls its files and fields. */
-struct cgroup_names {
-    const char *folder, *limit, *used, *inactive, *active;
-};
-static const struct cgroup_names V2 = {"/sys/fs/cgroup", "memory.max", "memory.current", "inactive_file ",
-                                       "active_file "},
-                                 V1 = {"/sys/fs/cgroup/memory", "memory.limit_in_bytes",
-                                       "memory.usage_in_bytes", "total_inactive_file ", "total_active_file "};
+static const struct names {
+    const char *limit, *soft, *used, *inactive, *active; /* soft: past it the group is slowed down */
+} V1 = {"memory.limit_in_bytes", NULL, "memory.usage_in_bytes", "total_inactive_file ", "total_active_file "},
+  V2 = {"memory.max", "memory.high", "memory.current", "inactive_file ", "active_file "};
 
 /* Of one cgroup: its limit less what it uses, its page cache not counted. */
-static uint64_t group_room(const char *root, const struct cgroup_names *c, const char *group)
+static void least_room(void *user, int version, const char *folder)
 {
-    char path[PATH_BYTES];
-    uint64_t limit, used, cache, pages = 0;
-    snprintf(path, sizeof path, "%s%s%s/%s", root, c->folder, group, c->limit);
-    if (!number(path, "", &limit))
-        return UINT64_MAX;
-    snprintf(path, sizeof path, "%s%s%s/%s", root, c->folder, group, c->used);
-    if (!number(path, "", &used))
-        return UINT64_MAX;
-    snprintf(path, sizeof path, "%s%s%s/memory.stat", root, c->folder, group);
-    if (number(path, c->inactive, &cache))
+    const struct names *c = version == 2 ? &V2 : &V1;
+    uint64_t *least = user, limit = UINT64_MAX, soft, used, cache, pages = 0;
+    cgroup_number(folder, c->limit, "", &limit);
+    if (c->soft && cgroup_number(folder, c->soft, "", &soft) && soft < limit)
+        limit = soft;
+    if (limit == UINT64_MAX || !cgroup_number(folder, c->used, "", &used))
+        return;
+    if (cgroup_number(folder, "memory.stat", c->inactive, &cache))
         pages += cache;
-    if (number(path, c->active, &cache))
+    if (cgroup_number(folder, "memory.stat", c->active, &cache))
         pages += cache;
     used = used > pages ? used - pages : 0;
-    return limit > used ? limit - used : 0;
-}
-
-/* Of the group and all above it. Inside of a container its own group is the root, and the path leads nowhere. */
-static uint64_t path_room(const char *root, const struct cgroup_names *c, char *group)
-{
-    uint64_t least = UINT64_MAX;
-    for (;;) {
-        uint64_t room = group_room(root, c, group);
-        least = room < least ? room : least;
-        char *slash = strrchr(group, '/');
-        if (!slash)
-            return least;
-        *slash = 0;
-    }
+    uint64_t room = limit > used ? limit - used : 0;
+    *least = room < *least ? room : *least;
 }
 
 uint64_t mem_room(const char *root)
 {
-    char line[4096], path[PATH_BYTES];
+    char folder[4500];
     uint64_t least = UINT64_MAX, kib;
-    snprintf(path, sizeof path, "%s/proc/meminfo", root);
-    if (number(path, "MemAvailable:", &kib))
+    snprintf(folder, sizeof folder, "%s/proc", root);
+    if (cgroup_number(folder, "meminfo", "MemAvailable:", &kib))
         least = kib * 1024;
-    snprintf(path, sizeof path, "%s/proc/self/cgroup", root);
-    FILE *f = fopen(path, "re");
-    while (f && fgets(line, sizeof line, f)) { /* hierarchy:controllers:/group */
-        line[strcspn(line, "\n")] = 0;
-        char *controllers = strchr(line, ':'), *group = controllers ? strchr(controllers + 1, ':') : NULL;
-        if (!group)
-            continue;
-        *group++ = 0;
-        bool v2 = controllers[1] == 0;
-        if (!v2 && !strstr(controllers, "memory"))
-            continue;
-        uint64_t room = path_room(root, v2 ? &V2 : &V1, group);
-        least = room < least ? room : least;
-    }
+    cgroup_each(root, "memory", least_room, &least);
+    return least;
+}
+
+static void read_statm(uint64_t *resident, uint64_t *shared)
+{
+    unsigned long long size, r = 0, s = 0;
+    FILE *f = fopen("/proc/self/statm", "re");
+    if (f && fscanf(f, "%llu %llu %llu", &size, &r, &s) != 3)
+        r = s = 0;
     if (f)
         fclose(f);
-    return least;
+    uint64_t page = (uint64_t)sysconf(_SC_PAGESIZE);
+    *resident = r * page;
+    *shared = s * page;
+}
+
+uint64_t mem_resident(void)
+{
+    uint64_t resident, shared;
+    read_statm(&resident, &shared);
+    return resident;
+}
+
+uint64_t mem_anonymous(void)
+{
+    uint64_t resident, shared;
+    read_statm(&resident, &shared);
+    return resident - shared;
+}
+
+uint64_t lathe_memory_room(void)
+{
+    uint64_t room = mem_room(""), have = mem_anonymous(); /* of files is in the room already */
+    return room > UINT64_MAX - have ? UINT64_MAX : room + have;
 }
 
 bool mem_huge_pages(void)

@@ -14,6 +14,7 @@ enum opt_type {
     OPT_TEXT,   /* const char * */
     OPT_LIST,   /* struct opt_list: may be given several times */
     OPT_INTS,   /* struct opt_ints: numbers with commas between, each min..max */
+    OPT_SIZE,   /* uint64_t, bytes: a whole number with K, M, G or T (of 1024) behind it or without */
     OPT_CHOICE, /* int: index of the value in the row's meta, which reads "on|off" */
 };
 
@@ -95,6 +96,8 @@ const char *opt_closest(const struct opt_table *t, const struct opt_command *com
 
 /* Reads the words of a flag's value: on, 1, true, yes; off, 0, false, no. False for any other. */
 bool opt_flag(const char *s, bool *out);
+/* Reads a size such as 512M or 4096. False for anything else, and past 2^64. */
+bool opt_size(const char *s, uint64_t *out);
 /* All places that a command's values come from. */
 struct opt_input {
     const struct opt_table *table;

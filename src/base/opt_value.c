@@ -25,6 +25,9 @@ void opt_range_text(const struct opt_row *row, struct buf *out)
     case OPT_U64:
         buf_puts(out, "a whole number below 2^64");
         break;
+    case OPT_SIZE:
+        buf_puts(out, "a size in bytes such as 800M or 2G");
+        break;
     case OPT_CHOICE:
         for (const char *p = row->meta; *p;) {
             size_t n = strcspn(p, "|");
@@ -145,6 +148,9 @@ int opt_set(const struct opt_row *row, const char *value, void *values, struct l
     case OPT_U64:
         ok = read_u64(value, field);
         break;
+    case OPT_SIZE:
+        ok = opt_size(value, field);
+        break;
     case OPT_REAL:
         ok = read_real(value, row, field);
         break;
@@ -244,6 +250,7 @@ void opt_value_text(const struct opt_row *row, const void *values, struct buf *o
         buf_printf(out, "%d", *(const int *)field);
         break;
     case OPT_U64:
+    case OPT_SIZE:
         buf_printf(out, "%llu", (unsigned long long)*(const uint64_t *)field);
         break;
     case OPT_REAL:

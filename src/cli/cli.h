@@ -8,8 +8,8 @@ struct cli_options {
     const char *completion;
     const char *model, *cache_dir; /* model */
     bool no_cache, exact, lock;
-    int n_thread, n_ctx, n_chunk, fusion; /* engine */
-    int n_predict, n_logprob, stats;      /* answer */
+    int n_thread, n_ctx, n_chunk, fusion, kv_type; /* engine */
+    int n_predict, n_logprob, stats;               /* answer */
     struct opt_list stop, logit_bias;
     bool ignore_eos, special, raw;
     const char *system, *prompt, *dump_logits;
@@ -25,9 +25,11 @@ struct cli_options {
     const char *template_file, *chat_file, *date; /* template */
     bool tensors;                                 /* info */
     int n_sequence, selftest_predict;             /* selftest */
-    const char *host;                             /* serve */
-    int port, n_parallel, n_kv_token;
-    bool insecure;
+    uint64_t memory, swap;
+    const char *host; /* serve */
+    int port, n_parallel, n_kv_token, n_queue, n_queue_token, preempt;
+    float target_itl_ms;
+    bool insecure, no_prefix_cache;
     const char *admin_listen, *keys, *tls_cert, *tls_key;
     struct opt_list allowed_host, cors_origin;
     int max_body, max_header, max_connection, max_per_address, idle_time, body_time, stall_time;

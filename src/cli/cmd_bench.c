@@ -39,7 +39,7 @@ static double median_of(const double *v, int n)
 static int measure_point(struct bench *b, struct point *p, struct lathe_err *err)
 {
     int n_ctx = speed_context(p->n_batch, p->n_prompt, p->n_predict, b->o->n_chunk);
-    TRY(session_engine(&b->s, b->o, p->n_batch, n_ctx, false, err));
+    TRY(session_engine(&b->s, b->o, p->n_batch, n_ctx, SESSION_FRESH, err));
     struct lathe_engine_plan plan;
     lathe_engine_get_plan(b->s.engine, &plan);
     b->n_thread = plan.n_thread;

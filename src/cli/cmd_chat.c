@@ -1,5 +1,5 @@
-/* lathe chat: a conversation in the terminal. The KV pages of each answer are kept, so that the next prompt
- * costs only what is new. */
+/* lathe chat: a conversation in the terminal. The engine's prefix cache has the KV of what was said, so that the next
+ * prompt costs only what is new. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -16,7 +16,6 @@ struct chat {
     struct cli_options *o;
     struct conversation talk;
     struct buf answer;
-    uint64_t kept; /* request whose pages are kept, 0: none */
     double first_s, end_s, asked_s;
     struct lathe_timings timings;
     bool quit;
@@ -43,22 +42,17 @@ static int submit_answer(struct chat *c, struct lathe_err *err)
     char *text = NULL;
     int32_t *ids = NULL;
     size_t n = 0;
-    uint64_t id = 0;
     int rc;
     TRY_GOTO(session_request(&c->s, c->o, &r, err));
     TRY_GOTO(conversation_render(&c->talk, &c->s, &text, &n, err));
     TRY_GOTO(session_tokenize(&c->s, text, n, true, true, &ids, &r.n_ids, err));
     r.ids = ids;
     r.logits_from = (int)r.n_ids - 1;
-    r.keep = true;
-    r.reuse = c->kept;
     r.n_logprob = -1;
     c->asked_s = clock_s();
     c->first_s = 0;
     buf_clear(&c->answer);
-    rc = session_answer(&c->s, &r, on_event, c, &id, err);
-    if (id)
-        c->kept = id;
+    rc = session_answer(&c->s, &r, on_event, c, NULL, err);
 done:
     free(text);
     free(ids);
@@ -81,20 +75,12 @@ static void answer(struct chat *c)
     conversation_add(&c->talk, "assistant", c->answer.p ? c->answer.p : "", c->answer.n);
 }
 
-static void forget_pages(struct chat *c)
-{
-    if (c->kept)
-        lathe_engine_release(c->s.engine, c->kept);
-    c->kept = 0;
-}
-
 /* ---- /commands: a row each ---- */
 
 static void do_clear(struct chat *c, char *rest)
 {
     conversation_free(&c->talk);
     conversation_init(&c->talk, c->o->system);
-    forget_pages(c);
 }
 
 static void do_system(struct chat *c, char *rest)
@@ -247,7 +233,7 @@ int cmd_chat(struct cli *cli, struct lathe_err *err)
                      cli->o.model);
         goto done;
     }
-    TRY_GOTO(session_engine(&c.s, &cli->o, 1, SESSION_CONTEXT, false, err));
+    TRY_GOTO(session_engine(&c.s, &cli->o, 1, SESSION_CONTEXT, 0, err));
     conversation_init(&c.talk, cli->o.system);
     lines = line_open();
     if (isatty(STDIN_FILENO))

@@ -175,7 +175,7 @@ int cmd_perplexity(struct cli *c, struct lathe_err *err)
     TRY_GOTO(read_text(&t, &c->o, &add_bos, err));
     t.n_vocab = t.s.info.n_vocab;
     TRY_GOTO(open_references(&t, &c->o, err));
-    TRY_GOTO(session_engine(&t.s, &c->o, 1, t.chunk_tokens, false, err));
+    TRY_GOTO(session_engine(&t.s, &c->o, 1, t.chunk_tokens, SESSION_FRESH, err));
     t.logp = mem_new(sizeof *t.logp * (size_t)t.n_vocab);
     t.base_logp = mem_new(sizeof *t.base_logp * (size_t)t.n_vocab);
     t.kl = mem_new(sizeof *t.kl * (size_t)t.n_chunk * CHUNK);

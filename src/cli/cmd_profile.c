@@ -114,7 +114,8 @@ static int measure(struct profile *p, const struct cli_options *o, struct lathe_
 {
     int n_prompt = o->profile_prompt, n_predict = o->profile_predict;
     struct speed v;
-    TRY(session_engine(&p->s, o, 1, speed_context(1, n_prompt, n_predict, o->n_chunk), true, err));
+    TRY(session_engine(&p->s, o, 1, speed_context(1, n_prompt, n_predict, o->n_chunk),
+                       SESSION_PROFILE | SESSION_FRESH, err));
     machine_measure(1u << MACHINE_READ | 1u << MACHINE_INT8 | 1u << MACHINE_F32, o->n_thread, &p->limit);
     int32_t *ids = mem_new(sizeof *ids * (size_t)n_prompt);
     session_random_ids(&p->s, ids, n_prompt, 0);

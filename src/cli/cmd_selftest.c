@@ -143,9 +143,9 @@ static int test_together(struct selftest *st, struct lathe_err *err)
         n_prompt[i] = 1 + i * 37 % longest;
         session_random_ids(&st->s, ids + (size_t)i * PROMPT_MAX, n_prompt[i], i);
     }
-    TRY_GOTO(session_engine(&st->s, st->o, n, longest + n_predict + 1, false, err));
+    TRY_GOTO(session_engine(&st->s, st->o, n, longest + n_predict + 1, SESSION_FRESH, err));
     TRY_GOTO(run_together(st, &together, 0, n, n_prompt, ids, n_predict, err));
-    TRY_GOTO(session_engine(&st->s, st->o, 1, longest + n_predict + 1, false, err));
+    TRY_GOTO(session_engine(&st->s, st->o, 1, longest + n_predict + 1, SESSION_FRESH, err));
     for (int i = 0; i < n; i++) {
         progress_show(&st->s.bar, "each alone", (double)i / n);
         TRY_GOTO(run_together(st, &alone, i, 1, n_prompt, ids, n_predict, err));
@@ -190,7 +190,7 @@ static int test_shapes(struct selftest *st, struct lathe_err *err)
         o.n_thread = rows[i].n_thread ? rows[i].n_thread : before->n_thread;
         struct trail *t = i ? &other : &base;
         memset(t->hash, 0, sizeof *t->hash * (size_t)t->stride);
-        TRY_GOTO(session_engine(&st->s, &o, 1, n + n_predict + 1, false, err));
+        TRY_GOTO(session_engine(&st->s, &o, 1, n + n_predict + 1, SESSION_FRESH, err));
         TRY_GOTO(run_together(st, t, 0, 1, &n, ids, n_predict, err));
         progress_end(&st->s.bar);
         if (i)

@@ -1,6 +1,7 @@
 /* lathe serve: answers OpenAI clients over HTTP. */
 #include <stdio.h>
 #include <string.h>
+#include "base/mem.h"
 #include "cli/session.h"
 #ifdef LATHE_HAVE_SERVER
 #include "cli/serve_live.h"
@@ -15,26 +16,42 @@ static void name_of(const char *path, char *out, size_t n)
         *dot = 0;
 }
 
-/* Defaults that depend on the model: context, and KV cache of twice that. */
-static void set_defaults(const struct session *s, struct cli_options *o)
+enum { PARALLEL_DEFAULT = 16, SWAP_DEFAULT = 256 << 20 };
+
+/* What the options leave open depends on the model, and is made smaller where memory is short; what they say is not. */
+static struct lathe_engine_options set_defaults(const struct session *s, const struct cli_options *o)
 {
-    int most = s->info.n_ctx_train < SESSION_CONTEXT ? s->info.n_ctx_train : SESSION_CONTEXT;
-    if (!o->n_ctx)
-        o->n_ctx = most;
-    if (!o->n_kv_token)
-        o->n_kv_token = o->n_ctx > SESSION_CONTEXT ? o->n_ctx : 2 * o->n_ctx;
+    struct lathe_engine_options eo =
+        session_engine_options(s, o, o->n_parallel ? o->n_parallel : PARALLEL_DEFAULT, SESSION_CONTEXT);
+    uint64_t room = lathe_memory_room();
+    if (!o->memory)
+        eo.memory_bytes = room == UINT64_MAX ? 0 : room - room / 16; /* the rest is for others */
+    if (!o->swap && !o->memory) /* under a bound KV has more use for it */
+        eo.swap_bytes = SWAP_DEFAULT;
+    eo.reserve_bytes = server_bytes(eo.memory_bytes);
+    eo.firm = (o->n_ctx ? LATHE_FIRM_CTX : 0) | (o->n_parallel ? LATHE_FIRM_SEQ : 0) |
+              (o->n_kv_token ? LATHE_FIRM_KV : 0) | (o->swap ? LATHE_FIRM_SWAP : 0) |
+              (o->n_chunk ? LATHE_FIRM_CHUNK : 0);
+    int n_ctx = eo.n_ctx ? eo.n_ctx : s->info.n_ctx_train;
+    if (!eo.n_kv_token && !o->memory)
+        eo.n_kv_token = n_ctx > SESSION_CONTEXT ? n_ctx : 2 * n_ctx;
+    return eo;
 }
 
 static void say_ready(void *user, const char *url)
 {
     const struct session *s = user;
     struct lathe_engine_plan p;
+    const double mib = 1.0 / 1048576.0;
     lathe_engine_get_plan(s->engine, &p);
-    printf("memory: weights %.0f MiB, KV %.0f MiB for %d tokens (up to %d sequences of up to %d), buffers "
-           "%.0f MiB: %.0f MiB\n",
-           (double)p.weight_bytes / 1048576.0, (double)p.kv_bytes / 1048576.0, p.n_kv_token, p.n_seq, p.n_ctx,
-           (double)p.buffer_bytes / 1048576.0, (double)p.total_bytes / 1048576.0);
-    printf("serving %s\n", url);
+    printf("memory: weights %.0f MiB, KV %.0f MiB for %d tokens (up to %d sequence%s of up to %d), buffers "
+           "%.0f MiB, %d thread%s: %.0f MiB",
+           (double)p.weight_bytes * mib, (double)p.kv_bytes * mib, p.n_kv_token, p.n_seq,
+           p.n_seq == 1 ? "" : "s", p.n_ctx, (double)p.buffer_bytes * mib, p.n_thread,
+           p.n_thread == 1 ? "" : "s", (double)p.total_bytes * mib);
+    if (p.memory_bytes)
+        printf(" of %.0f MiB", (double)p.memory_bytes * mib);
+    printf("\nserving %s\n", url);
     fflush(stdout);
 }
 
@@ -52,9 +69,10 @@ int cmd_serve(struct cli *c, struct lathe_err *err)
     struct serving serving = {.started = c, .session = &s};
     char name[256];
     int rc;
+    mem_few_arenas();
     TRY_GOTO(session_open(&s, &c->o, err));
-    set_defaults(&s, &c->o);
-    TRY_GOTO(session_engine(&s, &c->o, c->o.n_parallel, 0, false, err));
+    struct lathe_engine_options eo = set_defaults(&s, &c->o);
+    TRY_GOTO(lathe_engine_new(s.model, &eo, &s.engine, err));
     name_of(c->o.model, name, sizeof name);
     struct server_config config = {.model = s.model,
                                    .engine = s.engine,

@@ -22,6 +22,7 @@ int session_open(struct session *s, const struct cli_options *o, struct lathe_er
     mo.no_cache = o->no_cache;
     mo.exact = o->exact;
     mo.lock = o->lock;
+    mo.memory_bytes = o->memory;
     mo.n_thread = o->n_thread;
     mo.progress = show_progress;
     mo.user = &s->bar;
@@ -32,8 +33,8 @@ int session_open(struct session *s, const struct cli_options *o, struct lathe_er
     return rc;
 }
 
-int session_engine(struct session *s, const struct cli_options *o, int n_seq, int n_need, bool profile,
-                   struct lathe_err *err)
+struct lathe_engine_options session_engine_options(const struct session *s, const struct cli_options *o,
+                                                   int n_seq, int n_need)
 {
     struct lathe_engine_options eo;
     lathe_engine_options_init(&eo);
@@ -42,8 +43,25 @@ int session_engine(struct session *s, const struct cli_options *o, int n_seq, in
     eo.n_seq = n_seq;
     eo.n_kv_token = o->n_kv_token;
     eo.n_chunk = o->n_chunk;
+    eo.kv_type = o->kv_type ? LATHE_KV_BF16 : LATHE_KV_F16;
     eo.no_fusion = o->fusion == 0;
-    eo.profile = profile;
+    eo.no_prefix_cache = o->no_prefix_cache;
+    eo.target_itl_ms = o->target_itl_ms;
+    eo.n_queue = o->n_queue;
+    eo.n_queue_token = o->n_queue_token;
+    eo.preempt = (enum lathe_preempt)o->preempt;
+    eo.swap_bytes = o->swap;
+    eo.memory_bytes = o->memory;
+    eo.firm = LATHE_FIRM_CTX | LATHE_FIRM_SEQ | LATHE_FIRM_KV | (o->n_chunk ? LATHE_FIRM_CHUNK : 0);
+    return eo;
+}
+
+int session_engine(struct session *s, const struct cli_options *o, int n_seq, int n_need, int flags,
+                   struct lathe_err *err)
+{
+    struct lathe_engine_options eo = session_engine_options(s, o, n_seq, n_need);
+    eo.profile = flags & SESSION_PROFILE;
+    eo.no_prefix_cache |= (flags & SESSION_FRESH) != 0;
     lathe_engine_free(s->engine);
     s->engine = NULL;
     return lathe_engine_new(s->model, &eo, &s->engine, err);

@@ -18,9 +18,16 @@ struct session {
 
 /* Opens the model that the options name, with a progress bar; `s` zeroed. Close it in any case. */
 int session_open(struct session *s, const struct cli_options *o, struct lathe_err *err);
+/* What the options say of an engine for n_seq sequences of at most n_need tokens each; see session_engine. */
+struct lathe_engine_options session_engine_options(const struct session *s, const struct cli_options *o,
+                                                   int n_seq, int n_need);
 /* Makes (or makes anew) the engine for n_seq sequences of at most n_need tokens each; n_need 0: the model's
  * own context. -c overrides. */
-int session_engine(struct session *s, const struct cli_options *o, int n_seq, int n_need, bool profile,
+enum session_flags {
+    SESSION_PROFILE = 1,
+    SESSION_FRESH = 2 /* nothing is taken over from earlier requests: for measuring */
+};
+int session_engine(struct session *s, const struct cli_options *o, int n_seq, int n_need, int flags,
                    struct lathe_err *err);
 void session_close(struct session *s);
 

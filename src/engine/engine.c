@@ -1,15 +1,13 @@
-/* The engine: requests, queue, admission, the step.
+/* The engine: its life, requests, the step.
  *
- * A step makes one pass over the weights: the newest token of every sequence that generates, then chunks of
- * waiting prompts, up to n_chunk rows. A request is admitted when the pages of its whole length are free, so
- * that a running sequence never waits for memory. */
+ * A step makes one pass over the weights: the newest token of every sequence that generates, then chunks of prompts
+ * up to n_chunk rows, as many as keep the gap between tokens under its target. Who runs is decided in admit.c. */
 #include "engine/engine.h"
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include "base/clock.h"
-#include "base/cpu.h"
 
 void lathe_engine_options_init(struct lathe_engine_options *o)
 {
@@ -35,64 +33,39 @@ void lathe_request_init(struct lathe_request *r)
 
 /* ---- life of an engine ---- */
 
-static int make_plan(struct lathe_engine *e, struct lathe_err *err)
+/* What a token of a prompt costs more for each position it is further back, in units of a token at position 0. Attention
+ * runs in f32, at about a quarter of the rate of int8. */
+static double position_work(const struct lathe_model *m)
 {
-    struct lathe_engine_options *o = &e->options;
-    int n_train = e->model->config.n_ctx_train;
-    if (o->n_thread < 0 || o->n_thread > POOL_MAX_WORKER)
-        return err_set(err, LATHE_E_USAGE, "threads is %d, expected 1..%d", o->n_thread, POOL_MAX_WORKER);
-    if (o->n_ctx < 0 || o->n_ctx > 1 << 24)
-        return err_set(err, LATHE_E_USAGE, "context is %d tokens, expected 1..%d", o->n_ctx, 1 << 24);
-    if (o->n_seq < 1 || o->n_seq > 1 << 16)
-        return err_set(err, LATHE_E_USAGE, "n_seq is %d, expected 1..%d", o->n_seq, 1 << 16);
-    if (o->n_chunk < 0 || o->n_chunk > 1 << 16)
-        return err_set(err, LATHE_E_USAGE, "chunk is %d tokens, expected 1..%d", o->n_chunk, 1 << 16);
-    struct lathe_engine_plan *p = &e->plan;
-    p->n_thread = o->n_thread ? o->n_thread : cpu_count();
-    p->n_ctx = o->n_ctx ? o->n_ctx : n_train;
-    p->n_seq = o->n_seq;
-    int64_t kv_tokens = o->n_kv_token ? o->n_kv_token : (int64_t)p->n_ctx * o->n_seq;
-    int64_t n_page =
-        o->n_kv_token ? (kv_tokens + SPAN - 1) / SPAN : (int64_t)((p->n_ctx + SPAN - 1) / SPAN) * o->n_seq;
-    if (n_page < 1 || n_page > 1 << 28)
-        return err_set(err, LATHE_E_USAGE, "KV cache of %lld tokens cannot be planned", (long long)kv_tokens);
-    p->n_page = (int)n_page;
-    p->page_tokens = SPAN;
-    p->n_kv_token = p->n_page * SPAN;
-    e->n_row_max = o->n_chunk ? o->n_chunk : 512;
-    return 0;
+    const struct model_config *c = &m->config;
+    struct lathe_model_info info;
+    lathe_model_get_info(m, &info);
+    return 4 * 4.0 * c->head_dim * c->n_head * c->n_layer / info.ops_per_token;
 }
 
 static int start(struct lathe_engine *e, struct lathe_err *err)
 {
-    TRY(make_plan(e, err));
-    struct kv_form form = kv_form_of(e->model);
+    TRY(engine_plan(e, err));
+    struct kv_form form = kv_form_of(e->model, e->options.kv_type);
     const char *poison = getenv("LATHE_POISON_KV");
     TRY(pages_init(&e->pages, &form, e->plan.n_page, poison && *poison == '1', err));
-    e->n_out_max = e->plan.n_seq < MIN_OUT ? MIN_OUT : e->plan.n_seq > MAX_OUT ? MAX_OUT : e->plan.n_seq;
+    TRY(swap_init(&e->swap, form.page_bytes, e->plan.swap_bytes, err));
+    e->budget.position_work = position_work(e->model);
+    TRY(prefix_init(&e->prefix, &e->pages, e->budget.position_work, e->options.no_prefix_cache, err));
     TRY(pool_new(e->plan.n_thread, &e->pool, err));
-    struct pass_limits limits = {.n_row = e->n_row_max > e->plan.n_seq ? e->n_row_max : e->plan.n_seq,
-                                 .n_seq = e->plan.n_seq,
-                                 .n_ctx = e->plan.n_ctx,
-                                 .n_out = e->n_out_max,
-                                 .n_page = e->plan.n_page,
-                                 .no_fusion = e->options.no_fusion};
-    e->n_row_max = limits.n_row;
+    struct pass_limits limits = engine_pass_limits(e);
     TRY(pass_new(e->model, e->pool, &limits, e->pages.kv, &e->pass, err));
     pass_set_profile(e->pass, e->options.profile);
     e->slots = mem_new((size_t)e->plan.n_seq * sizeof *e->slots);
     e->row_tokens = mem_new((size_t)limits.n_row * sizeof *e->row_tokens);
     e->pass_seqs = mem_new((size_t)e->plan.n_seq * sizeof *e->pass_seqs);
     e->batch = mem_new((size_t)e->plan.n_seq * sizeof *e->batch);
-    e->raw_logits = mem_new((size_t)e->model->config.n_vocab * sizeof *e->raw_logits);
-    /* a step gives every sequence a token and an end at most, and ends what was cancelled in the queue */
-    e->events = mem_new(((size_t)e->plan.n_seq * 2 + N_CANCEL) * sizeof *e->events);
-    struct lathe_model_info info;
-    lathe_model_get_info(e->model, &info);
-    e->plan.weight_bytes = info.resident_bytes;
-    e->plan.kv_bytes = (uint64_t)e->plan.n_page * form.page_bytes;
-    e->plan.buffer_bytes = pass_buffer_bytes(e->pass);
-    e->plan.total_bytes = e->plan.weight_bytes + e->plan.kv_bytes + e->plan.buffer_bytes;
+    e->order = mem_new((size_t)e->plan.n_seq * sizeof *e->order);
+    TRY(rows_new(e, err));
+    /* a step gives every sequence a token, an end and the first of its prompt's events, each row one of those, and ends what
+     * was cancelled or late in the queue */
+    e->events =
+        mem_new(((size_t)e->plan.n_seq * 3 + (size_t)limits.n_row + N_CANCEL + N_EXPIRE) * sizeof *e->events);
     return 0;
 }
 
@@ -129,18 +102,21 @@ void lathe_engine_free(lathe_engine *e)
         return;
     for (int i = 0; e->slots && i < e->plan.n_seq; i++)
         seq_free(e, e->slots[i]);
-    free_list(e, e->queue);
-    free_list(e, e->kept);
+    free_list(e, e->queue.first);
     free_list(e, e->ended);
+    queue_free(&e->queue);
     pass_free(e->pass);
-    pool_free(e->pool);
+    pool_free(e->pool); /* before what its operations are in */
+    prefix_free(&e->prefix);
+    swap_free(&e->swap);
     pages_free_all(&e->pages);
     free(e->slots);
     free(e->row_tokens);
     free(e->pass_seqs);
     free(e->batch);
+    free(e->order);
     free(e->events);
-    free(e->raw_logits);
+    rows_free(e);
     free(e->dry_breaks);
     free(e);
 }
@@ -157,11 +133,9 @@ int lathe_engine_submit(lathe_engine *e, const struct lathe_request *r, uint64_t
     struct seq *s;
     TRY(seq_new(e, r, &s, err));
     s->id = e->next_id++;
-    if (e->queue_tail)
-        e->queue_tail->next = s;
-    else
-        e->queue = s;
-    e->queue_tail = s;
+    s->tenant = queue_enter_tenant(&e->queue, r->tenant);
+    e->n_deadline += s->deadline_ns || s->first_deadline_ns;
+    queue_append(&e->queue, s);
     if (id)
         *id = s->id;
     return 0;
@@ -177,69 +151,15 @@ bool lathe_engine_cancel(lathe_engine *e, uint64_t id)
     return false;
 }
 
-/* Takes the kept sequence `id` out of its list. */
-static struct seq *take_kept(struct lathe_engine *e, uint64_t id)
-{
-    for (struct seq **at = &e->kept; *at; at = &(*at)->next)
-        if ((*at)->id == id) {
-            struct seq *s = *at;
-            *at = s->next;
-            s->next = NULL;
-            return s;
-        }
-    return NULL;
-}
+/* ---- the step ---- */
 
-void lathe_engine_release(lathe_engine *e, uint64_t id)
+static void end_waiting(struct lathe_engine *e, struct seq *s, enum lathe_finish why,
+                        const struct lathe_err *cause)
 {
-    struct seq *s = take_kept(e, id);
-    if (!s)
-        return;
-    seq_drop_pages(e, s);
-    s->next = e->ended; /* the text of its last event stays valid until the next step */
+    queue_remove(&e->queue, s);
+    engine_finish(e, s, why, cause, false);
+    s->next = e->ended;
     e->ended = s;
-}
-
-/* ---- admission ---- */
-
-/* Takes over the pages of a kept sequence as far as its tokens agree; at least one token is left to compute.
- */
-static void adopt(struct lathe_engine *e, struct seq *s)
-{
-    struct seq *old = take_kept(e, s->request.reuse);
-    if (!old)
-        return;
-    int n = 0, most = s->n_prompt - 1 < old->n_past ? s->n_prompt - 1 : old->n_past;
-    while (n < most && old->tokens[n] == s->tokens[n])
-        n++;
-    int n_page = (n + SPAN - 1) / SPAN;
-    for (int i = 0; i < n_page; i++)
-        s->pages[s->n_page++] = old->pages[i];
-    while (old->n_page > n_page)
-        pages_give(&e->pages, old->pages[--old->n_page]);
-    old->n_page = 0;
-    s->n_past = s->n_cached = n;
-    seq_free(e, old);
-}
-
-static void admit(struct lathe_engine *e)
-{
-    for (int i = 0; i < e->plan.n_seq && e->queue; i++) {
-        if (e->slots[i])
-            continue;
-        struct seq *s = e->queue;
-        if (s->request.reuse && !s->n_page)
-            adopt(e, s);
-        if (!seq_reserve(e, s, s->n_limit))
-            return;
-        e->queue = s->next;
-        if (!e->queue)
-            e->queue_tail = NULL;
-        s->next = NULL;
-        s->started_ns = clock_ns();
-        s->state = SEQ_RUNNING;
-        e->slots[i] = s;
-    }
 }
 
 static void drain_cancels(struct lathe_engine *e)
@@ -251,21 +171,39 @@ static void drain_cancels(struct lathe_engine *e)
         for (int i = 0; i < e->plan.n_seq; i++)
             if (e->slots[i] && e->slots[i]->id == id && e->slots[i]->state == SEQ_RUNNING)
                 engine_finish(e, e->slots[i], LATHE_FINISH_CANCELLED, NULL, false);
-        struct seq *before = NULL;
-        for (struct seq *s = e->queue; s; before = s, s = s->next) {
-            if (s->id != id)
-                continue;
-            if (before)
-                before->next = s->next;
-            else
-                e->queue = s->next;
-            if (e->queue_tail == s)
-                e->queue_tail = before;
-            engine_finish(e, s, LATHE_FINISH_CANCELLED, NULL, false);
-            s->next = e->ended;
-            e->ended = s;
-            break;
-        }
+        for (struct seq *s = e->queue.first; s; s = s->next)
+            if (s->id == id) {
+                end_waiting(e, s, LATHE_FINISH_CANCELLED, NULL);
+                break;
+            }
+    }
+}
+
+/* Whether a deadline of the sequence has passed; says which. */
+static bool is_late(const struct seq *s, uint64_t now, struct lathe_err *why)
+{
+    bool first = s->first_deadline_ns && !s->first_ns && now > s->first_deadline_ns;
+    if (!first && !(s->deadline_ns && now > s->deadline_ns))
+        return false;
+    err_set(why, LATHE_E_DEADLINE, first ? "no first token after %.0f ms" : "not done after %.0f ms",
+            first ? s->request.ttft_deadline_ms : s->request.timeout_ms);
+    return true;
+}
+
+static void expire(struct lathe_engine *e)
+{
+    uint64_t now = e->n_deadline ? clock_ns() : 0;
+    struct lathe_err why;
+    int n = 0;
+    for (int i = 0; i < e->plan.n_seq && e->n_deadline; i++)
+        if (e->slots[i] && e->slots[i]->state == SEQ_RUNNING && is_late(e->slots[i], now, &why))
+            engine_finish(e, e->slots[i], LATHE_FINISH_ERROR, &why, false);
+    for (struct seq *s = e->n_deadline ? e->queue.first : NULL, *next; s && n < N_EXPIRE; s = next) {
+        next = s->next;
+        if (!is_late(s, now, &why))
+            continue;
+        end_waiting(e, s, LATHE_FINISH_ERROR, &why);
+        n++;
     }
 }
 
@@ -284,49 +222,63 @@ static void clear_slots(struct lathe_engine *e)
         if (!s || s->state != SEQ_DONE)
             continue;
         e->slots[i] = NULL;
-        struct seq **list = s->request.keep ? &e->kept : &e->ended;
-        if (!s->request.keep)
-            seq_drop_pages(e, s);
-        s->next = *list;
-        *list = s;
+        e->n_running--;
+        s->tenant->n_running--;
+        publish_end(e, s);
+        seq_drop_pages(e, s);
+        s->next = e->ended;
+        e->ended = s;
     }
 }
 
-static int n_unfinished(const struct lathe_engine *e)
+/* One pass, and what it brought. */
+static int run_pass(struct lathe_engine *e, const struct pass_batch *b, struct lathe_err *err)
 {
-    int n = 0;
-    for (int i = 0; i < e->plan.n_seq; i++)
-        n += e->slots[i] != NULL;
-    for (struct seq *s = e->queue; s; s = s->next)
-        n++;
-    return n;
+    int n_decode = 0, n_prompt = 0;
+    double work = 0;
+    uint64_t start = clock_ns();
+    for (int i = 0; i < b->n_seq; i++) {
+        const struct pass_seq *s = &b->seqs[i];
+        if (seq_n_todo(e->batch[i]) == 1) {
+            n_decode++;
+            continue;
+        }
+        n_prompt += s->n_row;
+        work += budget_work(&e->budget, s->pos0, s->n_row);
+    }
+    pass_run(e->pass, b);
+    if (model_damaged(e->model))
+        return err_set(err, LATHE_E_FILE, "%s or its laid-out copy was cut while it was in use",
+                       model_file_path(e->model->file));
+    for (int i = 0; i < b->n_seq; i++) {
+        e->batch[i]->n_past += b->seqs[i].n_row;
+        publish(e, e->batch[i]);
+    }
+    batch_use_rows(e, b);
+    double ms = (double)(clock_ns() - start) * 1e-6;
+    budget_note(&e->budget, n_decode, n_prompt, work, ms);
+    e->stats.step_ms = ms;
+    e->stats.n_pass++;
+    e->stats.n_row += (uint64_t)b->n_row;
+    e->stats.n_prompt_token += (uint64_t)n_prompt;
+    e->stats.most_in_pass = b->n_seq > e->stats.most_in_pass ? b->n_seq : e->stats.most_in_pass;
+    return 0;
 }
 
 int lathe_engine_step(lathe_engine *e, struct lathe_err *err)
 {
     collect_ended(e);
     drain_cancels(e);
+    expire(e);
     clear_slots(e);
     admit(e);
+    grow(e);
     struct pass_batch b = batch_make(e);
     if (b.n_row) {
-        pass_run(e->pass, &b);
-        e->stats.n_pass++;
-        e->stats.n_row += (uint64_t)b.n_row;
-        e->stats.most_in_pass = b.n_seq > e->stats.most_in_pass ? b.n_seq : e->stats.most_in_pass;
-        for (int i = 0; i < b.n_seq; i++)
-            e->batch[i]->n_past += b.seqs[i].n_row;
-        if (model_damaged(e->model))
-            return err_set(err, LATHE_E_FILE, "%s or its laid-out copy was cut while it was in use",
-                           model_file_path(e->model->file));
-        batch_use_logits(e, &b);
+        TRY(run_pass(e, &b, err));
         clear_slots(e);
-    } else if (e->queue) {
-        return err_set(err, LATHE_E_LIMIT,
-                       "%d KV pages are kept by finished requests, the next one needs %d: release some",
-                       e->plan.n_page - e->pages.n_free, e->queue->n_page_max);
     }
-    return n_unfinished(e);
+    return e->n_running + e->queue.n;
 }
 
 bool lathe_engine_poll(lathe_engine *e, struct lathe_event *out)

@@ -1,6 +1,8 @@
-/* Sampling. Filters work on a shortlist of the best candidates, found by partial selection and doubled until
- * the filter's mass is inside: the vocabulary is never sorted as a whole unless a filter asks for all of it.
- */
+/* Sampling.
+ *
+ * Without filters a token is drawn by the sums of blocks of the vocabulary, then within one block. Filters work on a shortlist of
+ * the best candidates: first of those near the largest logit, of all if those do not suffice, found by partial selection and
+ * doubled until the filter's mass is inside. The vocabulary is never sorted as a whole unless a filter asks for all of it. */
 #include "engine/sampler.h"
 #include <math.h>
 #include <stdlib.h>
@@ -8,6 +10,11 @@
 #include "base/detmath.h"
 #include "base/mem.h"
 #include "kern/kern.h"
+#include "kern/scalar.h"
+
+enum { BLOCK = 512 };
+/* How far below the largest a logit is looked for first, and at all: e^-12 is 6e-6, e^-700 nothing. */
+static const float NEAR = 12, FAR = 700;
 
 struct candidate {
     float logit;
@@ -15,21 +22,37 @@ struct candidate {
     int32_t id;
 };
 
-struct repeat {
-    int32_t token;
-    int length;
-};
-
 struct sampler {
     struct lathe_sampling s;
-    int n_vocab, n_ctx;
+    int n_vocab;
     uint32_t candidate;
     const uint8_t *breaks;
-    struct candidate *list; /* [n_vocab] */
-    int32_t *window;        /* [n_ctx + 1] */
-    int *match;             /* [n_ctx + 1] */
-    struct repeat *repeats; /* [n_ctx + 1] */
 };
+
+int sampler_scratch_init(struct sampler_scratch *c, int n_vocab, int n_ctx, struct lathe_err *err)
+{
+    size_t n = (size_t)n_vocab;
+    *c = (struct sampler_scratch){0};
+    penalty_scratch_init(&c->penalty, n_ctx);
+    TRY(mem_try(n, sizeof *c->list, "sampling", (void **)&c->list, err));
+    TRY(mem_try(n, sizeof *c->scaled, "sampling", (void **)&c->scaled, err));
+    TRY(mem_try(n, sizeof *c->raw, "sampling", (void **)&c->raw, err));
+    return mem_try(n / BLOCK + 1, sizeof *c->block_sums, "sampling", (void **)&c->block_sums, err);
+}
+
+uint64_t sampler_scratch_bytes(int n_vocab, int n_ctx)
+{
+    return (uint64_t)n_vocab * (sizeof(struct candidate) + 2 * sizeof(float)) + penalty_scratch_bytes(n_ctx);
+}
+
+void sampler_scratch_free(struct sampler_scratch *c)
+{
+    penalty_scratch_free(&c->penalty);
+    free(c->list);
+    free(c->scaled);
+    free(c->raw);
+    free(c->block_sums);
+}
 
 static int check(const struct lathe_sampling *s, struct lathe_err *err)
 {
@@ -58,8 +81,8 @@ static int check(const struct lathe_sampling *s, struct lathe_err *err)
     return 0;
 }
 
-int sampler_new(const struct lathe_sampling *s, int n_vocab, int n_ctx, uint32_t candidate,
-                const uint8_t *breaks, struct sampler **out, struct lathe_err *err)
+int sampler_new(const struct lathe_sampling *s, int n_vocab, uint32_t candidate, const uint8_t *breaks,
+                struct sampler **out, struct lathe_err *err)
 {
     *out = NULL;
     TRY(check(s, err));
@@ -73,20 +96,12 @@ int sampler_new(const struct lathe_sampling *s, int n_vocab, int n_ctx, uint32_t
     struct sampler *p = mem_new(sizeof *p);
     p->s = *s;
     p->n_vocab = n_vocab;
-    p->n_ctx = n_ctx;
     p->candidate = candidate;
     p->breaks = breaks;
     p->s.bias = NULL;
     if (s->n_bias) {
         p->s.bias = mem_new(s->n_bias * sizeof *s->bias);
         memcpy((void *)p->s.bias, s->bias, s->n_bias * sizeof *s->bias);
-    }
-    if (s->temperature > 0)
-        p->list = mem_new((size_t)n_vocab * sizeof *p->list);
-    p->window = mem_new((size_t)(n_ctx + 1) * sizeof *p->window);
-    if (s->dry_multiplier > 0) {
-        p->match = mem_new((size_t)(n_ctx + 1) * sizeof *p->match);
-        p->repeats = mem_new((size_t)(n_ctx + 1) * sizeof *p->repeats);
     }
     *out = p;
     return 0;
@@ -97,117 +112,7 @@ void sampler_free(struct sampler *p)
     if (!p)
         return;
     free((void *)p->s.bias);
-    free(p->list);
-    free(p->window);
-    free(p->match);
-    free(p->repeats);
     free(p);
-}
-
-/* ---- changes to single logits ---- */
-
-static void swap_bytes(char *a, char *b, size_t size)
-{
-    for (size_t i = 0; i < size; i++) {
-        char t = a[i];
-        a[i] = b[i];
-        b[i] = t;
-    }
-}
-
-/* Heapsort (Williams 1964): in place, where qsort would allocate. */
-static void sort_heap(void *base, int n, size_t size, int (*compare)(const void *, const void *))
-{
-    char *p = base;
-    for (int start = n / 2, end = n; end > 1;) {
-        if (start > 0)
-            start--;
-        else
-            swap_bytes(p, p + (size_t)--end * size, size);
-        for (int parent = start, child; (child = 2 * parent + 1) < end; parent = child) {
-            if (child + 1 < end && compare(p + (size_t)child * size, p + (size_t)(child + 1) * size) < 0)
-                child++;
-            if (compare(p + (size_t)parent * size, p + (size_t)child * size) >= 0)
-                break;
-            swap_bytes(p + (size_t)parent * size, p + (size_t)child * size, size);
-        }
-    }
-}
-
-static int by_id(const void *a, const void *b)
-{
-    int32_t x = *(const int32_t *)a, y = *(const int32_t *)b;
-    return (x > y) - (x < y);
-}
-
-static void penalize(struct sampler *p, float *logits, const int32_t *history, int n)
-{
-    const struct lathe_sampling *s = &p->s;
-    if (s->repeat_penalty == 1 && s->frequency_penalty == 0 && s->presence_penalty == 0)
-        return;
-    int last = s->penalty_last_n < 0 || s->penalty_last_n > n ? n : s->penalty_last_n;
-    memcpy(p->window, history + n - last, (size_t)last * sizeof *history);
-    sort_heap(p->window, last, sizeof *p->window, by_id);
-    for (int i = 0, j; i < last; i = j) {
-        for (j = i; j < last && p->window[j] == p->window[i]; j++)
-            ;
-        float *l = &logits[p->window[i]];
-        *l = *l > 0 ? *l / s->repeat_penalty : *l * s->repeat_penalty;
-        *l -= (float)(j - i) * s->frequency_penalty + s->presence_penalty;
-    }
-}
-
-static int by_token_longest(const void *a, const void *b)
-{
-    const struct repeat *x = a, *y = b;
-    return x->token != y->token ? (x->token > y->token) - (x->token < y->token) : y->length - x->length;
-}
-
-/* z[i] = how many tokens before end[-i], that one included, agree with the text's end (the Z function of the
- * reversed text). */
-static void match_ending(const int32_t *end, int n, int *z)
-{
-    int left = 0, right = 0;
-    z[0] = n;
-    for (int i = 1; i < n; i++) {
-        int k = i < right ? (z[i - left] < right - i ? z[i - left] : right - i) : 0;
-        while (i + k < n && end[-k] == end[-(i + k)])
-            k++;
-        z[i] = k;
-        if (i + k > right) {
-            left = i;
-            right = i + k;
-        }
-    }
-}
-
-/* DRY (p-e-w 2024): a token that would continue an earlier occurrence of the text's ending loses multiplier *
- * base^(length - allowed); an ending does not reach across a breaker. */
-static void penalize_dry(struct sampler *p, float *logits, const int32_t *history, int n)
-{
-    const struct lathe_sampling *s = &p->s;
-    if (s->dry_multiplier == 0 || n < 2)
-        return;
-    int last = s->dry_penalty_last_n < 0 || s->dry_penalty_last_n > n ? n : s->dry_penalty_last_n;
-    int usable = 0, n_repeat = 0;
-    const int32_t *end = history + n - 1;
-    while (usable < last && !p->breaks[end[-usable]])
-        usable++;
-    match_ending(end, last, p->match);
-    for (int i = 1; i < last; i++) {
-        int length = p->match[i] < usable ? p->match[i] : usable;
-        if (length >= s->dry_allowed_length)
-            p->repeats[n_repeat++] = (struct repeat){end[-(i - 1)], length};
-    }
-    sort_heap(p->repeats, n_repeat, sizeof *p->repeats, by_token_longest);
-    for (int i = 0; i < n_repeat; i++) {
-        if (i && p->repeats[i].token == p->repeats[i - 1].token)
-            continue;
-        int excess = p->repeats[i].length - s->dry_allowed_length;
-        double log_penalty = det_log((double)s->dry_base) * excess;
-        logits[p->repeats[i].token] -=
-            s->dry_multiplier * (float)det_exp(log_penalty < 80 ? log_penalty : 80);
-    }
 }
 
 /* ---- shortlist ---- */
@@ -355,7 +260,7 @@ static double uniform(uint64_t seed, uint32_t candidate, int position)
     return (double)(mix(x + 0x9e3779b97f4a7c15u) >> 11) / 9007199254740992.0;
 }
 
-static int draw(struct sampler *p, struct candidate *list, int n, int position)
+static int draw(const struct sampler *p, struct candidate *list, int n, int position)
 {
     double t = (double)p->s.temperature, total = 0, u;
     float max = list[0].logit;
@@ -375,50 +280,120 @@ static int draw(struct sampler *p, struct candidate *list, int n, int position)
     return list[0].id;
 }
 
-int sampler_next(struct sampler *p, float *logits, const int32_t *history, int n)
+/* From the whole vocabulary; `best` is its largest. */
+static int draw_all(const struct sampler *p, struct sampler_scratch *c, const float *logits, int best,
+                    int position)
 {
-    const struct lathe_sampling *s = &p->s;
-    for (size_t i = 0; i < s->n_bias; i++)
-        logits[s->bias[i].token] += s->bias[i].bias;
-    penalize(p, logits, history, n);
-    penalize_dry(p, logits, history, n);
-    int best = kern_set()->argmax(logits, p->n_vocab);
-    if (best < 0 || s->temperature == 0)
-        return best;
-    struct candidate *list = p->list;
-    float max = logits[best];
-    int n_list = 0;
+    float max = logits[best], t = p->s.temperature, *x = c->scaled;
+    double total = 0;
     for (int i = 0; i < p->n_vocab; i++)
-        if (logits[i] > max - 700)
-            list[n_list++] = (struct candidate){logits[i], logits[i], i};
-    if (!n_list) /* the largest is infinite: forced, or everything is banned */
-        return best;
-    if (s->top_k > 0 && s->top_k < n_list) {
-        select_best(list, n_list, s->top_k);
-        n_list = s->top_k;
+        x[i] = (logits[i] - max) / t;
+    for (int i = 0; i < p->n_vocab; i += BLOCK) {
+        int n = p->n_vocab - i < BLOCK ? p->n_vocab - i : BLOCK;
+        total += (double)(c->block_sums[i / BLOCK] = kern_set()->sum_exp(x + i, n, 0));
     }
-    if (s->typical_p < 1)
-        n_list = keep_typical(list, n_list, (double)s->typical_p, max);
-    if (s->top_p < 1)
-        n_list = prefix_of_mass(list, n_list, (double)s->top_p, total_weight(list, n_list, max), max);
-    if (s->min_p > 0) {
-        float largest = list[0].logit;
-        for (int i = 1; i < n_list; i++)
-            largest = list[i].logit > largest ? list[i].logit : largest;
-        float floor_logit = largest + (float)det_log((double)s->min_p);
-        int kept = 0;
-        for (int i = 0; i < n_list; i++)
-            if (list[i].logit >= floor_logit)
-                list[kept++] = list[i];
-        n_list = kept;
+    double u = uniform(p->s.seed, p->candidate, position) * total;
+    int last = best; /* where the sums of a block and of its tokens differ by rounding */
+    for (int i = 0; i < p->n_vocab; i += BLOCK) {
+        if (u >= (double)c->block_sums[i / BLOCK] && i + BLOCK < p->n_vocab) {
+            u -= (double)c->block_sums[i / BLOCK];
+            continue;
+        }
+        for (int k = i; k < p->n_vocab && k < i + BLOCK; k++) {
+            if (!(x[k] > -FAR))
+                continue;
+            last = k;
+            u -= (double)scalar_exp(x[k]);
+            if (u < 0)
+                break;
+        }
+        break;
     }
-    if (n_list <= 4096) /* an order that no filter's way of selecting shows in; larger lists are in order of
-                           id already */
-        sort(list, 0, n_list - 1);
-    return draw(p, list, n_list, n);
+    return last;
 }
 
-float sampler_logprob(struct sampler *p, const float *logits, int token, int n_top, struct lathe_logprob *top)
+/* Candidates above `floor`, in order of id. */
+static int gather(const struct sampler *p, struct candidate *list, const float *logits, float floor)
+{
+    int n = 0;
+    for (int i = 0; i < p->n_vocab; i++)
+        if (logits[i] > floor)
+            list[n++] = (struct candidate){logits[i], logits[i], i};
+    return n;
+}
+
+/* Whether the filters cannot choose any that the list has not. `total`: the mass of all. */
+static bool suffices(const struct lathe_sampling *s, const struct candidate *list, int n, float max,
+                     double total)
+{
+    if (s->typical_p < 1)
+        return false;
+    if (s->top_k > 0)
+        return n >= s->top_k;
+    if (s->top_p < 1)
+        return total_weight(list, n, max) >= (double)s->top_p * total;
+    return det_log((double)s->min_p) > -(double)NEAR;
+}
+
+static int keep_min_p(struct candidate *list, int n, float min_p)
+{
+    float largest = list[0].logit;
+    int kept = 0;
+    for (int i = 1; i < n; i++)
+        largest = list[i].logit > largest ? list[i].logit : largest;
+    float floor = largest + (float)det_log((double)min_p);
+    for (int i = 0; i < n; i++)
+        if (list[i].logit >= floor)
+            list[kept++] = list[i];
+    return kept;
+}
+
+/* The candidates that the filters leave. */
+static int filter(const struct sampler *p, struct candidate *list, const float *logits, float max)
+{
+    const struct lathe_sampling *s = &p->s;
+    double total = s->top_p < 1 ? (double)kern_set()->sum_exp(logits, p->n_vocab, max) : 0;
+    int n = gather(p, list, logits, max - NEAR);
+    if (!suffices(s, list, n, max, total))
+        n = gather(p, list, logits, max - FAR);
+    if (s->top_k > 0 && s->top_k < n) {
+        select_best(list, n, s->top_k);
+        n = s->top_k;
+    }
+    if (s->typical_p < 1)
+        n = keep_typical(list, n, (double)s->typical_p, max);
+    if (s->top_p < 1) {
+        if (s->top_k > 0 || s->typical_p < 1)
+            total = total_weight(list, n, max);
+        n = prefix_of_mass(list, n, (double)s->top_p, total, max);
+    }
+    return s->min_p > 0 ? keep_min_p(list, n, s->min_p) : n;
+}
+
+bool sampler_changes_logits(const struct sampler *p)
+{
+    return penalties_any(&p->s);
+}
+
+int sampler_next(const struct sampler *p, struct sampler_scratch *c, float *logits, const int32_t *history,
+                 int n)
+{
+    const struct lathe_sampling *s = &p->s;
+    penalties_apply(s, &c->penalty, p->breaks, logits, history, n);
+    int best = kern_set()->argmax(logits, p->n_vocab);
+    if (best < 0 || s->temperature == 0 ||
+        !isfinite(logits[best])) /* infinite: forced, or everything is banned */
+        return best;
+    if (s->top_k == 0 && s->typical_p == 1 && s->top_p == 1 && s->min_p == 0)
+        return draw_all(p, c, logits, best, n);
+    int n_list = filter(p, c->list, logits, logits[best]);
+    if (n_list <= 4096) /* an order that no filter's way of selecting shows in */
+        sort(c->list, 0, n_list - 1);
+    return draw(p, c->list, n_list, n);
+}
+
+float sampler_logprob(const struct sampler *p, const float *logits, int token, int n_top,
+                      struct lathe_logprob *top)
 {
     int best = kern_set()->argmax(logits, p->n_vocab), n = 0;
     if (best < 0)

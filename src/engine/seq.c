@@ -40,37 +40,84 @@ static int check(const struct lathe_engine *e, const struct lathe_request *r, st
         return err_set(err, LATHE_E_USAGE, "n_predict is %d, expected -1 or more", r->n_predict);
     if (r->n_logprob < -1 || r->n_logprob > 20)
         return err_set(err, LATHE_E_USAGE, "logprobs is %d, expected 0..20", r->n_logprob);
+    if (r->priority < -100 || r->priority > 100)
+        return err_set(err, LATHE_E_USAGE, "priority is %d, expected -100..100", r->priority);
+    if (!(r->timeout_ms >= 0) || !(r->ttft_deadline_ms >= 0))
+        return err_set(err, LATHE_E_USAGE, "a deadline is in %g ms, expected 0 or more",
+                       r->timeout_ms >= 0 ? r->ttft_deadline_ms : r->timeout_ms);
+    if (r->prompt_logprobs && r->n_logprob < 0)
+        return err_set(err, LATHE_E_USAGE, "prompt_logprobs needs n_logprob of 0..20");
     return 0;
+}
+
+/* Whether the engine takes more at all, and can be in time by its measured rates. */
+static int check_load(const struct lathe_engine *e, const struct lathe_request *r, struct lathe_err *err)
+{
+    const struct lathe_engine_options *o = &e->options;
+    const struct queue *q = &e->queue;
+    int64_t n_token = q->n_token + (int64_t)r->n_ids;
+    if (o->n_queue && q->n >= o->n_queue)
+        return err_set(err, LATHE_E_BUSY, "%d requests wait, at most %d may", q->n, o->n_queue);
+    if (o->n_queue_token && q->n && n_token > o->n_queue_token)
+        return err_set(err, LATHE_E_BUSY, "%lld prompt tokens would wait, at most %lld may",
+                       (long long)n_token, (long long)o->n_queue_token);
+    double wait_ms = e->budget.prefill_rate > 0 ? (double)n_token / e->budget.prefill_rate * 1e3 : 0;
+    if (r->ttft_deadline_ms > 0 && q->n && wait_ms > r->ttft_deadline_ms)
+        return err_set(err, LATHE_E_DEADLINE, "its first token would come after %.0f ms, it has %.0f",
+                       wait_ms, r->ttft_deadline_ms);
+    return 0;
+}
+
+static uint64_t deadline(uint64_t from_ns, double ms)
+{
+    return ms > 0 && ms < 1e12 ? from_ns + (uint64_t)(ms * 1e6) : 0;
+}
+
+/* Positions from which on logits are wanted. */
+static int first_scored(const struct lathe_request *r)
+{
+    int last = (int)r->n_ids - 1;
+    if (r->prompt_logprobs)
+        return 0;
+    return r->on_logits && r->logits_from < last ? r->logits_from < 0 ? 0 : r->logits_from : last;
+}
+
+static void make_parts(struct lathe_engine *e, const struct lathe_request *r, struct seq *s)
+{
+    s->tokens = mem_new((size_t)(s->n_limit + 1) * sizeof *s->tokens);
+    memcpy(s->tokens, r->ids, r->n_ids * sizeof *r->ids);
+    s->pages = mem_new((size_t)s->n_page_max * sizeof *s->pages);
+    if (r->prompt_logprobs && r->n_logprob > 0)
+        s->prompt_top = mem_new((size_t)e->n_row_max * (size_t)r->n_logprob * sizeof *s->prompt_top);
+    if (r->embed)
+        s->embedding = mem_new((size_t)e->model->config.n_embd * sizeof *s->embedding);
+    s->request.ids = NULL;
+    s->request.stop = NULL;
+    s->n_scored = first_scored(r);
+    s->submitted_ns = clock_ns();
+    s->deadline_ns = deadline(s->submitted_ns, r->timeout_ms);
+    s->first_deadline_ns = deadline(s->submitted_ns, r->ttft_deadline_ms);
 }
 
 int seq_new(struct lathe_engine *e, const struct lathe_request *r, struct seq **out, struct lathe_err *err)
 {
     *out = NULL;
     TRY(check(e, r, err));
+    TRY(check_load(e, r, err));
     struct seq *s = mem_new(sizeof *s);
     s->request = *r;
     s->n_prompt = s->n_token = (int)r->n_ids;
-    s->n_limit = r->n_predict < 0 ? e->plan.n_ctx : s->n_prompt + r->n_predict;
-    s->n_page_max = (s->n_limit + SPAN - 1) / SPAN;
-    int rc = 0;
-    if (s->n_page_max > e->pages.n_page)
-        rc = err_set(err, LATHE_E_CONTEXT, "%d tokens need %d KV pages, the cache has %d", s->n_limit,
-                     s->n_page_max, e->pages.n_page);
+    s->n_limit = r->embed ? s->n_prompt : r->n_predict < 0 ? e->plan.n_ctx : s->n_prompt + r->n_predict;
+    s->n_page_max = pages_for(s->n_limit);
+    int rc = stream_init(&s->stream, r->stop, r->n_stop, err);
     if (!rc)
-        rc = stream_init(&s->stream, r->stop, r->n_stop, err);
-    if (!rc)
-        rc = sampler_new(&r->sampling, e->model->config.n_vocab, e->plan.n_ctx, r->candidate,
+        rc = sampler_new(&r->sampling, e->model->config.n_vocab, r->candidate,
                          r->sampling.dry_multiplier > 0 ? dry_breaks(e) : NULL, &s->sampler, err);
     if (rc) {
         seq_free(e, s);
         return rc;
     }
-    s->tokens = mem_new((size_t)(s->n_limit + 1) * sizeof *s->tokens);
-    memcpy(s->tokens, r->ids, r->n_ids * sizeof *r->ids);
-    s->pages = mem_new((size_t)e->pages.n_page * sizeof *s->pages);
-    s->request.ids = NULL;
-    s->request.stop = NULL;
-    s->submitted_ns = clock_ns();
+    make_parts(e, r, s);
     *out = s;
     return 0;
 }
@@ -78,7 +125,15 @@ int seq_new(struct lathe_engine *e, const struct lathe_request *r, struct seq **
 void seq_drop_pages(struct lathe_engine *e, struct seq *s)
 {
     while (s->n_page)
-        pages_give(&e->pages, s->pages[--s->n_page]);
+        prefix_drop(&e->prefix, s->pages[--s->n_page]);
+    s->n_in_tree = 0;
+}
+
+void seq_drop_saved(struct lathe_engine *e, struct seq *s)
+{
+    for (int i = 0; i < pages_for(s->n_saved); i++)
+        swap_give(&e->swap, s->saved[i]);
+    s->n_saved = 0;
 }
 
 void seq_free(struct lathe_engine *e, struct seq *s)
@@ -86,19 +141,13 @@ void seq_free(struct lathe_engine *e, struct seq *s)
     if (!s)
         return;
     seq_drop_pages(e, s);
+    seq_drop_saved(e, s);
     sampler_free(s->sampler);
     stream_free(&s->stream);
     free(s->tokens);
     free(s->pages);
+    free(s->saved);
+    free(s->prompt_top);
+    free(s->embedding);
     free(s);
-}
-
-bool seq_reserve(struct lathe_engine *e, struct seq *s, int n_token)
-{
-    int need = (n_token + SPAN - 1) / SPAN;
-    if (need - s->n_page > e->pages.n_free)
-        return false;
-    while (s->n_page < need)
-        s->pages[s->n_page++] = pages_take(&e->pages);
-    return true;
 }

@@ -86,10 +86,12 @@ static void choose_all(void)
     CHOOSE(span_softmax, span_softmax, SPAN_SOFTMAX, F32);
     CHOOSE(span_merge, span_merge, SPAN_MERGE, F32);
     CHOOSE(to_f16, to_f16, TO_F16, F32);
+    CHOOSE(to_bf16, to_bf16, TO_BF16, F32);
     CHOOSE(argmax, argmax, ARGMAX, F32);
     CHOOSE(sum_exp, sum_exp, SUM_EXP, F32);
     CHOOSE(tile_f32, tile_f32, TILE_F32, F32);
     CHOOSE(tile_f16, tile_f32, TILE_F32, F16);
+    CHOOSE(tile_bf16, tile_f32, TILE_F32, BF16);
 }
 
 void kern_begin(const char *cache_dir, bool keep)

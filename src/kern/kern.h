@@ -40,7 +40,7 @@ _Static_assert(sizeof(struct act_block) == 176, "act_block layout");
 typedef void tile_dot_fn(const uint8_t *panel, int n_block, const struct act_block *x, int64_t group_stride,
                          int n_tok, bool add, float *y, int64_t y_stride);
 /* y[t * y_stride + 16 g + r] = (add ? y : 0) + sum_k w[g * w_group + k * w_stride + r] * x[t * x_stride + k]
- * for n_group groups of 16 lanes; strides in elements; w is f32 or f16 by the row. */
+ * for n_group groups of 16 lanes; strides in elements; w is f32, f16 or bf16 by the row. */
 typedef void tile_f32_fn(const void *w, int64_t w_stride, int64_t w_group, int n_group, int n_k,
                          const float *x, int64_t x_stride, int n_tok, bool add, float *y, int64_t y_stride);
 /* out[k][16] = f32 of the panel's columns k0 .. k0+n_k; k0 and n_k multiples of 32 for quantized formats. */
@@ -65,6 +65,8 @@ typedef void span_merge_fn(float *run_max, float *run_sum, float *run_out, const
                            const float *out, int n_query, int n);
 /* y[i] = f16(x[i]) to nearest even. */
 typedef void to_f16_fn(const float *x, uint16_t *y, int n);
+/* y[i] = bf16(x[i]) to nearest even; NaN stays NaN. */
+typedef void to_bf16_fn(const float *x, uint16_t *y, int n);
 /* Index of the first largest of x[n], n > 0; NaN anywhere gives -1. */
 typedef int argmax_fn(const float *x, int n);
 /* sum(exp(x[i] - max)) over n, 16 lanes and the fixed tree. */
@@ -81,6 +83,7 @@ enum kern_op {
     KERN_SPAN_SOFTMAX,
     KERN_SPAN_MERGE,
     KERN_TO_F16,
+    KERN_TO_BF16,
     KERN_ARGMAX,
     KERN_SUM_EXP,
     KERN_N_OP
@@ -117,9 +120,10 @@ struct kern_set {
     span_softmax_fn *span_softmax;
     span_merge_fn *span_merge;
     to_f16_fn *to_f16;
+    to_bf16_fn *to_bf16;
     argmax_fn *argmax;
     sum_exp_fn *sum_exp;
-    tile_f32_fn *tile_f32, *tile_f16;
+    tile_f32_fn *tile_f32, *tile_f16, *tile_bf16;
 };
 const struct kern_set *kern_set(void);
 

@@ -157,6 +157,12 @@ static int tile_w_group(struct kern_shape s)
     return s.n % 2 ? LANES : LANES * s.n;
 }
 
+/* Operations whose output has two bytes a number. */
+static bool to_half(enum kern_op op)
+{
+    return op == KERN_TO_F16 || op == KERN_TO_BF16;
+}
+
 static bool in_place(enum kern_op op)
 {
     return op == KERN_ROPE || op == KERN_RMSNORM || op == KERN_SILU_MUL;
@@ -174,7 +180,7 @@ void kern_case_plan(struct kern_case *c, const struct kern_row *row, struct kern
         c->in_bytes[2] = c->out_bytes = (size_t)((s.n_tok - 1) * s.stride + LANES) * 4;
         break;
     case KERN_TILE_F32:
-        c->in_bytes[0] = (size_t)(s.n * s.n_group * LANES) * (row->format == FORMAT_F16 ? 2 : 4);
+        c->in_bytes[0] = (size_t)(s.n * s.n_group * LANES) * (row->format == FORMAT_F32 ? 4 : 2);
         c->in_bytes[1] = (size_t)((s.n_tok - 1) * (s.n + s.x_gap) + s.n) * 4;
         c->in_bytes[2] = c->out_bytes = (size_t)((s.n_tok - 1) * s.stride + s.n_group * LANES) * 4;
         break;
@@ -195,7 +201,7 @@ void kern_case_plan(struct kern_case *c, const struct kern_row *row, struct kern
         break;
     default: /* vectors: n floats (rope: pairs) in, n out */
         c->in_bytes[0] = c->in_bytes[1] = (row->op == KERN_ROPE ? 2 * n : n) * 4;
-        c->out_bytes = row->op == KERN_TO_F16 ? 2 * n : c->in_bytes[0];
+        c->out_bytes = to_half(row->op) ? 2 * n : c->in_bytes[0];
         if (row->op == KERN_SUM_EXP || row->op == KERN_ARGMAX)
             c->out_bytes = 4;
     }
@@ -214,9 +220,11 @@ static void fill_tile_dot(struct kern_case *c, uint64_t *state)
 
 static void fill_tile_f32(struct kern_case *c, uint64_t *state)
 {
-    if (c->row->format == FORMAT_F16)
+    if (c->row->format != FORMAT_F32)
         for (size_t i = 0; i < c->in_bytes[0] / 2; i++) {
-            uint16_t h = kern_kind_half(c->s.kind, (int)i, state);
+            uint16_t h = c->row->format == FORMAT_F16
+                             ? kern_kind_half(c->s.kind, (int)i, state)
+                             : (uint16_t)(scalar_bits(kern_kind_float(c->s.kind, (int)i, state)) >> 16);
             memcpy(c->in[0] + 2 * i, &h, 2);
         }
     else
@@ -247,6 +255,10 @@ static void fill_vectors(struct kern_case *c, uint64_t *state)
     enum kern_op op = c->row->op;
     fill_floats(c->s.kind, c->in_bytes[0], state, c->in[0]);
     fill_floats(KIND_RANDOM, c->in_bytes[1], state, c->in[1]);
+    for (int i = 0; op == KERN_TO_BF16 && c->s.kind == KIND_TIES && i < c->s.n; i++) { /* half way */
+        float tie = scalar_from_bits((uint32_t)kern_random(state) >> 2 << 16 | 0x8000);
+        memcpy(c->in[0] + 4 * i, &tie, 4);
+    }
     if (op == KERN_SUM_EXP || op == KERN_ROPE)
         c->number = kern_kind_float(c->s.kind, 0, state);
     else
@@ -340,6 +352,9 @@ void kern_case_call(const struct kern_case *c, const struct kern_row *row, uint8
     case KERN_TO_F16:
         ((to_f16_fn *)row->fn)(in0, (uint16_t *)out, s.n);
         break;
+    case KERN_TO_BF16:
+        ((to_bf16_fn *)row->fn)(in0, (uint16_t *)out, s.n);
+        break;
     case KERN_ARGMAX: {
         int32_t at = ((argmax_fn *)row->fn)(in0, s.n);
         memcpy(out, &at, 4);
@@ -357,9 +372,10 @@ void kern_case_call(const struct kern_case *c, const struct kern_row *row, uint8
 
 /* ---- the comparison ---- */
 
-static bool same_half(uint16_t a, uint16_t b)
+/* `infinity`: its bits, above which lie those of NaN. */
+static bool same_half(uint16_t a, uint16_t b, uint16_t infinity)
 {
-    return a == b || ((a & 0x7fff) > 0x7c00 && (b & 0x7fff) > 0x7c00);
+    return a == b || ((a & 0x7fff) > infinity && (b & 0x7fff) > infinity);
 }
 
 static bool same_word(const struct kern_case *c, size_t i, uint32_t a, uint32_t b)
@@ -380,7 +396,8 @@ static bool same_word(const struct kern_case *c, size_t i, uint32_t a, uint32_t 
 
 bool kern_case_same(const struct kern_case *c, const uint8_t *a, const uint8_t *b, size_t *at)
 {
-    bool half = c->row->op == KERN_TO_F16;
+    bool half = to_half(c->row->op);
+    uint16_t infinity = c->row->op == KERN_TO_F16 ? 0x7c00 : 0x7f80;
     if (memcmp(a, b, c->out_bytes) == 0)
         return true;
     size_t step = half ? 2 : 4;
@@ -390,7 +407,7 @@ bool kern_case_same(const struct kern_case *c, const uint8_t *a, const uint8_t *
         memcpy(half ? (void *)&ha : &wa, a + i * step, step);
         memcpy(half ? (void *)&hb : &wb, b + i * step, step);
         *at = i;
-        if (half ? !same_half(ha, hb) : !same_word(c, i, wa, wb))
+        if (half ? !same_half(ha, hb, infinity) : !same_word(c, i, wa, wb))
             return false;
     }
     return true;

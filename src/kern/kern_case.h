@@ -50,7 +50,7 @@ void kern_case_plan(struct kern_case *c, const struct kern_row *row, struct kern
 void kern_case_fill(struct kern_case *c, uint64_t *state);
 void kern_case_start(const struct kern_case *c, uint8_t *out);
 void kern_case_call(const struct kern_case *c, const struct kern_row *row, uint8_t *out);
-/* *at: the first element (2 bytes of to_f16, else 4) that differs. */
+/* *at: the first element (2 bytes of to_f16 and to_bf16, else 4) that differs. */
 bool kern_case_same(const struct kern_case *c, const uint8_t *a, const uint8_t *b, size_t *at);
 
 /* ---- generated numbers ---- */

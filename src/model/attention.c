@@ -71,7 +71,7 @@ static void write_key(const struct pass *p, const float *k, uint8_t *head, int s
         return;
     }
     uint16_t half[1024], *out = (uint16_t *)head + slot;
-    p->kern->to_f16(k, half, n);
+    p->kv_store(k, half, n);
     for (int d = 0; d < n; d++)
         out[d * SPAN] = half[d];
 }
@@ -84,7 +84,7 @@ static void write_value(const struct pass *p, const float *v, uint8_t *head, int
     if (p->form.elem_bytes == 4)
         memcpy(out, v, (size_t)n * 4);
     else
-        p->kern->to_f16(v, (uint16_t *)out, n);
+        p->kv_store(v, (uint16_t *)out, n);
     if (pad)
         memset(out + (size_t)n * (size_t)p->form.elem_bytes, 0, (size_t)pad * (size_t)p->form.elem_bytes);
 }
@@ -215,9 +215,7 @@ static bool count_keys(const struct pass *p, const struct attn_piece *a, int spa
 
 static struct span_view view_of(const struct pass *p, const uint8_t *head)
 {
-    bool f16 = p->form.elem_bytes == 2;
-    return (struct span_view){head, head + p->form.k_bytes, f16 ? p->kern->tile_f16 : p->kern->tile_f32,
-                              (size_t)p->form.elem_bytes};
+    return (struct span_view){head, head + p->form.k_bytes, p->kv_tile, (size_t)p->form.elem_bytes};
 }
 
 /* All spans of one key-value head, merged as they come. */

@@ -46,9 +46,13 @@ static bool begins_with_bos(const lathe_vocab *v, const char *text, size_t n)
     return n_bos > 0 && n >= n_bos && memcmp(text, spelling, n_bos) == 0;
 }
 
+int chat_tokenize_flags(const lathe_vocab *v, const char *text, size_t n)
+{
+    return LATHE_TOK_SPECIAL | (begins_with_bos(v, text, n) ? 0 : LATHE_TOK_BOS);
+}
+
 int lathe_chat_tokenize(const lathe_vocab *v, const char *text, size_t n, int32_t **ids, size_t *n_ids,
                         struct lathe_err *err)
 {
-    int flags = LATHE_TOK_SPECIAL | (begins_with_bos(v, text, n) ? 0 : LATHE_TOK_BOS);
-    return lathe_tokenize(v, text, n, flags, ids, n_ids, err);
+    return lathe_tokenize(v, text, n, chat_tokenize_flags(v, text, n), ids, n_ids, err);
 }

@@ -15,14 +15,19 @@
 enum { SPAN = 64 };
 
 struct kv_form {
-    int head_dim, value_dim, elem_bytes;    /* 2: f16, 4: f32 (exact mode) */
+    enum format_id format; /* F16 or BF16; F32 in exact mode */
+    int head_dim, value_dim, elem_bytes;
     size_t k_bytes, head_bytes, page_bytes; /* head_bytes: of one page, layer and head */
     int n_head, n_layer;
 };
 
-static inline struct kv_form kv_form_of(const struct lathe_model *m)
+static inline struct kv_form kv_form_of(const struct lathe_model *m, enum lathe_kv_type type)
 {
-    struct kv_form f = {.head_dim = m->config.head_dim, .elem_bytes = m->exact ? 4 : 2};
+    struct kv_form f = {.format = m->exact                ? FORMAT_F32
+                                  : type == LATHE_KV_BF16 ? FORMAT_BF16
+                                                          : FORMAT_F16,
+                        .head_dim = m->config.head_dim,
+                        .elem_bytes = m->exact ? 4 : 2};
     f.value_dim = (f.head_dim + LANES - 1) / LANES * LANES;
     f.k_bytes = (size_t)SPAN * (size_t)f.head_dim * (size_t)f.elem_bytes;
     f.head_bytes = f.k_bytes + (size_t)SPAN * (size_t)f.value_dim * (size_t)f.elem_bytes;

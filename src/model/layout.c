@@ -110,6 +110,20 @@ static void pack_window(const struct matrix_list *list, struct pool *pool, uint6
     }
 }
 
+/* Tensors from `first` on that lie before `end` in the layout have been read: their pages go. Returns the first that
+ * has not. */
+static size_t drop_packed(struct lathe_model *m, const struct matrix_list *list, size_t first, uint64_t end)
+{
+    size_t i = first;
+    for (; i < list->n; i++) {
+        const struct matrix *x = list->v[i];
+        if (x->offset + (uint64_t)(x->n_panel - 1) * x->panel_stride + x->panel_bytes > end)
+            break;
+        model_file_drop(m->file, x->tensor);
+    }
+    return i;
+}
+
 /* Lays everything out, to `target` or, without one, window by window to the file. */
 static int pack_all(struct lathe_model *m, const struct matrix_list *list,
                     const struct lathe_model_options *o, struct cache_writer *file, uint8_t *target,
@@ -117,6 +131,7 @@ static int pack_all(struct lathe_model *m, const struct matrix_list *list,
 {
     struct pool *pool;
     uint8_t *window = target;
+    size_t n_dropped = 0;
     int rc = 0;
     TRY(pool_new(o->n_thread > 0 ? o->n_thread : cpu_count(), &pool, err));
     if (!target)
@@ -128,14 +143,14 @@ static int pack_all(struct lathe_model *m, const struct matrix_list *list,
         if (!target && !cache_write(file, window, n))
             rc = LATHE_E_IO;
         at += n;
+        n_dropped = drop_packed(m, list, n_dropped, at);
         if (o->progress)
             o->progress(o->user, "laying out weights", (double)at / (double)list->layout_bytes);
     }
     if (!target)
         mem_unmap(window, WINDOW_BYTES);
     pool_free(pool);
-    for (size_t i = 0; i < list->n; i++)
-        model_file_drop(m->file, list->v[i]->tensor);
+    drop_packed(m, list, 0, UINT64_MAX);
     if (!rc && model_file_damaged(m->file))
         return err_set(err, LATHE_E_FILE, "%s was cut while it was read", model_file_path(m->file));
     return rc;
@@ -186,6 +201,18 @@ static bool cache_make(struct lathe_model *m, const struct matrix_list *list, co
     return cache_write_end(&w, id, *rc == 0) || *rc != 0;
 }
 
+/* Before anything is read: afterwards it would be too late to stay below the bound. */
+static int check_room(uint64_t n_bytes, uint64_t bound, struct lathe_err *err)
+{
+    uint64_t have = mem_resident();
+    if (bound && have + n_bytes > bound)
+        return err_set(err, LATHE_E_NOMEM,
+                       "weights of %.1f MiB and %.1f MiB that the process has are more than the %.1f MiB of "
+                       "memory that it may take",
+                       (double)n_bytes / 1048576.0, (double)have / 1048576.0, (double)bound / 1048576.0);
+    return 0;
+}
+
 int layout_open(struct lathe_model *m, const struct matrix_list *list, const struct lathe_model_options *o,
                 struct lathe_err *err)
 {
@@ -195,6 +222,7 @@ int layout_open(struct lathe_model *m, const struct matrix_list *list, const str
     l->view.guard = -1;
     int rc = 0;
     m->layout = l;
+    TRY(check_room(list->layout_bytes, o->memory_bytes, err));
     if (!o->no_cache && cache_path(o->cache_dir, &id, path, sizeof path)) {
         m->layout_cached = cache_take(l, path, &id, list->layout_bytes, o);
         if (!m->layout_cached && cache_make(m, list, path, &id, o, &rc, err) && rc == 0)

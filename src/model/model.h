@@ -124,4 +124,6 @@ int llama_load(struct loader *l);
 void rope_init(struct lathe_model *m, const float *factors);
 /* cs[n_rot] = cos, sin of every pair at a position. */
 void rope_position(const struct lathe_model *m, int position, float *cs);
+/* chat.c: how a rendered chat is tokenized, as lathe_tokenize_flags. */
+int chat_tokenize_flags(const lathe_vocab *v, const char *text, size_t n);
 #endif

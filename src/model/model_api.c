@@ -157,4 +157,6 @@ void lathe_model_get_info(const lathe_model *m, struct lathe_model_info *out)
     }
     add_matrix(m->head, out, false);
     out->resident_bytes = out->weight_bytes;
+    if (!m->tied) /* its rows are read in the file, and which ones the clients decide */
+        out->resident_bytes += m->embd.tensor->n_bytes;
 }

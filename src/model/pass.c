@@ -40,9 +40,8 @@ static int64_t pad(int64_t n)
 
 static int take(struct pass *p, size_t n, size_t size, const char *what, void **out, struct lathe_err *err)
 {
-    TRY(mem_try(n, size, what, out, err));
     p->buffer_bytes += (uint64_t)n * size;
-    return 0;
+    return p->is_count ? 0 : mem_try(n, size, what, out, err);
 }
 #define TAKE(p, n, field, what) TRY(take(p, (size_t)(n), sizeof *(field), what, (void **)&(field), err))
 
@@ -108,13 +107,13 @@ static void describe_layer(struct pass *p, int i)
 static int make_scratch(struct pass *p, struct lathe_err *err)
 {
     const struct model_config *c = &p->model->config;
-    int n_worker = pool_n_worker(p->pool), group = c->n_head / c->n_head_kv;
+    int n_worker = p->n_worker, group = c->n_head / c->n_head_kv;
     int rows = p->limits.n_row < QUERY_ROWS ? p->limits.n_row : QUERY_ROWS;
     p->n_vec = rows * group;
     int64_t vd = p->form.value_dim, hd = p->form.head_dim, n_vec = p->n_vec;
     TAKE(p, n_worker, p->scratch, "worker scratch");
     for (int i = 0; i < n_worker; i++) {
-        struct scratch *s = &p->scratch[i];
+        struct scratch none = {0}, *s = p->is_count ? &none : &p->scratch[i];
         TAKE(p, (p->any_f32 ? MAX_BLOCK : SMALL_ROWS) * p->max_col, s->norm, "worker scratch");
         TAKE(p, MAX_BLOCK / ACT_GROUP * (p->max_col / ACT_BLOCK + 1), s->act, "worker scratch");
         TAKE(p, MAX_BLOCK / ACT_GROUP * (c->n_ff / ACT_BLOCK + 1), s->inner, "worker scratch");
@@ -158,10 +157,12 @@ static int make_buffers(struct pass *p, struct lathe_err *err)
     TAKE(p, p->limits.n_out * p->x_stride, p->out_x, "logits");
     TAKE(p, p->limits.n_out * p->logits_stride, p->logits, "logits");
     TAKE(p, n + p->limits.n_seq, p->pieces, "batch");
-    int64_t n_pair = (int64_t)PARTS_PER_WORKER * pool_n_worker(p->pool),
-            spans = (p->limits.n_ctx + SPAN - 1) / SPAN;
-    p->n_partial = (n_pair < c->n_head_kv ? n_pair : c->n_head_kv) * spans * SMALL_ROWS *
-                   (c->n_head / c->n_head_kv) * (p->form.value_dim + 2);
+    int64_t n_pair = (int64_t)PARTS_PER_WORKER * p->n_worker, spans = (p->limits.n_ctx + SPAN - 1) / SPAN;
+    int64_t one_row = (n_pair < c->n_head_kv ? n_pair : c->n_head_kv) * (c->n_head / c->n_head_kv) *
+                      (p->form.value_dim + 2);
+    p->n_partial =
+        one_row *
+        (spans > SMALL_ROWS * PARTS_SPANS ? spans : SMALL_ROWS * (spans < PARTS_SPANS ? spans : PARTS_SPANS));
     TAKE(p, p->n_partial, p->partials, "attention partials");
     TAKE(p, n_pair, p->spans_done, "attention partials");
     TAKE(p, p->limits.n_seq, p->narrow_seqs, "batch");
@@ -181,16 +182,30 @@ static bool has_f32_reader(const struct lathe_model *m)
     return any;
 }
 
+static void choose_kv(struct pass *p)
+{
+    const struct kern_set *k = p->kern;
+    enum format_id format = p->form.format;
+    p->kv_tile = format == FORMAT_F32 ? k->tile_f32 : format == FORMAT_F16 ? k->tile_f16 : k->tile_bf16;
+    p->kv_store = format == FORMAT_F32 ? NULL : format == FORMAT_F16 ? k->to_f16 : k->to_bf16;
+}
+
 int pass_new(const struct lathe_model *m, struct pool *pool, const struct pass_limits *limits, uint8_t *kv,
              struct pass **out, struct lathe_err *err)
 {
     const struct model_config *c = &m->config;
     struct pass *p;
     *out = NULL;
-    struct pass init = {
-        .model = m, .pool = pool, .limits = *limits, .form = kv_form_of(m), .kv = kv, .kern = kern_set()};
+    struct pass init = {.model = m,
+                        .pool = pool,
+                        .n_worker = pool_n_worker(pool),
+                        .limits = *limits,
+                        .form = kv_form_of(m, limits->kv_type),
+                        .kv = kv,
+                        .kern = kern_set()};
     TRY(mem_try(1, sizeof *p, "pass", (void **)&p, err));
     memcpy(p, &init, sizeof init);
+    choose_kv(p);
     p->attn_scale = EXP_LOG2E / sqrtf((float)c->head_dim);
     p->cap_op = c->n_layer * OPS_PER_LAYER + OPS_PER_LAYER;
     p->any_f32 = has_f32_reader(m);
@@ -244,6 +259,18 @@ void pass_free(struct pass *p)
         free(all[j]);
     arena_free(&p->arena);
     free(p);
+}
+
+uint64_t pass_bytes(const struct lathe_model *m, int n_worker, const struct pass_limits *limits)
+{
+    struct pass count = {.model = m,
+                         .n_worker = n_worker,
+                         .limits = *limits,
+                         .form = kv_form_of(m, limits->kv_type),
+                         .any_f32 = has_f32_reader(m),
+                         .is_count = true};
+    make_buffers(&count, NULL);
+    return count.buffer_bytes;
 }
 
 uint64_t pass_buffer_bytes(const struct pass *p)
@@ -379,4 +406,10 @@ float *pass_logits(struct pass *p, int first, int n, int64_t *stride)
     run(p);
     *stride = p->logits_stride;
     return p->logits;
+}
+
+void pass_hidden(const struct pass *p, int i, float *y)
+{
+    const struct model_config *c = &p->model->config;
+    p->kern->rmsnorm(p->x + i * p->x_stride, p->model->output_norm, c->n_embd, c->rms_eps, y);
 }

@@ -27,6 +27,7 @@ struct pass_limits {
     int n_ctx;  /* longest position + 1 */
     int n_out;  /* most rows of one pass_logits call */
     int n_page; /* pages of the cache */
+    enum lathe_kv_type kv_type;
     bool no_fusion;
 };
 
@@ -35,11 +36,16 @@ int pass_new(const struct lathe_model *m, struct pool *pool, const struct pass_l
              struct pass **out, struct lathe_err *err);
 void pass_free(struct pass *p);
 uint64_t pass_buffer_bytes(const struct pass *p);
+/* What pass_new would take, on a pool of n_worker. */
+uint64_t pass_bytes(const struct lathe_model *m, int n_worker, const struct pass_limits *limits);
 /* All layers; KV of the rows is in the pages afterwards. Allocates nothing. */
 void pass_run(struct pass *p, const struct pass_batch *b);
 /* Output head of output rows first .. first+n of the newest batch (n <= limits.n_out): the n_out rows of all its
  * sequences, counted in row order. Returns logits [n][*stride], the caller's to change until the next call. */
 float *pass_logits(struct pass *p, int first, int n, int64_t *stride);
+
+/* y[n_embd]: what output row i of the newest batch gives to the output head. */
+void pass_hidden(const struct pass *p, int i, float *y);
 
 /* What the pool ran, summed since the start; see lathe_engine_profile. */
 struct pass_profile {

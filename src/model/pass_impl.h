@@ -7,10 +7,11 @@ enum {
     SMALL_ROWS =
         ACT_GROUP, /* batches up to this size prepare inputs in every worker instead of behind a barrier */
     MAX_MATRIX = 3,
-    PARTS_PER_WORKER = 8,     /* attention parts that a small batch is cut into, at most */
-    PART_SPANS = 8,           /* and how long they should be */
-    QUERY_ROWS = 64,          /* rows of one attention piece */
-    MIN_BLOCK = 24,           /* rows for each worker from which a batch is cut by rows */
+    PARTS_PER_WORKER = 8, /* attention parts that a small batch is cut into, at most */
+    PART_SPANS = 8,       /* and how long they should be */
+    PARTS_SPANS = 256,    /* longest context of parts for all rows of a small batch, beyond it for fewer */
+    QUERY_ROWS = 64,      /* rows of one attention piece */
+    MIN_BLOCK = 24,       /* rows for each worker from which a batch is cut by rows */
     MAX_BLOCK = 6 * TILE_TOK, /* most rows of such a piece */
     UNPACK_K = 2048           /* columns unpacked to f32 at a time */
 };
@@ -93,9 +94,12 @@ struct attn_piece {
 struct pass {
     const struct lathe_model *model;
     struct pool *pool;
+    int n_worker;
     struct pass_limits limits;
     const struct kv_form form;
     uint8_t *kv;
+    tile_f32_fn *kv_tile; /* over keys and values as the cache has them */
+    to_f16_fn *kv_store;  /* f32 to what the cache has; NULL: f32 */
     const struct kern_set *kern;
     float attn_scale; /* of the queries: log2(e) / sqrt(head_dim), since the softmax is of base 2 */
     /* batch */
@@ -135,6 +139,7 @@ struct pass {
     int n_op, cap_op;
     uint64_t next_tag;
     uint64_t buffer_bytes;
+    bool is_count; /* buffers are counted and not made */
     struct arena arena;
     bool profile;
     struct pass_profile stats;

@@ -61,7 +61,7 @@ struct format {
 const struct format *format_by_id(uint32_t id);
 const struct format *format_by_name(const char *name);
 
-/* IEEE half and bfloat16, exact to f32; to-half rounds to nearest even. */
+/* IEEE half and bfloat16, exact to f32; the other way to nearest even. */
 float f16_to_f32(uint16_t h);
 uint16_t f32_to_f16(float x);
 static inline float bf16_to_f32(uint16_t h)
@@ -71,5 +71,15 @@ static inline float bf16_to_f32(uint16_t h)
         float f;
     } v = {.u = (uint32_t)h << 16};
     return v.f;
+}
+static inline uint16_t f32_to_bf16(float x)
+{
+    union {
+        float f;
+        uint32_t u;
+    } v = {.f = x};
+    if ((v.u & 0x7fffffff) > 0x7f800000) /* quiet: the upper half alone might read as infinity */
+        return (uint16_t)(v.u >> 16 | 0x40);
+    return (uint16_t)((v.u + 0x7fff + (v.u >> 16 & 1)) >> 16);
 }
 #endif

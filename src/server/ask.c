@@ -1,52 +1,51 @@
 /* Request bodies: JSON in, an exchange ready for dispatch out. */
 #include "server/ask.h"
 #include <math.h>
-#include <stdarg.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
+#include "server/ask_own.h"
 
-enum kind { KIND_BOOL, KIND_INT, KIND_REAL, KIND_SEED, KIND_OWN, KIND_REFUSED };
-enum { CHAT = 1 << API_CHAT, TEXT = 1 << API_TEXT, BOTH = CHAT | TEXT };
-
-struct field {
-    unsigned apis;
-    const char *name;
-    enum kind kind;
-    size_t offset;
-    double min, max;
+enum {
+    CHAT = 1 << API_CHAT,
+    TEXT = 1 << API_TEXT,
+    EMBED = 1 << API_EMBED,
+    TOKENIZE = 1 << API_TOKENIZE,
+    DETOKENIZE = 1 << API_DETOKENIZE,
+    TEMPLATE = 1 << API_TEMPLATE,
+    BOTH = CHAT | TEXT,
+    RUN = BOTH | EMBED,
+    EVERY = RUN | TOKENIZE | DETOKENIZE | TEMPLATE
 };
 
-static const struct field fields[] = {
-#define FIELD(apis, name, kind, member, min, max) \
-    {apis, name, KIND_##kind, offsetof(struct asked, member), min, max},
+const struct field ask_fields[] = {
+#define FIELD(apis, name, kind, member, min, max, schema, help) \
+    {apis, name, KIND_##kind, offsetof(struct asked, member), min, max, #schema, help},
 #include "server/fields.inc"
 #undef FIELD
 };
-enum { N_FIELD = sizeof fields / sizeof *fields };
-
-/* False, so that callers return it. */
-__attribute__((format(printf, 5, 6))) static bool
-refuse(struct refusal *no, unsigned status, const char *param, const char *code, const char *format, ...)
-{
-    va_list args;
-    no->status = status;
-    no->code = code;
-    snprintf(no->param, sizeof no->param, "%s", param ? param : "");
-    va_start(args, format);
-    vsnprintf(no->text, sizeof no->text, format, args);
-    va_end(args);
-    return false;
-}
-
-static bool refuse_err(struct refusal *no, const char *param, const struct lathe_err *err)
-{
-    return refuse(no, (unsigned)lathe_code_http(err->code), param,
-                  err->code == LATHE_E_CONTEXT ? "context_length_exceeded" : NULL, "%s", err->text);
-}
+const int ask_n_field = sizeof ask_fields / sizeof *ask_fields;
 
 /* ---- fields by their rows ---- */
+
+/* What may stand in a field that is not provided, since it asks for nothing. */
+static bool asks_for_nothing(const struct field *f, const json_t *v)
+{
+    const char *type = json_string_value(json_object_get(v, "type"));
+    return json_is_false(v) || (json_is_number(v) && json_number_value(v) == f->min) ||
+           (json_is_string(v) && (!*json_string_value(v) || strcmp(json_string_value(v), "none") == 0)) ||
+           (json_is_array(v) && json_array_size(v) == 0) || (json_is_object(v) && json_object_size(v) == 0) ||
+           (type && strcmp(type, "text") == 0);
+}
+
+static bool are_strings(const json_t *v)
+{
+    const char *name;
+    json_t *one;
+    bool ok = json_is_object(v);
+    json_object_foreach((json_t *)v, name, one) ok = ok && json_is_string(one);
+    return ok;
+}
 
 static bool set_field(struct asked *a, const struct field *f, const json_t *v, struct refusal *no)
 {
@@ -58,6 +57,7 @@ static bool set_field(struct asked *a, const struct field *f, const json_t *v, s
         *(bool *)to = json_is_true(v);
         return json_is_boolean(v) || refuse(no, 400, f->name, NULL, "%s must be true or false", f->name);
     case KIND_INT:
+    case KIND_TOKENS:
         *(int *)to = fits ? (int)number : 0;
         return (json_is_integer(v) && fits) ||
                refuse(no, 400, f->name, NULL, "%s must be a whole number from %.0f to %.0f", f->name, f->min,
@@ -70,18 +70,16 @@ static bool set_field(struct asked *a, const struct field *f, const json_t *v, s
         *(uint64_t *)to = (uint64_t)json_integer_value(v);
         return json_is_integer(v) ||
                refuse(no, 400, f->name, NULL, "%s must be a whole number of 64 bits", f->name);
+    case KIND_STRING:
+        return json_is_string(v) || refuse(no, 400, f->name, NULL, "%s must be a string", f->name);
+    case KIND_STRINGS:
+        return are_strings(v) || refuse(no, 400, f->name, NULL, "%s must be an object of strings", f->name);
     case KIND_OWN:
         return true;
     case KIND_REFUSED:
         break;
     }
-    const char *type = json_string_value(json_object_get(v, "type"));
-    bool harmless =
-        json_is_false(v) || (json_is_number(v) && number == f->min) ||
-        (json_is_string(v) && (!*json_string_value(v) || strcmp(json_string_value(v), "none") == 0)) ||
-        (json_is_array(v) && json_array_size(v) == 0) || (json_is_object(v) && json_object_size(v) == 0) ||
-        (type && strcmp(type, "text") == 0);
-    return harmless ||
+    return asks_for_nothing(f, v) ||
            refuse(no, 400, f->name, "unsupported_field", "%s is not provided by this server", f->name);
 }
 
@@ -92,253 +90,22 @@ static bool read_fields(struct asked *a, enum api api, const json_t *body, struc
     json_object_foreach((json_t *)body, name, v)
     {
         int i = 0;
-        while (i < N_FIELD && (!(fields[i].apis & 1u << api) || strcmp(fields[i].name, name) != 0))
+        while (i < ask_n_field &&
+               (!(ask_fields[i].apis & 1u << api) || strcmp(ask_fields[i].name, name) != 0))
             i++;
-        if (i == N_FIELD) {
+        if (i == ask_n_field) {
             bool plain =
                 strlen(name) < 64 && name[strspn(name, "abcdefghijklmnopqrstuvwxyz"
                                                        "ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-.")] == 0;
             buf_printf(&a->ignored, "%s%s", a->ignored.n ? ", " : "", plain ? name : "?");
-        } else if (!json_is_null(v) && !set_field(a, &fields[i], v, no)) {
+        } else if (!json_is_null(v) && !set_field(a, &ask_fields[i], v, no)) {
             return false;
         }
     }
     return true;
 }
 
-/* ---- fields with a reader of their own ---- */
-
-static bool read_model(const struct call *c, const json_t *v, struct refusal *no)
-{
-    const char *name = json_string_value(v), *ours = c->server->config->model_name;
-    if (!v || json_is_null(v) || (name && (strcmp(name, ours) == 0 || strcmp(name, "default") == 0)))
-        return true;
-    if (!name)
-        return refuse(no, 400, "model", NULL, "model must be a string");
-    return refuse(no, 404, "model", "model_not_found", "there is no model %.100s here; %.200s is served",
-                  name, ours);
-}
-
-static bool add_stop(struct asked *a, int *n, const json_t *v, struct refusal *no)
-{
-    const char *text = json_string_value(v);
-    if (!text || !*text)
-        return refuse(no, 400, "stop", NULL,
-                      "stop must be a string or a list of strings, none of them empty");
-    if (*n == EXCHANGE_MAX_STOP)
-        return refuse(no, 400, "stop", NULL, "stop has more than %d strings", EXCHANGE_MAX_STOP);
-    a->x->stop[(*n)++] = mem_dup(text, strlen(text));
-    return true;
-}
-
-static bool read_stop(struct asked *a, const json_t *v, struct refusal *no)
-{
-    int n = 0;
-    size_t i;
-    json_t *one;
-    if (json_is_array(v)) {
-        json_array_foreach((json_t *)v, i, one) if (!add_stop(a, &n, one, no)) return false;
-    } else if (v && !json_is_null(v) && !add_stop(a, &n, v, no)) {
-        return false;
-    }
-    a->x->request.stop = (const char *const *)a->x->stop;
-    a->x->request.n_stop = (size_t)n;
-    return true;
-}
-
-static bool read_bias(const struct call *c, struct asked *a, const json_t *v, struct refusal *no)
-{
-    const char *key;
-    json_t *bias;
-    size_t n = 0;
-    int n_vocab = lathe_vocab_size(lathe_model_vocab(c->server->config->model));
-    if (!v || json_is_null(v))
-        return true;
-    if (!json_is_object(v))
-        return refuse(no, 400, "logit_bias", NULL, "logit_bias must be an object of token ids and numbers");
-    a->x->bias = mem_new((json_object_size(v) + 1) * sizeof *a->x->bias);
-    json_object_foreach((json_t *)v, key, bias)
-    {
-        char *end;
-        long id = strtol(key, &end, 10);
-        double b = json_is_number(bias) ? json_number_value(bias) : NAN;
-        if (end == key || *end || id < 0 || id >= n_vocab || !(b >= -100 && b <= 100))
-            return refuse(no, 400, "logit_bias", NULL,
-                          "logit_bias must map ids from 0 to %d to numbers from -100 to 100", n_vocab - 1);
-        a->x->bias[n++] = (struct lathe_logit_bias){(int32_t)id, b <= -100 ? -INFINITY : (float)b};
-    }
-    a->x->request.sampling.bias = a->x->bias;
-    a->x->request.sampling.n_bias = n;
-    return true;
-}
-
-static bool read_stream_options(struct asked *a, const json_t *v, struct refusal *no)
-{
-    const json_t *usage = json_object_get(v, "include_usage");
-    if (!v || json_is_null(v))
-        return true;
-    if (!json_is_object(v) || (usage && !json_is_boolean(usage)))
-        return refuse(no, 400, "stream_options", NULL,
-                      "stream_options must be an object with include_usage: true or false");
-    if (!a->stream)
-        return refuse(no, 400, "stream_options", NULL, "stream_options goes with stream: true");
-    a->include_usage = json_is_true(usage);
-    return true;
-}
-
-/* ---- prompts ---- */
-
-static struct exchange_prompt *add_prompt(struct asked *a)
-{
-    return &a->x->prompts[a->x->n_prompt++];
-}
-
-/* The text of a message's content: a string, nothing, or a list of text parts. */
-static bool content_text(const json_t *v, size_t message, struct buf *out, struct refusal *no)
-{
-    size_t i;
-    json_t *part;
-    char where[64];
-    if (!v || json_is_null(v))
-        return true;
-    if (json_is_string(v)) {
-        buf_put(out, json_string_value(v), json_string_length(v));
-        return true;
-    }
-    snprintf(where, sizeof where, "messages[%zu].content", message);
-    if (!json_is_array(v))
-        return refuse(no, 400, where, NULL, "%s must be a string or a list of parts", where);
-    json_array_foreach((json_t *)v, i, part)
-    {
-        const char *type = json_string_value(json_object_get(part, "type"));
-        const json_t *text = json_object_get(part, "text");
-        if (!type || strcmp(type, "text") != 0)
-            return refuse(no, 400, where, "unsupported_field",
-                          "%s[%zu]: a part of type %.60s is not provided by this server", where, i,
-                          type ? type : "(none)");
-        if (!json_is_string(text))
-            return refuse(no, 400, where, NULL, "%s[%zu].text must be a string", where, i);
-        buf_put(out, json_string_value(text), json_string_length(text));
-    }
-    return true;
-}
-
-/* The messages as templates take them: every content a string. */
-static bool plain_messages(const json_t *messages, json_t *out, struct refusal *no)
-{
-    size_t i;
-    json_t *m;
-    if (!json_is_array(messages) || json_array_size(messages) == 0)
-        return refuse(no, 400, "messages", NULL, "messages must be a list of at least one message");
-    json_array_foreach((json_t *)messages, i, m)
-    {
-        struct buf text;
-        if (!json_is_string(json_object_get(m, "role")))
-            return refuse(no, 400, "messages", NULL, "messages[%zu] must be an object with a role", i);
-        buf_init(&text, 1u << 28);
-        bool ok = content_text(json_object_get(m, "content"), i, &text, no);
-        if (ok) {
-            json_t *copy = json_copy(m);
-            json_object_set_new(copy, "content", json_stringn_nocheck(text.p ? text.p : "", text.n));
-            json_array_append_new(out, copy);
-        }
-        buf_free(&text);
-        if (!ok)
-            return false;
-    }
-    return true;
-}
-
-static bool read_messages(const struct call *c, struct asked *a, const json_t *messages, struct refusal *no)
-{
-    const lathe_model *model = c->server->config->model;
-    struct lathe_err err;
-    char *text = NULL;
-    size_t n;
-    json_t *plain = json_array();
-    bool ok = plain_messages(messages, plain, no);
-    json_t *vars = json_pack("{so sb}", "messages", plain, "add_generation_prompt", 1);
-    char *json = ok ? json_dumps(vars, JSON_PRESERVE_ORDER) : NULL;
-    json_decref(vars);
-    if (ok && lathe_chat_render(model, json, strlen(json), NULL, &text, &n, &err))
-        ok = refuse_err(no, "messages", &err);
-    struct exchange_prompt *p = add_prompt(a);
-    if (ok && lathe_chat_tokenize(lathe_model_vocab(model), text, n, &p->ids, &p->n_ids, &err))
-        ok = refuse_err(no, "messages", &err);
-    free(json);
-    free(text);
-    return ok;
-}
-
-static bool read_ids(const struct call *c, struct asked *a, const json_t *list, struct refusal *no)
-{
-    struct exchange_prompt *p = add_prompt(a);
-    int n_vocab = lathe_vocab_size(lathe_model_vocab(c->server->config->model));
-    size_t i;
-    json_t *id;
-    p->ids = mem_new((json_array_size(list) + 1) * sizeof *p->ids);
-    json_array_foreach((json_t *)list, i, id)
-    {
-        json_int_t v = json_is_integer(id) ? json_integer_value(id) : -1;
-        if (v < 0 || v >= n_vocab)
-            return refuse(no, 400, "prompt", NULL, "prompt: token ids must be whole numbers from 0 to %d",
-                          n_vocab - 1);
-        p->ids[p->n_ids++] = (int32_t)v;
-    }
-    return true;
-}
-
-static bool read_text(const struct call *c, struct asked *a, const json_t *v, struct refusal *no)
-{
-    struct exchange_prompt *p = add_prompt(a);
-    struct lathe_err err;
-    if (lathe_tokenize(lathe_model_vocab(c->server->config->model), json_string_value(v),
-                       json_string_length(v), LATHE_TOK_BOS, &p->ids, &p->n_ids, &err))
-        return refuse_err(no, "prompt", &err);
-    return true;
-}
-
-/* A string, a list of strings, a list of ids, or a list of lists of ids. */
-static bool read_prompt(const struct call *c, struct asked *a, const json_t *v, struct refusal *no)
-{
-    size_t i;
-    json_t *one;
-    if (json_is_string(v))
-        return read_text(c, a, v, no);
-    if (json_is_array(v) && json_is_integer(json_array_get(v, 0)))
-        return read_ids(c, a, v, no);
-    if (!json_is_array(v) || json_array_size(v) == 0)
-        return refuse(no, 400, "prompt", NULL, "prompt must be a string, a list of strings, or token ids");
-    if (json_array_size(v) > EXCHANGE_MAX_PROMPT)
-        return refuse(no, 400, "prompt", NULL, "prompt has more than %d parts", EXCHANGE_MAX_PROMPT);
-    json_array_foreach((json_t *)v, i, one)
-    {
-        bool ok = json_is_string(one) ? read_text(c, a, one, no)
-                  : json_is_array(one)
-                      ? read_ids(c, a, one, no)
-                      : refuse(no, 400, "prompt", NULL, "prompt[%zu] must be a string or token ids", i);
-        if (!ok)
-            return false;
-    }
-    return true;
-}
-
-static bool prompts_fit(const struct call *c, const struct asked *a, const char *param, struct refusal *no)
-{
-    int n_ctx = c->server->plan.n_ctx;
-    for (int i = 0; i < a->x->n_prompt; i++) {
-        size_t n = a->x->prompts[i].n_ids;
-        if (n == 0)
-            return refuse(no, 400, param, NULL, "%s has no tokens", param);
-        if (n >= (size_t)n_ctx || (size_t)n_ctx - n < (size_t)a->max_tokens)
-            return refuse(no, 400, param, "context_length_exceeded",
-                          "the prompt has %zu tokens and %d are to be generated, the context holds %d", n,
-                          a->max_tokens ? a->max_tokens : 1, n_ctx);
-    }
-    return true;
-}
-
-/* ---- the whole ---- */
+/* ---- fields that depend on each other ---- */
 
 /* A chat asks for logprobs by one field and for alternatives by another. */
 static bool settle_logprobs(enum api api, struct asked *a, struct refusal *no)
@@ -350,13 +117,37 @@ static bool settle_logprobs(enum api api, struct asked *a, struct refusal *no)
     return true;
 }
 
-static void set_request(struct asked *a)
+static bool settle(const struct call *c, enum api api, struct asked *a, struct refusal *no)
+{
+    struct lathe_model_info info;
+    lathe_model_get_info(c->server->config->model, &info);
+    a->x->n_embd = info.n_embd;
+    if (a->max_tokens == 0 && !a->echo && api == API_TEXT)
+        return refuse(no, 400, "max_tokens", NULL,
+                      "max_tokens: 0 goes with echo: true; without it it must be 1 or more");
+    if (a->best_of && a->best_of != 1 && a->best_of != a->n)
+        return refuse(no, 400, "best_of", "unsupported_field",
+                      "best_of is %d and n is %d: this server returns every answer that it generates, "
+                      "best_of must be 1 or n",
+                      a->best_of, a->n);
+    if (a->dimensions && a->dimensions != info.n_embd)
+        return refuse(no, 400, "dimensions", NULL, "dimensions is %d, this model has %d and no other",
+                      a->dimensions, info.n_embd);
+    return settle_logprobs(api, a, no);
+}
+
+static void set_request(enum api api, struct asked *a)
 {
     struct lathe_request *r = &a->x->request;
     struct lathe_sampling *s = &r->sampling;
-    r->n_predict = a->max_tokens ? a->max_tokens : -1;
+    r->n_predict = a->max_tokens;
     r->ignore_eos = a->ignore_eos;
     r->n_logprob = a->n_logprob;
+    r->prompt_logprobs = a->echo && a->n_logprob >= 0;
+    r->embed = api == API_EMBED;
+    r->priority = a->priority;
+    r->timeout_ms = a->timeout_ms;
+    r->ttft_deadline_ms = a->ttft_deadline_ms;
     s->temperature = (float)a->temperature;
     s->top_k = a->top_k;
     s->top_p = (float)a->top_p;
@@ -369,29 +160,84 @@ static void set_request(struct asked *a)
     a->x->n_candidate = a->n;
 }
 
+/* ---- the whole ---- */
+
+/* The field that the request is about; of tokenizing, the one that is there. NULL: none, or more than one. */
+static const char *subject(enum api api, const json_t *body)
+{
+    static const char *const of_api[] = {[API_CHAT] = "messages",
+                                         [API_TEXT] = "prompt",
+                                         [API_EMBED] = "input",
+                                         [API_DETOKENIZE] = "tokens",
+                                         [API_TEMPLATE] = "messages"};
+    static const char *const of_tokenize[] = {"prompt", "content", "text", "messages"};
+    const char *found = NULL;
+    if (api != API_TOKENIZE)
+        return of_api[api];
+    for (size_t i = 0; i < sizeof of_tokenize / sizeof *of_tokenize; i++) {
+        const json_t *v = json_object_get(body, of_tokenize[i]);
+        if (!v || json_is_null(v))
+            continue;
+        if (found)
+            return NULL;
+        found = of_tokenize[i];
+    }
+    return found;
+}
+
+static bool read_subject(struct call *c, enum api api, struct asked *a, const char *name, const json_t *v,
+                         struct refusal *no)
+{
+    a->x->prompts = mem_new((json_is_array(v) ? json_array_size(v) + 1 : 1) * sizeof *a->x->prompts);
+    if (api == API_TEMPLATE)
+        return own_render(c, a, v, &a->text, &a->n_text, no);
+    if (strcmp(name, "messages") == 0)
+        return own_messages(c, a, v, no);
+    if (api == API_TOKENIZE)
+        return own_text(c, a, name, v, true, no);
+    if (api == API_DETOKENIZE && !json_is_array(v))
+        return refuse(no, 400, name, NULL, "%s must be a list of token ids", name);
+    return (api == API_DETOKENIZE ? own_ids : own_prompt)(c, a, name, v, no);
+}
+
 static bool read_body(struct call *c, enum api api, struct asked *a, const json_t *body, struct refusal *no)
 {
-    const char *name = api == API_CHAT ? "messages" : "prompt";
-    const json_t *prompt = json_object_get(body, name);
-    if (!read_fields(a, api, body, no) || !read_model(c, json_object_get(body, "model"), no) ||
-        !read_stop(a, json_object_get(body, "stop"), no) ||
-        !read_bias(c, a, json_object_get(body, "logit_bias"), no) ||
-        !read_stream_options(a, json_object_get(body, "stream_options"), no) || !settle_logprobs(api, a, no))
+    const char *name = subject(api, body);
+    const json_t *v = name ? json_object_get(body, name) : NULL;
+    bool generates = api == API_CHAT || api == API_TEXT, runs = generates || api == API_EMBED;
+    if (!read_fields(a, api, body, no) || !own_model(c, json_object_get(body, "model"), no))
         return false;
-    if (!prompt)
+    if (generates && (!own_stop(a, json_object_get(body, "stop"), no) ||
+                      !own_bias(c, a, json_object_get(body, "logit_bias"), no) ||
+                      !own_stream_options(a, json_object_get(body, "stream_options"), no)))
+        return false;
+    if (api == API_EMBED && !own_encoding_format(a, json_object_get(body, "encoding_format"), no))
+        return false;
+    if (runs && !settle(c, api, a, no))
+        return false;
+    if (!name)
+        return refuse(no, 400, NULL, NULL, "one of prompt, content, text and messages must be there");
+    if (!v)
         return refuse(no, 400, name, NULL, "%s is missing", name);
-    a->x->prompts =
-        mem_new((json_is_array(prompt) ? json_array_size(prompt) + 1 : 1) * sizeof *a->x->prompts);
-    if (!(api == API_CHAT ? read_messages : read_prompt)(c, a, prompt, no))
+    if (!read_subject(c, api, a, name, v, no))
         return false;
-    set_request(a);
-    return prompts_fit(c, a, name, no);
+    if (!runs)
+        return true;
+    set_request(api, a);
+    return own_fits(c, a, name, no);
 }
 
 bool ask_read(struct call *c, enum api api, struct asked *a, struct refusal *no)
 {
     json_error_t why;
-    *a = (struct asked){.n = 1, .n_logprob = -1, .temperature = 1, .top_p = 1, .repetition_penalty = 1};
+    *a = (struct asked){.n = 1,
+                        .n_logprob = -1,
+                        .max_tokens = api == API_EMBED ? 0 : -1,
+                        .temperature = 1,
+                        .top_p = 1,
+                        .repetition_penalty = 1,
+                        .add_special = true,
+                        .generation_prompt = true};
     buf_init(&a->ignored, 2048);
     a->x = exchange_new(c->connection, c->server->watch);
     if (getrandom(&a->seed, sizeof a->seed, 0) != (ssize_t)sizeof a->seed)
@@ -410,4 +256,10 @@ void ask_free(struct asked *a)
 {
     exchange_unref(a->x);
     buf_free(&a->ignored);
+    free(a->text);
+}
+
+enum MHD_Result ask_refused(struct call *c, const struct refusal *no)
+{
+    return http_error(c, no->status, no->param[0] ? no->param : NULL, no->code, "%s", no->text);
 }

@@ -2,6 +2,7 @@
 #include "server/dispatch.h"
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 #include "base/clock.h"
 
@@ -21,9 +22,14 @@ struct dispatch {
     struct exchange **cancels;
     int n_cancel, cap_cancel;
     bool closed, stop;
-    bool busy;             /* the thread holds work */
-    uint64_t moved_ns;     /* when it last took work or ended a step */
-    int stall_ms;          /* of a test: the first step is so late */
+    bool busy;                       /* the thread holds work */
+    uint64_t moved_ns;               /* when it last took work or ended a step */
+    int stall_ms;                    /* of a test: the first step is so late */
+    struct lathe_engine_stats stats; /* under the lock, as the next three */
+    pthread_cond_t listed;
+    struct dispatch_row *rows; /* of whoever wants them; n_row is their count once they are there */
+    int n_row;
+    bool want_rows;
     struct entry *entries; /* the thread's own */
     int n_entry, cap_entry;
     _Atomic bool broken;
@@ -107,7 +113,7 @@ static void deliver(struct dispatch *d, const struct lathe_event *e)
     if (i == d->n_entry)
         return;
     struct entry at = d->entries[i];
-    if (e->kind == LATHE_EVENT_TOKEN) {
+    if (e->kind != LATHE_EVENT_DONE) {
         struct exchange_event out = {.choice = at.choice,
                                      .kind = e->kind,
                                      .token = e->token,
@@ -120,6 +126,9 @@ static void deliver(struct dispatch *d, const struct lathe_event *e)
     d->entries[i] = d->entries[--d->n_entry];
     if (e->finish == LATHE_FINISH_ERROR)
         put_error(at.x, at.choice, &e->err);
+    else if (e->embedding)
+        put_end(at.x, at.choice, 0, e->finish, &e->timings, (const char *)e->embedding,
+                (size_t)at.x->n_embd * sizeof *e->embedding);
     else
         put_end(at.x, at.choice, 0, e->finish, &e->timings, e->text, e->n_text);
     close_choice(at.x, at.choice);
@@ -145,6 +154,23 @@ static void give_up(struct dispatch *d, const struct lathe_err *err)
     }
 }
 
+/* With the lock held: what others may see of the engine. */
+static void show(struct dispatch *d)
+{
+    lathe_engine_get_stats(d->engine, &d->stats);
+    if (!d->want_rows)
+        return;
+    struct lathe_request_info info;
+    d->rows = mem_new((size_t)(d->n_entry + 1) * sizeof *d->rows);
+    for (int i = 0; lathe_engine_request(d->engine, i, &info); i++)
+        for (int k = 0; k < d->n_entry; k++)
+            if (d->entries[k].id == info.id)
+                d->rows[d->n_row++] =
+                    (struct dispatch_row){exchange_ref(d->entries[k].x), d->entries[k].choice, info};
+    d->want_rows = false;
+    pthread_cond_broadcast(&d->listed);
+}
+
 static void *dispatch_main(void *arg)
 {
     struct dispatch *d = arg;
@@ -153,6 +179,7 @@ static void *dispatch_main(void *arg)
     while (!d->stop) {
         struct exchange *intake = d->intake, **cancels = d->cancels;
         int n_cancel = d->n_cancel;
+        show(d);
         if (!intake && !n_cancel && d->n_entry == 0) {
             d->busy = false;
             pthread_cond_wait(&d->wake, &d->lock);
@@ -193,6 +220,7 @@ int dispatch_new(lathe_engine *engine, struct dispatch **out, struct lathe_err *
     d->stall_ms = stall ? atoi(stall) : 0;
     pthread_mutex_init(&d->lock, NULL);
     pthread_cond_init(&d->wake, NULL);
+    pthread_cond_init(&d->listed, NULL);
     int rc = pthread_create(&d->thread, NULL, dispatch_main, d);
     if (rc) {
         free(d);
@@ -276,7 +304,41 @@ void dispatch_free(struct dispatch *d)
     free(d->entries);
     pthread_mutex_destroy(&d->lock);
     pthread_cond_destroy(&d->wake);
+    pthread_cond_destroy(&d->listed);
     free(d);
+}
+
+void dispatch_stats(struct dispatch *d, struct lathe_engine_stats *out)
+{
+    pthread_mutex_lock(&d->lock);
+    *out = d->stats;
+    pthread_mutex_unlock(&d->lock);
+}
+
+int dispatch_requests(struct dispatch *d, struct dispatch_row **rows)
+{
+    struct timespec until;
+    clock_gettime(CLOCK_REALTIME, &until);
+    until.tv_sec += 5;
+    pthread_mutex_lock(&d->lock);
+    while (d->want_rows || d->rows) /* somebody else's */
+        if (pthread_cond_timedwait(&d->listed, &d->lock, &until))
+            break;
+    bool mine = !d->want_rows && !d->rows && !d->stop;
+    d->want_rows |= mine;
+    pthread_cond_signal(&d->wake);
+    while (mine && d->want_rows && pthread_cond_timedwait(&d->listed, &d->lock, &until) == 0)
+        ;
+    int n = mine ? d->n_row : 0;
+    *rows = mine ? d->rows : NULL;
+    if (mine) {
+        d->rows = NULL;
+        d->n_row = 0;
+        d->want_rows = false;
+        pthread_cond_broadcast(&d->listed);
+    }
+    pthread_mutex_unlock(&d->lock);
+    return n;
 }
 
 bool dispatch_healthy(const struct dispatch *d)

@@ -19,6 +19,17 @@ bool dispatch_idle(struct dispatch *d);
 /* Ends what is left and the thread. Other threads may still call; they find it closed. */
 void dispatch_stop(struct dispatch *d);
 void dispatch_free(struct dispatch *d); /* stopped */
+/* State of the engine after its last step. */
+void dispatch_stats(struct dispatch *d, struct lathe_engine_stats *out);
+/* A choice that is in the engine. */
+struct dispatch_row {
+    struct exchange *x; /* with a reference */
+    int choice;
+    struct lathe_request_info info;
+};
+/* All of them, between two steps, malloc-ed in *rows; the count. Waits for the present step, and gives none if that takes longer
+ * than 5 s. */
+int dispatch_requests(struct dispatch *d, struct dispatch_row **rows);
 /* Whether the engine can go on. */
 bool dispatch_healthy(const struct dispatch *d);
 /* For how long work has been there and none was done; 0: there is none. */

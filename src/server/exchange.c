@@ -2,6 +2,7 @@
 #include "server/exchange.h"
 #include <stdlib.h>
 #include <string.h>
+#include "base/clock.h"
 #include "server/watch.h"
 
 enum { EVENTS_LIMIT = 1 << 30 }; /* far above what a context of tokens takes */
@@ -29,8 +30,10 @@ void exchange_unref(struct exchange *x)
 {
     if (!x || atomic_fetch_sub(&x->n_ref, 1) > 1)
         return;
-    for (int i = 0; i < x->n_prompt; i++)
+    for (int i = 0; i < x->n_prompt; i++) {
         free(x->prompts[i].ids);
+        free(x->prompts[i].text);
+    }
     for (int i = 0; i < EXCHANGE_MAX_STOP; i++)
         free(x->stop[i]);
     free(x->prompts);
@@ -55,9 +58,11 @@ void exchange_put(struct exchange *x, const struct exchange_event *e, const stru
                   const char *text)
 {
     static const char zeros[8];
+    struct exchange_event timed = *e;
+    timed.at_ns = clock_ns();
     pthread_mutex_lock(&x->lock);
     if (!x->gone) {
-        buf_put(&x->events, e, sizeof *e);
+        buf_put(&x->events, &timed, sizeof timed);
         buf_put(&x->events, top, (size_t)e->n_top * sizeof *top);
         buf_put(&x->events, text, e->n_text);
         buf_put(&x->events, zeros, -e->n_text % 8);
@@ -77,12 +82,15 @@ enum exchange_take exchange_take(struct exchange *x, struct buf *into)
         struct buf empty = *into;
         *into = x->events;
         x->events = empty;
+    } else if (x->silent) {
+        what = EXCHANGE_SILENCE;
     } else {
         what = EXCHANGE_WAIT;
         x->suspended = true;
         mhd.suspend_connection(x->connection);
         watch_add(x->watch, x);
     }
+    x->silent = false;
     pthread_mutex_unlock(&x->lock);
     return what;
 }
@@ -100,6 +108,14 @@ const struct exchange_event *exchange_next(const struct buf *events, size_t *at,
     *text = (const char *)(*top + e->n_top);
     *at = (size_t)(*text - events->p) + (e->n_text + 7) / 8 * 8;
     return e;
+}
+
+void exchange_end_silence(struct exchange *x)
+{
+    pthread_mutex_lock(&x->lock);
+    x->silent = x->suspended;
+    resume(x);
+    pthread_mutex_unlock(&x->lock);
 }
 
 void exchange_hang_up(struct exchange *x)

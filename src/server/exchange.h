@@ -19,15 +19,18 @@ struct exchange_event {
     enum lathe_event_kind kind;
     enum lathe_finish finish;
     struct lathe_timings timings;
-    int32_t token; /* of a token, with its logprob if those are asked for */
+    uint64_t at_ns; /* when it was put */
+    int32_t token;  /* of a token, with its logprob if those are asked for */
     float logprob;
     int n_top;
-    size_t n_text;
+    size_t n_text; /* of an embedding's end: the floats */
 };
 
 struct exchange_prompt {
     int32_t *ids;
     size_t n_ids;
+    char *text; /* of an answer that begins with it; else NULL */
+    size_t n_text;
 };
 
 enum { EXCHANGE_MAX_STOP = 16, EXCHANGE_MAX_PROMPT = 1024 };
@@ -38,12 +41,15 @@ struct exchange {
     struct watch *watch;
     struct MHD_Connection *connection;
     bool suspended, gone; /* gone: nobody reads any more */
+    bool tells_silence; /* its connection is resumed when nothing came for long; fixed once it is submitted */
+    bool silent;        /* that is so now */
     struct buf events;
     /* what is asked for; fixed once it is submitted */
     struct lathe_request request; /* of all choices; ids and candidate are set for each */
     char *stop[EXCHANGE_MAX_STOP];
     struct lathe_logit_bias *bias;
     struct exchange_prompt *prompts;
+    int n_embd;                /* floats of an embedding */
     int n_prompt, n_candidate; /* choice = prompt * n_candidate + candidate */
     /* the engine's thread's */
     struct exchange *next;
@@ -64,12 +70,15 @@ static inline int exchange_n_choice(const struct exchange *x)
 void exchange_put(struct exchange *x, const struct exchange_event *e, const struct lathe_logprob *top,
                   const char *text);
 /* HTTP thread: moves all events into `into`, whose own bytes are dropped. EXCHANGE_WAIT: there are none, the connection is
- * suspended and the caller returns to the library. EXCHANGE_GONE: the client has gone and nothing will come any more. */
-enum exchange_take { EXCHANGE_EVENTS, EXCHANGE_WAIT, EXCHANGE_GONE };
+ * suspended and the caller returns to the library. EXCHANGE_SILENCE: there have been none for long (`tells_silence`). EXCHANGE_GONE:
+ * the client has gone and nothing will come any more. */
+enum exchange_take { EXCHANGE_EVENTS, EXCHANGE_WAIT, EXCHANGE_SILENCE, EXCHANGE_GONE };
 enum exchange_take exchange_take(struct exchange *x, struct buf *into);
 /* The next event of a buffer at *at with what belongs to it; NULL at the end. */
 const struct exchange_event *exchange_next(const struct buf *events, size_t *at,
                                            const struct lathe_logprob **top, const char **text);
+/* A suspended connection has been silent for long: it is resumed. */
+void exchange_end_silence(struct exchange *x);
 /* The client has gone, or nobody will take any more: a suspended connection is resumed. */
 void exchange_hang_up(struct exchange *x);
 #endif

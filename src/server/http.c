@@ -1,5 +1,6 @@
 /* HTTP: routing, bodies, answers. */
 #include "server/http.h"
+#include <math.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -8,20 +9,15 @@
 #include "base/json_text.h"
 #include "server/request_log.h"
 
-static const struct endpoint endpoints[] = {
-#define ENDPOINT(method, path, role, name, summary) {#method, path, ROLE_##role, endpoint_##name, summary},
+const struct endpoint http_endpoints[] = {
+#define ENDPOINT(method, path, name, role, body, answer, may, summary) \
+    {#method, path, endpoint_##name, ROLE_##role, #role, API_##body, #answer, may, summary},
 #include "server/endpoints.inc"
 #undef ENDPOINT
 };
-enum { N_ENDPOINT = sizeof endpoints / sizeof *endpoints };
+const int http_n_endpoint = sizeof http_endpoints / sizeof *http_endpoints;
 
 /* ---- answers ---- */
-
-void http_add_ignored(struct MHD_Response *r, const char *names)
-{
-    if (names && *names)
-        mhd.add_response_header(r, "X-Lathe-Ignored-Fields", names);
-}
 
 char *http_json_text(json_t *object)
 {
@@ -38,44 +34,75 @@ json_t *http_error_object(unsigned status, const char *text, size_t n_text, cons
                      status < 500 ? "invalid_request_error" : "server_error", "param", param, "code", code);
 }
 
+static void add_header(struct MHD_Response *r, const char *name, const char *value)
+{
+    if (value && *value)
+        mhd.add_response_header(r, name, value);
+}
+
 static const char *header_of(const struct call *c, const char *name)
 {
     return mhd.lookup_connection_value(c->connection, MHD_HEADER_KIND, name);
 }
 
-enum MHD_Result http_queue(struct call *c, unsigned status, struct MHD_Response *r)
+/* Whole seconds: what a limit of the key says, or until what waits now has been computed, by the measured rate. */
+static void add_retry_after(const struct call *c, struct MHD_Response *r)
+{
+    struct lathe_engine_stats s;
+    char seconds[16];
+    dispatch_stats(c->server->dispatch, &s);
+    double wait = c->refusal.retry_s   ? c->refusal.retry_s
+                  : s.prefill_rate > 0 ? (double)s.n_waiting_token / s.prefill_rate
+                                       : 1;
+    snprintf(seconds, sizeof seconds, "%.0f", ceil(wait < 1 ? 1 : wait > 3600 ? 3600 : wait));
+    mhd.add_response_header(r, "Retry-After", seconds);
+}
+
+static void add_cors(const struct call *c, struct MHD_Response *r)
 {
     const char *origin = header_of(c, "Origin");
-    if (access_origin(c->server->access, origin)) {
-        mhd.add_response_header(r, "Access-Control-Allow-Origin", origin);
-        mhd.add_response_header(r, "Access-Control-Expose-Headers", "*");
-        mhd.add_response_header(r, "Vary", "Origin");
-    }
+    if (!access_origin(c->server->access, origin))
+        return;
+    mhd.add_response_header(r, "Access-Control-Allow-Origin", origin);
+    mhd.add_response_header(r, "Access-Control-Expose-Headers", "*");
+    mhd.add_response_header(r, "Vary", "Origin");
+}
+
+enum MHD_Result http_send(struct call *c, unsigned status, struct MHD_Response *r, const char *ignored)
+{
+    if (!r)
+        return MHD_NO;
+    add_header(r, "X-Request-Id", c->trace.id);
+    add_header(r, "traceparent", c->trace.parent);
+    add_header(r, "X-Lathe-Ignored-Fields", ignored);
+    add_header(r, "Allow", c->allowed);
+    add_header(r, "WWW-Authenticate", status == 401 ? "Bearer" : NULL);
+    add_cors(c, r);
+    if (status == 429 || status == 503)
+        add_retry_after(c, r);
     c->status = status;
-    return mhd.queue_response(c->connection, status, r);
+    metrics_answer(c->server->metrics, c->endpoint ? (int)(c->endpoint - http_endpoints) : http_n_endpoint,
+                   status);
+    enum MHD_Result done = mhd.queue_response(c->connection, status, r);
+    mhd.destroy_response(r);
+    return done;
+}
+
+enum MHD_Result http_reply_text(struct call *c, unsigned status, const char *type, char *text, size_t n,
+                                const char *ignored)
+{
+    struct MHD_Response *r = text ? mhd.create_response_from_buffer(n, text, MHD_RESPMEM_MUST_FREE) : NULL;
+    if (r)
+        mhd.add_response_header(r, "Content-Type", type);
+    else
+        free(text);
+    return http_send(c, status, r, ignored);
 }
 
 enum MHD_Result http_reply(struct call *c, unsigned status, json_t *body, const char *ignored)
 {
     char *text = http_json_text(body);
-    struct MHD_Response *r =
-        text ? mhd.create_response_from_buffer(strlen(text), text, MHD_RESPMEM_MUST_FREE) : NULL;
-    if (!r) {
-        free(text);
-        return MHD_NO;
-    }
-    mhd.add_response_header(r, "Content-Type", "application/json");
-    http_add_ignored(r, ignored);
-    if (status == c->refusal.status && status == 401)
-        mhd.add_response_header(r, "WWW-Authenticate", "Bearer");
-    if (status == c->refusal.status && c->refusal.retry_s) {
-        char seconds[16];
-        snprintf(seconds, sizeof seconds, "%d", c->refusal.retry_s);
-        mhd.add_response_header(r, "Retry-After", seconds);
-    }
-    enum MHD_Result done = http_queue(c, status, r);
-    mhd.destroy_response(r);
-    return done;
+    return http_reply_text(c, status, "application/json", text, text ? strlen(text) : 0, ignored);
 }
 
 enum MHD_Result http_error(struct call *c, unsigned status, const char *param, const char *code,
@@ -86,58 +113,72 @@ enum MHD_Result http_error(struct call *c, unsigned status, const char *param, c
     va_start(args, format);
     vsnprintf(text, sizeof text, format, args);
     va_end(args);
+    metrics_reject(c->server->metrics, code);
     return http_reply(c, status, http_error_object(status, text, strlen(text), param, code), NULL);
 }
 
 /* ---- requests ---- */
 
-/* The endpoint of a path on this listener, of the method if there is one; *known: there is one of some method. */
-static const struct endpoint *find_endpoint(const struct listener *l, const char *method, const char *path,
-                                            bool *known)
+/* Whether the path is the row's; *id is what stands for its {id}. */
+static bool path_matches(const struct endpoint *e, const char *path, const char **id)
 {
-    const struct endpoint *found = NULL;
-    *known = false;
-    for (int i = 0; i < N_ENDPOINT; i++) {
-        bool here = endpoints[i].role & ROLE_INFER ? l->requests : l->operations;
-        if (!here || strcmp(endpoints[i].path, path) != 0)
+    size_t n = strcspn(e->path, "{");
+    *id = path + n;
+    return e->path[n] ? strncmp(e->path, path, n) == 0 && path[n] && !strchr(path + n, '/')
+                      : strcmp(e->path, path) == 0;
+}
+
+/* The endpoint of a path on this listener that takes the method, or NULL; then c->allowed has those that the path takes. */
+static const struct endpoint *find_endpoint(struct call *c, const char *method, const char *path)
+{
+    for (const struct endpoint *e = http_endpoints; e < http_endpoints + http_n_endpoint; e++) {
+        bool here = e->role & ROLE_INFER ? c->listener->requests : c->listener->operations;
+        if (!here || !path_matches(e, path, &c->id))
             continue;
-        *known = true;
-        if (strcmp(endpoints[i].method, method) == 0)
-            found = &endpoints[i];
+        if (strcmp(e->method, method) == 0) {
+            c->allowed[0] = 0;
+            return e;
+        }
+        size_t n = strlen(c->allowed);
+        snprintf(c->allowed + n, sizeof c->allowed - n, "%s%s", n ? ", " : "", e->method);
     }
-    return found;
+    return NULL;
 }
 
 /* What a page of another origin may do, for a browser that asks before. */
 static enum MHD_Result answer_preflight(struct call *c)
 {
     struct MHD_Response *r = mhd.create_response_from_buffer(0, (void *)"", MHD_RESPMEM_PERSISTENT);
-    if (!r)
-        return MHD_NO;
-    mhd.add_response_header(r, "Access-Control-Allow-Methods", "GET, POST, DELETE");
-    mhd.add_response_header(r, "Access-Control-Allow-Headers",
-                            "Authorization, Content-Type, X-Api-Key, X-Request-Id, traceparent");
-    mhd.add_response_header(r, "Access-Control-Max-Age", "600");
-    enum MHD_Result done = http_queue(c, 204, r);
-    mhd.destroy_response(r);
-    return done;
+    if (r) {
+        mhd.add_response_header(r, "Access-Control-Allow-Methods", "GET, POST, DELETE");
+        mhd.add_response_header(r, "Access-Control-Allow-Headers",
+                                "Authorization, Content-Type, X-Api-Key, X-Request-Id, traceparent");
+        mhd.add_response_header(r, "Access-Control-Max-Age", "600");
+    }
+    return http_send(c, 204, r, NULL);
 }
 
-static enum MHD_Result run(struct call *c, const char *method, const char *path)
+static enum MHD_Result run(struct call *c, const char *path)
 {
-    bool known;
     if (c->preflight)
         return answer_preflight(c);
     if (c->refusal.status)
         return http_error(c, c->refusal.status, NULL, c->refusal.code, "%s", c->refusal.text);
     if (c->body.full && c->endpoint)
-        return http_error(c, 413, NULL, "too_large", "the body is larger than %d MiB",
-                          c->server->config->max_body_mib);
-    if (c->endpoint)
-        return c->endpoint->run(c);
-    find_endpoint(c->listener, method, path, &known);
-    if (known)
-        return http_error(c, 405, NULL, "method_not_allowed", "%s does not take this method", path);
+        return http_error(c, 413, NULL, "too_large", "the body is larger than %.1f MiB",
+                          (double)c->server->bodies.each / 1048576.0);
+    if (c->crowded)
+        return http_error(c, 503, NULL, "too_much_at_once",
+                          "the bodies of %.1f MiB that may come at once are here",
+                          (double)c->server->bodies.all / 1048576.0);
+    if (c->endpoint) {
+        enum MHD_Result done = c->endpoint->run(c);
+        if (!c->server->log_prompts) /* it is read: an answer may take long */
+            bodies_drop(&c->server->bodies, &c->body);
+        return done;
+    }
+    if (*c->allowed)
+        return http_error(c, 405, NULL, "method_not_allowed", "%.200s does not take this method", path);
     return http_error(c, 404, NULL, "not_found", "there is no %.200s here", path);
 }
 
@@ -156,7 +197,8 @@ static struct call *call_new(const struct listener *l, struct MHD_Connection *co
     c->guest = info ? info->socket_context : NULL;
     snprintf(c->method, sizeof c->method, "%s", method);
     snprintf(c->path, sizeof c->path, "%s", path);
-    c->endpoint = find_endpoint(l, method, path, &ask.known);
+    trace_read(&c->trace, header_of(c, "X-Request-Id"), header_of(c, "traceparent"));
+    c->endpoint = find_endpoint(c, method, path);
     c->preflight = strcmp(method, "OPTIONS") == 0 && header_of(c, "Access-Control-Request-Method") &&
                    access_origin(l->server->access, header_of(c, "Origin"));
     ask.known = c->endpoint != NULL;
@@ -166,7 +208,7 @@ static struct call *call_new(const struct listener *l, struct MHD_Connection *co
         access_check(l->server->access, &ask, &c->key, &c->refusal);
     c->counted = c->key && ask.counts && !c->refusal.status;
     bool keeps = c->endpoint && !c->refusal.status && !c->preflight;
-    buf_init(&c->body, keeps ? (size_t)l->server->config->max_body_mib << 20 : 0);
+    buf_init(&c->body, keeps ? l->server->bodies.each : 0);
     guard_body(l->server->guard, c->guest);
     return c;
 }
@@ -189,16 +231,16 @@ enum MHD_Result http_on_request(void *listener, struct MHD_Connection *connectio
     if (!c) {
         *state = c = call_new(listener, connection, method, url);
         c->body.full = answers_at_once(c);
-        return c->body.full ? run(c, method, url) : MHD_YES;
+        return c->body.full ? run(c, url) : MHD_YES;
     }
     if (*n_part) {
-        if (c->body.limit && !c->body.full)
-            buf_put(&c->body, part, *n_part);
+        if (c->body.limit && !c->body.full && !c->crowded)
+            c->crowded = !bodies_put(&c->server->bodies, &c->body, part, *n_part);
         *n_part = 0;
         return MHD_YES;
     }
     guard_whole(c->server->guard, c->guest);
-    return run(c, method, url);
+    return run(c, url);
 }
 
 static void call_free(struct call *c)
@@ -213,7 +255,7 @@ static void call_free(struct call *c)
     }
     key_release(c->key);
     answer_free(c->answer);
-    buf_free(&c->body);
+    bodies_drop(&c->server->bodies, &c->body);
     free(c);
 }
 

@@ -3,6 +3,7 @@
  *     chat    content: [{token, logprob, bytes, top_logprobs: [{token, logprob, bytes}]}]
  *     text    tokens, token_logprobs, top_logprobs: [{token: logprob}], text_offset */
 #include "server/logprobs.h"
+#include <math.h>
 #include "base/json_text.h"
 
 json_t *logprobs_new(enum api api)
@@ -48,22 +49,33 @@ static int n_character(const json_t *text)
     return n;
 }
 
+/* Alternatives by their spelling. Two tokens may read the same: the better one stays. The token itself is always among them. */
+static json_t *others_of(const lathe_vocab *v, const struct exchange_event *e,
+                         const struct lathe_logprob *top)
+{
+    json_t *others = json_object();
+    for (int i = 0; i <= e->n_top; i++) {
+        json_t *name = spelling(v, i < e->n_top ? top[i].token : e->token);
+        double p = (double)(i < e->n_top ? top[i].logprob : e->logprob);
+        if (!json_object_getn(others, json_string_value(name), json_string_length(name)))
+            json_object_setn_new(others, json_string_value(name), json_string_length(name), json_real(p));
+        json_decref(name);
+    }
+    return others;
+}
+
+/* Nothing predicts the first token of a prompt: both its entries are null. */
 static void add_text(json_t *to, const lathe_vocab *v, const struct exchange_event *e,
                      const struct lathe_logprob *top, int *offset)
 {
-    json_t *token = spelling(v, e->token), *others = json_object();
-    for (int i = 0; i < e->n_top; i++) {
-        json_t *name = spelling(v, top[i].token);
-        if (!json_object_get(
-                others, json_string_value(name))) /* two tokens may read the same: the better one stays */
-            json_object_set_new(others, json_string_value(name), json_real((double)top[i].logprob));
-        json_decref(name);
-    }
+    json_t *token = spelling(v, e->token);
+    bool known = !isnan(e->logprob);
     json_array_append_new(json_object_get(to, "text_offset"), json_integer(*offset));
     *offset += n_character(token);
     json_array_append_new(json_object_get(to, "tokens"), token);
-    json_array_append_new(json_object_get(to, "token_logprobs"), json_real((double)e->logprob));
-    json_array_append_new(json_object_get(to, "top_logprobs"), others);
+    json_array_append_new(json_object_get(to, "token_logprobs"),
+                          known ? json_real((double)e->logprob) : json_null());
+    json_array_append_new(json_object_get(to, "top_logprobs"), known ? others_of(v, e, top) : json_null());
 }
 
 void logprobs_add(json_t *to, enum api api, const lathe_vocab *v, const struct exchange_event *e,

@@ -10,7 +10,7 @@ void request_log(const struct call *c, const struct account *took)
     if (!c->server->access_log || !log_begin(&l, LOG_INFO, "request"))
         return;
     log_text(&l, "id", took->id);
-    log_text(&l, "request_id", mhd.lookup_connection_value(c->connection, MHD_HEADER_KIND, "X-Request-Id"));
+    log_text(&l, "request_id", c->trace.id);
     log_text(&l, "key", c->key ? c->key->name : NULL);
     log_text(&l, "method", c->method);
     log_text(&l, "route", c->path);

@@ -7,6 +7,8 @@
 #include "server/listen.h"
 #include "server/notify.h"
 
+enum { PING_MS = 15000 };
+
 /* ---- plain endpoints ---- */
 
 /* Whether the engine can go on, and does. */
@@ -168,8 +170,12 @@ static int open_all(struct server *s, struct lathe_err *err)
     s->guard = guard_new(c->live.body_s, c->idle_s);
     apply(s, &c->live);
     lathe_engine_get_plan(c->engine, &s->plan);
+    bodies_init(&s->bodies, s->plan.memory_bytes);
+    if (s->bodies.each > (uint64_t)c->max_body_mib << 20)
+        s->bodies.each = (uint64_t)c->max_body_mib << 20;
+    s->metrics = metrics_new(http_n_endpoint);
     TRY(dispatch_new(c->engine, &s->dispatch, err));
-    TRY(watch_new(on_gone, s, &s->watch, err));
+    TRY(watch_new(on_gone, s, c->ping_ms ? c->ping_ms : PING_MS, &s->watch, err));
     return listen_open(s, err);
 }
 
@@ -180,6 +186,8 @@ static void close_all(struct server *s)
     listen_close(s);
     watch_free(s->watch);
     dispatch_free(s->dispatch);
+    metrics_free(s->metrics);
+    pthread_mutex_destroy(&s->lock);
     guard_free(s->guard);
     tls_free(s->tls);
     access_free(s->access);
@@ -189,6 +197,7 @@ int server_run(const struct server_config *c, struct lathe_err *err)
 {
     struct server s = {.config = c};
     sigset_t signals;
+    pthread_mutex_init(&s.lock, NULL);
     sigemptyset(&signals);
     sigaddset(&signals, SIGINT);
     sigaddset(&signals, SIGTERM);

@@ -25,6 +25,7 @@ struct server_config {
     const char *host;         /* numeric address */
     int port;                 /* 0: the system chooses */
     const char *admin_listen; /* HOST:PORT or unix:PATH for operations; NULL: on the first address */
+    int ping_ms;              /* after which a stream that has nothing to tell says so; 0: 15 s */
     bool insecure;            /* an address that others reach is allowed without keys */
     int max_body_mib, max_header_kib, max_connection, max_per_address, idle_s;
     struct server_live live;
@@ -35,6 +36,8 @@ struct server_config {
                   const char *admin_url); /* called once; admin_url may be NULL */
 };
 
+/* Memory that serving takes besides the engine at most, of a process that may take memory_bytes (0: no bound). */
+uint64_t server_bytes(uint64_t memory_bytes);
 /* Serves until SIGINT or SIGTERM, then finishes what is running; a second signal cancels that. SIGHUP reloads. Call it while no
  * other thread takes these signals; they stay blocked, so that a third one does not cut the end short. USAGE for an address that
  * may not be served, IO for one that cannot be had. */

@@ -1,4 +1,5 @@
-/* Watches the sockets of suspended connections. */
+/* Watches the sockets of suspended connections, in one thread for all of them: who leaves is told by epoll, who has waited for long by
+ * its time limit. */
 #include "server/watch.h"
 #include <errno.h>
 #include <poll.h>
@@ -8,6 +9,7 @@
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
+#include "base/clock.h"
 #include "server/exchange.h"
 
 struct watch {
@@ -15,8 +17,12 @@ struct watch {
     pthread_t thread;
     bool started;
     pthread_mutex_t lock;
-    struct exchange **by_fd; /* [n_fd] whom a socket belongs to, NULL: not watched */
+    struct watched {
+        struct exchange *x; /* NULL: not watched */
+        uint64_t due_ns;    /* when its silence ends; 0: never */
+    } * by_fd;              /* [n_fd] */
     int n_fd;
+    uint64_t silence_ns;
     void (*gone)(void *user, struct exchange *x);
     void *user;
 };
@@ -40,7 +46,7 @@ void watch_add(struct watch *w, struct exchange *x)
         memset(w->by_fd + w->n_fd, 0, (size_t)(n - w->n_fd) * sizeof *w->by_fd);
         w->n_fd = n;
     }
-    w->by_fd[fd] = x;
+    w->by_fd[fd] = (struct watched){x, x->tells_silence ? clock_ns() + w->silence_ns : 0};
     struct epoll_event e = {.events = EPOLLRDHUP | EPOLLONESHOT, .data.fd = fd};
     epoll_ctl(w->epoll, EPOLL_CTL_ADD, fd, &e);
     pthread_mutex_unlock(&w->lock);
@@ -52,8 +58,8 @@ void watch_remove(struct watch *w, struct exchange *x)
     if (fd < 0)
         return;
     pthread_mutex_lock(&w->lock);
-    if (fd < w->n_fd && w->by_fd[fd] == x) {
-        w->by_fd[fd] = NULL;
+    if (fd < w->n_fd && w->by_fd[fd].x == x) {
+        w->by_fd[fd].x = NULL;
         epoll_ctl(w->epoll, EPOLL_CTL_DEL, fd, NULL);
     }
     pthread_mutex_unlock(&w->lock);
@@ -64,7 +70,7 @@ void watch_remove(struct watch *w, struct exchange *x)
 static struct exchange *who_left(struct watch *w, int fd)
 {
     pthread_mutex_lock(&w->lock);
-    struct exchange *x = fd < w->n_fd ? w->by_fd[fd] : NULL;
+    struct exchange *x = fd < w->n_fd ? w->by_fd[fd].x : NULL;
     struct pollfd now = {.fd = fd, .events = POLLRDHUP};
     if (x && poll(&now, 1, 0) == 1)
         exchange_ref(x);
@@ -74,12 +80,40 @@ static struct exchange *who_left(struct watch *w, int fd)
     return x;
 }
 
+/* One whose silence has ended, with a reference, from *fd on. Exchanges lock before the watch does, so that they are told
+ * without its lock. */
+static struct exchange *who_waits(struct watch *w, int *fd, uint64_t now)
+{
+    struct exchange *x = NULL;
+    pthread_mutex_lock(&w->lock);
+    for (; !x && *fd < w->n_fd; ++*fd)
+        if (w->by_fd[*fd].x && w->by_fd[*fd].due_ns && w->by_fd[*fd].due_ns <= now)
+            x = exchange_ref(w->by_fd[*fd].x);
+    pthread_mutex_unlock(&w->lock);
+    return x;
+}
+
+static void end_silences(struct watch *w)
+{
+    int fd = 0;
+    uint64_t now = clock_ns();
+    for (struct exchange *x; (x = who_waits(w, &fd, now)) != NULL; exchange_unref(x))
+        exchange_end_silence(x);
+}
+
 static void *watch_main(void *arg)
 {
     struct watch *w = arg;
     struct epoll_event events[64];
+    uint64_t tick_ns = w->silence_ns / 8 < 1000000000 ? w->silence_ns / 8 + 1000000 : 1000000000;
+    uint64_t next_ns = clock_ns() + tick_ns;
     for (;;) {
-        int n = epoll_wait(w->epoll, events, 64, -1);
+        uint64_t now = clock_ns();
+        if (now >= next_ns) {
+            end_silences(w);
+            next_ns = now + tick_ns;
+        }
+        int n = epoll_wait(w->epoll, events, 64, (int)((next_ns - now) / 1000000) + 1);
         for (int i = 0; i < n; i++) {
             if (events[i].data.fd == w->stop)
                 return NULL;
@@ -94,10 +128,11 @@ static void *watch_main(void *arg)
     }
 }
 
-int watch_new(void (*gone)(void *user, struct exchange *x), void *user, struct watch **out,
+int watch_new(void (*gone)(void *user, struct exchange *x), void *user, int silence_ms, struct watch **out,
               struct lathe_err *err)
 {
     struct watch *w = mem_new(sizeof *w);
+    w->silence_ns = (uint64_t)silence_ms * 1000000;
     w->gone = gone;
     w->user = user;
     pthread_mutex_init(&w->lock, NULL);

@@ -402,10 +402,19 @@ static int encode_plain(const vocab *v, const char *text, size_t n, bool first, 
     return v->model == VOCAB_SPM ? spm_encode(v, text, n, first, out, err) : bpe_encode(v, text, n, out, err);
 }
 
-static int encode_text(const vocab *v, const char *text, size_t n, bool control, struct ids *out,
-                       struct lathe_err *err)
+void vocab_mark_add(struct vocab_marks *m, struct vocab_mark mark)
 {
-    size_t from = 0, i = 0;
+    if (m->n == m->cap) {
+        m->cap = m->cap ? 2 * m->cap : 16;
+        m->p = mem_grow(m->p, m->cap * sizeof *m->p);
+    }
+    m->p[m->n++] = mark;
+}
+
+static int encode_text(const vocab *v, const char *text, size_t n, size_t from, bool control,
+                       struct vocab_marks *marks, struct ids *out, struct lathe_err *err)
+{
+    size_t i = from;
     bool first = true; /* nothing, or a special token, is in front */
     while (i < n) {
         unsigned char c = (unsigned char)text[i];
@@ -418,6 +427,8 @@ static int encode_text(const vocab *v, const char *text, size_t n, bool control,
             continue;
         }
         TRY(encode_plain(v, text + from, i - from, first, out, err));
+        if (marks)
+            vocab_mark_add(marks, (struct vocab_mark){i, out->n});
         ids_push(out, id);
         first = true;
         i += len;
@@ -428,17 +439,30 @@ static int encode_text(const vocab *v, const char *text, size_t n, bool control,
     return encode_plain(v, text + from, n - from, first, out, err);
 }
 
-int vocab_encode(const vocab *v, const char *text, size_t n, int flags, int32_t **ids, size_t *n_ids,
-                 struct lathe_err *err)
+size_t vocab_longest_special(const vocab *v)
+{
+    size_t longest = 0;
+    for (int i = 0; i < v->n_special; i++) {
+        size_t n = vocab_raw(v, v->special[i]).n;
+        longest = n > longest ? n : longest;
+    }
+    return longest;
+}
+
+int vocab_encode_from(const vocab *v, const char *text, size_t n, int flags, struct vocab_mark from,
+                      const int32_t *before, struct vocab_marks *marks, int32_t **ids, size_t *n_ids,
+                      struct lathe_err *err)
 {
     struct ids out = {0};
     *ids = NULL;
     *n_ids = 0;
     if (n > VOCAB_TEXT_LIMIT)
         return err_set(err, LATHE_E_LIMIT, "text of %zu bytes is longer than %zu", n, VOCAB_TEXT_LIMIT);
-    if (flags & LATHE_TOK_BOS && v->add_bos && v->bos >= 0)
+    for (size_t i = 0; i < from.id; i++)
+        ids_push(&out, before[i]);
+    if (from.id == 0 && flags & LATHE_TOK_BOS && v->add_bos && v->bos >= 0)
         ids_push(&out, v->bos);
-    int rc = encode_text(v, text, n, flags & LATHE_TOK_SPECIAL, &out, err);
+    int rc = encode_text(v, text, n, from.byte, flags & LATHE_TOK_SPECIAL, marks, &out, err);
     if (rc) {
         free(out.p);
         return rc;
@@ -448,4 +472,10 @@ int vocab_encode(const vocab *v, const char *text, size_t n, int flags, int32_t 
     *ids = out.p ? out.p : mem_new(sizeof *out.p);
     *n_ids = out.n;
     return 0;
+}
+
+int vocab_encode(const vocab *v, const char *text, size_t n, int flags, int32_t **ids, size_t *n_ids,
+                 struct lathe_err *err)
+{
+    return vocab_encode_from(v, text, n, flags, (struct vocab_mark){0}, NULL, NULL, ids, n_ids, err);
 }

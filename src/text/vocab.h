@@ -32,6 +32,22 @@ bool vocab_is_eog(const vocab *v, int32_t id);
 /* Flags are lathe_tokenize_flags. *ids is malloc-ed for the caller. */
 int vocab_encode(const vocab *v, const char *text, size_t n, int flags, int32_t **ids, size_t *n_ids,
                  struct lathe_err *err);
+/* Where a special token was found in a text: its first byte, and how many ids came before it. */
+struct vocab_mark {
+    size_t byte, id;
+};
+struct vocab_marks {
+    struct vocab_mark *p; /* malloc-ed */
+    size_t n, cap;
+};
+void vocab_mark_add(struct vocab_marks *m, struct vocab_mark mark);
+/* As vocab_encode, from a mark of an earlier text on that agreed in all before it: `before` are that text's ids. The marks found
+ * are added to `marks`. */
+int vocab_encode_from(const vocab *v, const char *text, size_t n, int flags, struct vocab_mark from,
+                      const int32_t *before, struct vocab_marks *marks, int32_t **ids, size_t *n_ids,
+                      struct lathe_err *err);
+/* Bytes of the longest special token: what lies that far in front of a difference is not touched by it. */
+size_t vocab_longest_special(const vocab *v);
 /* Bytes of a token; control tokens are empty unless `special`; an id out of range is empty. */
 struct str vocab_piece(const vocab *v, int32_t id, bool special);
 #endif

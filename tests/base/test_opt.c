@@ -6,7 +6,7 @@
 struct values {
     bool flag;
     int n, choice;
-    uint64_t seed;
+    uint64_t seed, size;
     float share;
     const char *text;
     struct opt_list list;
@@ -18,6 +18,7 @@ static const struct opt_row rows[] = {
     {A, "flag", 'f', OPT_FLAG, F(flag), NULL, 0, 0, NULL, NULL, "a flag"},
     {A, "number", 'n', OPT_INT, F(n), "5", -1, 10, "N", "ENV_N", "a number"},
     {A, "seed", 0, OPT_U64, F(seed), "0", 0, 0, "N", NULL, "a seed"},
+    {A, "size", 0, OPT_SIZE, F(size), "3K", 0, 0, "SIZE", NULL, "a size"},
     {A, "share", 's', OPT_REAL, F(share), "0.5", 0, 1, "X", NULL, "a share"},
     {A, "text", 't', OPT_TEXT, F(text), NULL, 0, 0, "TEXT", NULL, "a text"},
     {A, "list", 'l', OPT_LIST, F(list), NULL, 0, 0, "TEXT", NULL, "a list"},
@@ -28,7 +29,7 @@ static const struct opt_row rows[] = {
 static const struct opt_group groups[] = {{A, "First"}, {B, "Second"}};
 static const struct opt_command commands[] = {{"walk", A, "", 0, "on foot", ""},
                                               {"swim", B, "[WHERE]", 1, "in water", "Only in summer."}};
-static const struct opt_table table = {"prog", "a program", rows, 9, groups, 2, commands, 2};
+static const struct opt_table table = {"prog", "a program", rows, 10, groups, 2, commands, 2};
 
 static const char *env_value;
 static const char *env_get(const char *name)
@@ -60,6 +61,7 @@ static void defaults_and_environment(void **state)
     assert_int_equal(v.ints.n, 1);
     assert_int_equal(v.ints.v[0], 7);
     assert_true(v.share == 0.5f);
+    assert_int_equal(v.size, 3 << 10);
     env_value = "9";
     assert_int_equal(parse(0, 0, NULL), 0);
     assert_int_equal(v.n, 9);
@@ -116,6 +118,7 @@ static void mistakes_name_value_and_remedy(void **state)
         {"--number=+1", "--number '+1' is not a number from -1 to 10"},
         {"--share=1.01", "--share '1.01' is not a number from 0 to 1"},
         {"--share=0x1p-1z", "--share '0x1p-1z' is not a number from 0 to 1"},
+        {"--size=2Q", "--size '2Q' is not a size in bytes such as 800M or 2G"},
         {"--seed=18446744073709551616", "--seed '18446744073709551616' is not a whole number below 2^64"},
         {"--choice=c", "--choice 'c' is not a, b or long"},
         {"--choice=", "--choice '' is not a, b or long"},
@@ -196,10 +199,36 @@ static void help_names_ranges_and_defaults(void **state)
     buf_free(&out);
 }
 
+static void sizes(void **state)
+{
+    static const struct {
+        const char *text;
+        uint64_t n;
+    } good[] = {{"0", 0},
+                {"4096", 4096},
+                {"1K", 1024},
+                {"400M", 400ull << 20},
+                {"2g", 2ull << 30},
+                {"1T", 1ull << 40},
+                {"18446744073709551615", UINT64_MAX},
+                {"16777215T", 16777215ull << 40}};
+    static const char *const bad[] = {
+        "", "M", "-1", "1.5G", "2GB", "2G ", " 2G", "0x10", "2 G", "16777216T", "18446744073709551616", "1E"};
+    uint64_t n;
+    for (size_t i = 0; i < sizeof good / sizeof *good; i++) {
+        assert_true(opt_size(good[i].text, &n));
+        assert_true(n == good[i].n);
+    }
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
+        if (opt_size(bad[i], &n))
+            fail_msg("'%s' is taken for %llu", bad[i], (unsigned long long)n);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(defaults_and_environment),
+        cmocka_unit_test(sizes),
         cmocka_unit_test(every_way_to_write_an_option),
         cmocka_unit_test(operands_are_counted),
         cmocka_unit_test(mistakes_name_value_and_remedy),

@@ -28,12 +28,12 @@ def test_the_example_has_every_key(run):
 
 
 def test_mistakes_of_a_file(run, write):
-    path = write("prot: 1\nparallel: 0\nport: 1\nport: 2\n")
+    path = write("prot: 1\nparallel: -1\nport: 1\nport: 2\n")
     r = run("config", "check", path)
     assert r.returncode == 2 and r.stdout == b""
     text = r.stderr.decode()
     assert f"{path}:1: 'prot' is no key: did you mean port?" in text
-    assert f"{path}:2: parallel '0' is not a number from 1 to 65536" in text and f"{path}:4: port was already given in line 3" in text
+    assert f"{path}:2: parallel '-1' is not a number from 0 to 65536" in text and f"{path}:4: port was already given in line 3" in text
     r = run("serve", "--config", path)
     assert r.returncode == 2 and f"{path}:1:" in r.stderr.decode()
 

@@ -220,57 +220,84 @@ static void cancelling(void **state)
     lathe_engine_free(e);
 }
 
-static void keep_reuse_release(void **state)
+static lathe_engine *engine_of_pages(int n_seq, int n_page)
 {
     struct lathe_engine_options o;
     struct lathe_err err;
     lathe_engine *e;
     lathe_engine_options_init(&o);
     o.n_ctx = N_CTX;
-    o.n_seq = 2;
+    o.n_seq = n_seq;
     o.n_thread = 1;
-    o.n_kv_token = 192; /* three pages */
+    o.n_kv_token = n_page * 64;
     assert_int_equal(lathe_engine_new(model, &o, &e, &err), 0);
+    return e;
+}
+
+static void later_requests_take_over_what_is_computed(void **state)
+{
+    lathe_engine *e = engine_of_pages(2, 3);
+    struct lathe_engine_stats stats;
     struct heard h[8] = {{0}};
     struct lathe_request r = request(60); /* 71 tokens: two pages */
-    r.keep = true;
     uint64_t first = tiny_submit(e, &r);
     run(e, h, 8);
-    /* the other pages do not suffice: an error that says what to do, and the request still waits */
-    uint64_t second = tiny_submit(e, &r);
-    assert_int_equal(lathe_engine_step(e, &err), LATHE_E_LIMIT);
-    assert_non_null(strstr(err.text, "release"));
-    lathe_engine_release(e, first);
-    lathe_engine_release(e, first);
+    uint64_t second =
+        tiny_submit(e, &r); /* of the prompt itself, the last token has to be computed for its logits */
     run(e, h, 8);
-    assert_int_equal(h[second].n_token, 60);
+    assert_int_equal(h[first].timings.n_cached, 0);
+    assert_int_equal(h[second].timings.n_cached, N_PROMPT - 1);
     assert_memory_equal(h[second].tokens, h[first].tokens, sizeof h[first].tokens);
-    /* a longer prompt over the kept pages computes only what is new */
-    int32_t longer[N_PROMPT + 30];
+    /* a longer prompt over both pages, the last of them not full, computes only what is new */
+    int32_t longer[N_PROMPT + 59];
     memcpy(longer, prompt, sizeof prompt);
-    memcpy(longer + N_PROMPT, h[second].tokens, 30 * sizeof *longer);
+    memcpy(longer + N_PROMPT, h[second].tokens, 59 * sizeof *longer);
     r.ids = longer;
-    r.n_ids = N_PROMPT + 30;
-    r.n_predict = 20;
-    r.reuse = second;
+    r.n_ids = N_PROMPT + 59;
+    r.n_predict = 1;
     uint64_t third = tiny_submit(e, &r);
     run(e, h, 8);
-    assert_int_equal(h[third].timings.n_cached, N_PROMPT + 29);
-    assert_memory_equal(h[third].tokens, h[second].tokens + 30, 20 * sizeof *longer);
-    /* another beginning: nothing is taken over, the kept pages are given back */
-    int32_t other[] = {5, 6, 7};
-    r.ids = other;
-    r.n_ids = 3;
-    r.reuse = third;
-    r.keep = false;
+    assert_int_equal(h[third].timings.n_cached, 64); /* three pages do not suffice for a copy of the second */
+    assert_int_equal(h[third].tokens[0], h[second].tokens[59]);
+    /* another salt sees nothing of it */
+    r.salt = 1;
     uint64_t fourth = tiny_submit(e, &r);
     run(e, h, 8);
     assert_int_equal(h[fourth].timings.n_cached, 0);
-    /* all pages are free again */
+    assert_int_equal(h[fourth].tokens[0], h[third].tokens[0]);
+    lathe_engine_get_stats(e, &stats);
+    assert_int_equal(stats.n_page_used, 0);
+    assert_true(stats.n_page_cached > 0 && stats.n_prefix_evicted > 0);
+    assert_int_equal(stats.n_prefix_hit_token, N_PROMPT - 1 + 64);
+    assert_int_equal(stats.n_prefix_query_token, 2 * N_PROMPT + 2 * (N_PROMPT + 59));
+    /* what is kept gives way: all pages can be had */
     r = request(181);
     uint64_t fifth = tiny_submit(e, &r);
     run(e, h, 8);
     assert_int_equal(h[fifth].n_token, 181);
+    lathe_engine_free(e);
+}
+
+static void a_page_is_computed_once_for_all_that_wait_for_it(void **state)
+{
+    enum { N = 4, LENGTH = 150 };
+    lathe_engine *e = tiny_engine(model, N, N_CTX, 2, 512);
+    struct lathe_engine_stats stats;
+    struct heard h[N + 1] = {{0}};
+    int32_t ids[LENGTH];
+    for (int i = 0; i < LENGTH; i++)
+        ids[i] = 5 + i % 7;
+    for (int i = 0; i < N; i++) {
+        struct lathe_request r = request(2);
+        r.ids = ids;
+        r.n_ids = LENGTH;
+        tiny_submit(e, &r);
+    }
+    run(e, h, N + 1);
+    for (int i = 0; i < N; i++)
+        assert_int_equal(h[i + 1].timings.n_cached, i ? 128 : 0);
+    lathe_engine_get_stats(e, &stats);
+    assert_int_equal(stats.n_prompt_token, LENGTH + (N - 1) * (LENGTH - 128));
     lathe_engine_free(e);
 }
 
@@ -370,7 +397,8 @@ int main(void)
         cmocka_unit_test(ends),
         cmocka_unit_test(scoring),
         cmocka_unit_test(cancelling),
-        cmocka_unit_test(keep_reuse_release),
+        cmocka_unit_test(later_requests_take_over_what_is_computed),
+        cmocka_unit_test(a_page_is_computed_once_for_all_that_wait_for_it),
         cmocka_unit_test(more_requests_than_slots),
         cmocka_unit_test(stop_strings),
         cmocka_unit_test(a_damaged_model_ends_with_an_error),

@@ -1,6 +1,6 @@
 /* The same bits, however a sequence is computed: together with 63 others or alone, in chunks of 1, 7, 64 or
  * 512, by 1, 2 or 3 threads, from kept pages or from scratch, with free pages poisoned, and on every level of
- * instructions that the CPU has.
+ * instructions that the CPU has; with keys and values in f16 and in bf16.
  *
  * Every position's logits are hashed. LATHE_CPU is read once per process, so the program runs itself per
  * level (--hashes prints). */
@@ -25,11 +25,24 @@ struct hashes {
 };
 
 static bool score_less;
+static enum lathe_kv_type kv_type;
 
 struct one {
     struct hashes *h;
     int prompt;
 };
+
+static lathe_engine *engine(const lathe_model *m, int n_seq, int n_thread, int n_chunk)
+{
+    struct lathe_engine_options o;
+    lathe_engine_options_init(&o);
+    o.n_seq = n_seq;
+    o.n_ctx = N_CTX;
+    o.n_thread = n_thread;
+    o.n_chunk = n_chunk;
+    o.kv_type = kv_type;
+    return tiny_engine_of(m, &o);
+}
 
 static void make_prompts(int n_vocab)
 {
@@ -79,7 +92,7 @@ static void run_all(lathe_engine *e)
 static void run_some(const lathe_model *m, int from, int to, int n_seq, int n_thread, int n_chunk,
                      struct hashes *h)
 {
-    lathe_engine *e = tiny_engine(m, n_seq, N_CTX, n_thread, n_chunk);
+    lathe_engine *e = engine(m, n_seq, n_thread, n_chunk);
     struct one ones[N_PROMPT];
     memset(h, 0, sizeof *h);
     for (int p = from; p < to; p++) {
@@ -97,8 +110,14 @@ static void run_together(const lathe_model *m, int n_seq, int n_thread, int n_ch
 
 static void run_alone(const lathe_model *m, struct hashes *h)
 {
-    lathe_engine *e = tiny_engine(m, 1, N_CTX, 1, 512);
+    struct lathe_engine_options options;
     struct one o;
+    lathe_engine_options_init(&options);
+    options.n_ctx = N_CTX;
+    options.n_thread = 1;
+    options.no_prefix_cache = true;
+    options.kv_type = kv_type;
+    lathe_engine *e = tiny_engine_of(m, &options);
     memset(h, 0, sizeof *h);
     for (int p = 0; p < N_PROMPT; p++) {
         struct lathe_request r = request(&o, h, p);
@@ -108,27 +127,24 @@ static void run_alone(const lathe_model *m, struct hashes *h)
     lathe_engine_free(e);
 }
 
-/* Every prompt takes over what its predecessor computed, as far as they agree. */
-static void run_reused(const lathe_model *m, struct hashes *h)
+/* Every prompt takes over what others before it computed, as far as they agree. */
+static void run_cached(const lathe_model *m, struct hashes *h)
 {
-    lathe_engine *e = tiny_engine(m, 2, N_CTX, 2, 64);
+    lathe_engine *e = engine(m, 2, 2, 64);
     struct one o;
     struct lathe_event ev;
-    uint64_t last = 0;
-    int n_cached = 0;
+    struct lathe_engine_stats stats;
     memset(h, 0, sizeof *h);
     for (int p = 0; p < N_PROMPT; p++) {
         struct lathe_request r = request(&o, h, p);
-        r.keep = true;
-        r.reuse = last;
-        last = tiny_submit(e, &r);
+        r.logits_from = (int)r.n_ids - 1;
+        tiny_submit(e, &r);
         while (tiny_step(e) > 0)
             while (lathe_engine_poll(e, &ev))
-                n_cached += ev.kind == LATHE_EVENT_DONE ? ev.timings.n_cached : 0;
-        while (lathe_engine_poll(e, &ev))
-            n_cached += ev.kind == LATHE_EVENT_DONE ? ev.timings.n_cached : 0;
+                ;
     }
-    assert_true(n_cached > 100);
+    lathe_engine_get_stats(e, &stats);
+    assert_true(stats.n_prefix_hit_token > 100);
     lathe_engine_free(e);
 }
 
@@ -168,12 +184,12 @@ static bool check_model(const lathe_model *m)
         good &= same(want, got, !score_less, what);
     }
     score_less = false;
-    run_reused(m, got);
+    run_cached(m, got);
     good &= same(want, got, false, "reused pages");
     setenv("LATHE_POISON_KV", "1", 1);
     run_together(m, 7, 2, 64, got);
     good &= same(want, got, true, "poisoned pages");
-    run_reused(m, got);
+    run_cached(m, got);
     good &= same(want, got, false, "poisoned and reused pages");
     unsetenv("LATHE_POISON_KV");
     free(want);
@@ -218,12 +234,14 @@ static bool left_out(int type, int shape)
     return getenv("LATHE_EMULATED") && (types[type] != 2 || shape != 0);
 }
 
-static void every_way_of_computing(void **state)
+static void every_way(enum lathe_kv_type type)
 {
     int n_bad = 0;
+    kv_type = type;
     for (int t = 0; t < N_TYPE; t++)
         for (int s = 0; s < N_SHAPE; s++) {
-            if (left_out(t, s))
+            /* how the weights are kept has no bearing on the cache: of bf16 one type of each numeric class */
+            if (left_out(t, s) || (type == LATHE_KV_BF16 && types[t] != 0 && types[t] != 2))
                 continue;
             make_prompts(shapes[s].n_vocab);
             lathe_model *m = tiny_model(shapes[s], types[t], 7);
@@ -236,19 +254,47 @@ static void every_way_of_computing(void **state)
     assert_int_equal(n_bad, 0);
 }
 
+static void every_way_of_computing(void **state)
+{
+    every_way(LATHE_KV_F16);
+}
+
+static void every_way_with_bf16_keys_and_values(void **state)
+{
+    every_way(LATHE_KV_BF16);
+}
+
+/* The choice has an effect: the two types round differently. */
+static void types_differ(void **state)
+{
+    struct hashes *f16 = malloc(sizeof *f16), *bf16 = malloc(sizeof *bf16);
+    make_prompts(shapes[0].n_vocab);
+    lathe_model *m = tiny_model(shapes[0], types[0], 7);
+    kv_type = LATHE_KV_F16;
+    run_alone(m, f16);
+    kv_type = LATHE_KV_BF16;
+    run_alone(m, bf16);
+    assert_memory_not_equal(f16->at, bf16->at, sizeof f16->at);
+    lathe_model_free(m);
+    free(f16);
+    free(bf16);
+}
+
 /* ---- instruction sets ---- */
 
 static int print_hashes(void)
 {
     struct hashes *h = malloc(sizeof *h);
-    for (int t = 0; t < N_TYPE; t++)
+    for (int i = 0; i < 2 * N_TYPE; i++)
         for (int s = 0; s < N_SHAPE; s++) {
+            int t = i / 2;
             if (left_out(t, s))
                 continue;
+            kv_type = i % 2 ? LATHE_KV_BF16 : LATHE_KV_F16;
             make_prompts(shapes[s].n_vocab);
             lathe_model *m = tiny_model(shapes[s], types[t], 7);
             run_some(m, 30, 50, 20, 1, 64, h); /* 3 of them of several pages: plain C is slow */
-            printf("type %d shape %d: %016llx\n", types[t], s,
+            printf("type %d shape %d KV %d: %016llx\n", types[t], s, kv_type,
                    (unsigned long long)XXH3_64bits(h->at, sizeof h->at));
             lathe_model_free(m);
         }
@@ -307,6 +353,8 @@ int main(int argc, char **argv)
         return print_hashes();
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_way_of_computing),
+        cmocka_unit_test(every_way_with_bf16_keys_and_values),
+        cmocka_unit_test(types_differ),
         cmocka_unit_test(avx2_equals_plain_c),
         cmocka_unit_test(avx512vnni_equals_plain_c),
     };

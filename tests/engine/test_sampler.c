@@ -15,6 +15,7 @@ struct entry {
 };
 
 static uint64_t rng_state = 3;
+static struct sampler_scratch scratch;
 
 static void random_logits(float *logits, int n, float spread)
 {
@@ -22,12 +23,12 @@ static void random_logits(float *logits, int n, float spread)
         logits[i] = spread * (gw_uniform(&rng_state) + gw_uniform(&rng_state) + gw_uniform(&rng_state));
 }
 
-static struct sampler *sampler(const struct lathe_sampling *s, int n_vocab, int n_ctx, uint32_t candidate,
+static struct sampler *sampler(const struct lathe_sampling *s, int n_vocab, uint32_t candidate,
                                const uint8_t *breaks)
 {
     struct sampler *p;
     struct lathe_err err;
-    if (sampler_new(s, n_vocab, n_ctx, candidate, breaks, &p, &err))
+    if (sampler_new(s, n_vocab, candidate, breaks, &p, &err))
         fail_msg("%s", err.text);
     return p;
 }
@@ -109,11 +110,11 @@ static void check_filter(const struct lathe_sampling *s, const float *logits)
     double p[N], chi = 0, rest_p = 0;
     int count[N] = {0}, rest = 0, free_degrees = -1;
     float row[N];
-    struct sampler *sm = sampler(s, N, N_DRAW, 0, NULL);
+    struct sampler *sm = sampler(s, N, 0, NULL);
     reference(s, logits, N, p);
     for (int i = 0; i < N_DRAW; i++) {
         memcpy(row, logits, sizeof row);
-        int id = sampler_next(sm, row, history, i);
+        int id = sampler_next(sm, &scratch, row, history, i);
         assert_in_range(id, 0, N - 1);
         if (p[id] == 0)
             fail_msg("token %d was drawn, the filters exclude it (top_k %d typical %g top_p %g min_p %g)", id,
@@ -187,11 +188,11 @@ static void large_vocabularies(void **state)
         s.min_p = way == 2 ? 0.05f : 0;
         s.typical_p = way >= 3 && way < 5 ? 0.6f : 1;
         random_logits(logits, BIG, way == 5 ? 300.0f : 0.8f);
-        struct sampler *sm = sampler(&s, BIG, 2000, 0, NULL);
+        struct sampler *sm = sampler(&s, BIG, 0, NULL);
         reference(&s, logits, BIG, p);
         for (int i = 0; i < 300; i++) {
             memcpy(row, logits, BIG * sizeof *row);
-            int id = sampler_next(sm, row, history, i);
+            int id = sampler_next(sm, &scratch, row, history, i);
             assert_in_range(id, 0, BIG - 1);
             assert_true(p[id] > 0);
         }
@@ -235,8 +236,8 @@ static void penalties_and_bias(void **state)
             want[t] = want[t] > 0 ? want[t] / s.repeat_penalty : want[t] * s.repeat_penalty;
             want[t] -= (float)count * s.frequency_penalty + s.presence_penalty;
         }
-        struct sampler *sm = sampler(&s, N, 100, 0, NULL);
-        int id = sampler_next(sm, logits, history, n), best = 0;
+        struct sampler *sm = sampler(&s, N, 0, NULL);
+        int id = sampler_next(sm, &scratch, logits, history, n), best = 0;
         for (int t = 0; t < N; t++) {
             assert_true(logits[t] == want[t]);
             best = want[t] > want[best] ? t : best;
@@ -277,8 +278,8 @@ static void dry(void **state)
             if (length > longest[history[next]])
                 longest[history[next]] = length;
         }
-        struct sampler *sm = sampler(&s, N, 60, 0, breaks);
-        sampler_next(sm, logits, history, n);
+        struct sampler *sm = sampler(&s, N, 0, breaks);
+        sampler_next(sm, &scratch, logits, history, n);
         for (int t = 0; t < N; t++) {
             double want = (double)was[t];
             if (longest[t] >= s.dry_allowed_length) {
@@ -306,21 +307,20 @@ static void randomness_is_keyed(void **state)
     s.temperature = 1;
     s.seed = 42;
     random_logits(logits, N, 1);
-    struct sampler *a = sampler(&s, N, 400, 0, NULL), *b = sampler(&s, N, 400, 0, NULL),
-                   *c = sampler(&s, N, 400, 1, NULL);
+    struct sampler *a = sampler(&s, N, 0, NULL), *b = sampler(&s, N, 0, NULL), *c = sampler(&s, N, 1, NULL);
     s.seed = 43;
-    struct sampler *d = sampler(&s, N, 400, 0, NULL);
+    struct sampler *d = sampler(&s, N, 0, NULL);
     for (int i = 0; i < 400; i++) {
         memcpy(row, logits, sizeof row);
-        forward[i] = sampler_next(a, row, history, i);
+        forward[i] = sampler_next(a, &scratch, row, history, i);
     }
     for (int i = 399; i >= 0; i--) { /* in another order, another sampler with the same key */
         memcpy(row, logits, sizeof row);
-        assert_int_equal(sampler_next(b, row, history, i), forward[i]);
+        assert_int_equal(sampler_next(b, &scratch, row, history, i), forward[i]);
         memcpy(row, logits, sizeof row);
-        n_other_candidate += sampler_next(c, row, history, i) != forward[i];
+        n_other_candidate += sampler_next(c, &scratch, row, history, i) != forward[i];
         memcpy(row, logits, sizeof row);
-        n_other_seed += sampler_next(d, row, history, i) != forward[i];
+        n_other_seed += sampler_next(d, &scratch, row, history, i) != forward[i];
     }
     assert_true(n_other_candidate > 300 && n_other_seed > 300);
     sampler_free(a);
@@ -341,16 +341,16 @@ static void values_that_are_not_numbers(void **state)
             s.temperature = (float)hot;
             random_logits(logits, N, 1);
             logits[at] = NAN;
-            struct sampler *sm = sampler(&s, N, 4, 0, NULL);
-            assert_int_equal(sampler_next(sm, logits, NULL, 0), -1);
+            struct sampler *sm = sampler(&s, N, 0, NULL);
+            assert_int_equal(sampler_next(sm, &scratch, logits, NULL, 0), -1);
             random_logits(logits, N, 1);
             logits[at] = INFINITY;
-            assert_int_equal(sampler_next(sm, logits, NULL, 0), at);
+            assert_int_equal(sampler_next(sm, &scratch, logits, NULL, 0), at);
             for (int i = 0; i < N; i++)
                 logits[i] = -INFINITY; /* all banned: some legal token */
-            assert_in_range(sampler_next(sm, logits, NULL, 0), 0, N - 1);
+            assert_in_range(sampler_next(sm, &scratch, logits, NULL, 0), 0, N - 1);
             logits[at] = -5;
-            assert_int_equal(sampler_next(sm, logits, NULL, 0), at);
+            assert_int_equal(sampler_next(sm, &scratch, logits, NULL, 0), at);
             sampler_free(sm);
         }
 }
@@ -369,7 +369,7 @@ static void ranges_are_checked(void **state)
             *fields[field] = bad[i];
             if (field == 7 && bad[i] == -1) /* legal */
                 continue;
-            assert_int_equal(sampler_new(&s, N, 10, 0, NULL, &sm, &err), LATHE_E_USAGE);
+            assert_int_equal(sampler_new(&s, N, 0, NULL, &sm, &err), LATHE_E_USAGE);
             assert_null(sm);
         }
     const struct lathe_logit_bias wrong[] = {{-1, 0}, {N, 0}, {0, NAN}};
@@ -378,7 +378,7 @@ static void ranges_are_checked(void **state)
         lathe_sampling_init(&s);
         s.bias = &wrong[i];
         s.n_bias = 1;
-        assert_int_equal(sampler_new(&s, N, 10, 0, NULL, &sm, &err), LATHE_E_USAGE);
+        assert_int_equal(sampler_new(&s, N, 0, NULL, &sm, &err), LATHE_E_USAGE);
     }
 }
 
@@ -386,7 +386,7 @@ static void logprobs(void **state)
 {
     struct lathe_sampling s;
     lathe_sampling_init(&s);
-    struct sampler *sm = sampler(&s, N, 4, 0, NULL);
+    struct sampler *sm = sampler(&s, N, 0, NULL);
     for (int round = 0; round < 200; round++) {
         float logits[N];
         struct entry e[N];
@@ -409,6 +409,18 @@ static void logprobs(void **state)
     sampler_free(sm);
 }
 
+static int make_scratch(void **state)
+{
+    struct lathe_err err;
+    return sampler_scratch_init(&scratch, 300000, N_DRAW, &err);
+}
+
+static int free_scratch(void **state)
+{
+    sampler_scratch_free(&scratch);
+    return 0;
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -421,5 +433,5 @@ int main(void)
         cmocka_unit_test(ranges_are_checked),
         cmocka_unit_test(logprobs),
     };
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    return cmocka_run_group_tests(tests, make_scratch, free_scratch);
 }

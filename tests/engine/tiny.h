@@ -28,19 +28,24 @@ static inline lathe_model *tiny_model(struct gw_shape shape, int type, uint64_t 
     return tiny_open(tmp_path("tiny.gguf"));
 }
 
+static inline lathe_engine *tiny_engine_of(const lathe_model *m, const struct lathe_engine_options *o)
+{
+    struct lathe_err err;
+    lathe_engine *e;
+    if (lathe_engine_new(m, o, &e, &err))
+        fail_msg("%s", err.text);
+    return e;
+}
+
 static inline lathe_engine *tiny_engine(const lathe_model *m, int n_seq, int n_ctx, int n_thread, int n_chunk)
 {
     struct lathe_engine_options o;
-    struct lathe_err err;
-    lathe_engine *e;
     lathe_engine_options_init(&o);
     o.n_seq = n_seq;
     o.n_ctx = n_ctx;
     o.n_thread = n_thread;
     o.n_chunk = n_chunk;
-    if (lathe_engine_new(m, &o, &e, &err))
-        fail_msg("%s", err.text);
-    return e;
+    return tiny_engine_of(m, &o);
 }
 
 static inline uint64_t tiny_submit(lathe_engine *e, const struct lathe_request *r)

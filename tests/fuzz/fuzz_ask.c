@@ -1,4 +1,4 @@
-/* Fuzzes request bodies: the first byte chooses the API, the rest is the body. */
+/* Fuzzes request bodies: the first byte chooses the API (a: chat, then in the order of enum api), the rest is the body. */
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -32,16 +32,22 @@ static void open_model(void)
 }
 
 /* What is accepted can be given to the engine as it is. */
-static void check_asked(const struct asked *a)
+static void check_asked(enum api api, const struct asked *a)
 {
+    bool runs = api == API_CHAT || api == API_TEXT || api == API_EMBED;
     const struct lathe_request *r = &a->x->request;
     int n_vocab = lathe_vocab_size(lathe_model_vocab(config.model));
-    if (exchange_n_choice(a->x) < 1 || r->n_stop > EXCHANGE_MAX_STOP || r->n_logprob < -1 ||
-        r->n_logprob > 20)
+    if (api == API_TEMPLATE ? !a->text : exchange_n_choice(a->x) < 1)
+        abort();
+    if (r->n_predict < -1 || r->priority < -100 || r->priority > 100 || r->n_stop > EXCHANGE_MAX_STOP ||
+        r->n_logprob < -1 || r->n_logprob > 20)
         abort();
     for (int i = 0; i < a->x->n_prompt; i++) {
         const struct exchange_prompt *p = &a->x->prompts[i];
-        if (p->n_ids < 1 || p->n_ids >= N_CTX)
+        if (runs && (p->n_ids < 1 || p->n_ids > N_CTX ||
+                     (int)p->n_ids + (r->n_predict < 0 ? 1 : r->n_predict) > N_CTX))
+            abort();
+        if (a->echo && !p->text)
             abort();
         for (size_t k = 0; k < p->n_ids; k++)
             if (p->ids[k] < 0 || p->ids[k] >= n_vocab)
@@ -65,8 +71,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
     struct refusal no = {0};
     buf_init(&c.body, 1 << 20);
     buf_put(&c.body, data + 1, n - 1);
-    if (ask_read(&c, data[0] & 1 ? API_CHAT : API_TEXT, &a, &no))
-        check_asked(&a);
+    enum api api = API_CHAT + (data[0] + 5u) % 6u; /* 'a' is 97: 102 % 6 == 0 */
+    if (ask_read(&c, api, &a, &no))
+        check_asked(api, &a);
     else if (no.status < 400 || no.status > 599 || !no.text[0])
         abort();
     ask_free(&a);

@@ -23,7 +23,7 @@ static bool check_case(const struct kern_row *row, const struct kern_row *plain,
         what = "differs from plain C";
     if (what && !quiet) {
         uint32_t g = 0, w = 0;
-        size_t step = row->op == KERN_TO_F16 ? 2 : 4;
+        size_t step = row->op == KERN_TO_F16 || row->op == KERN_TO_BF16 ? 2 : 4;
         memcpy(&g, got.p + at * step, step);
         memcpy(&w, want.p + at * step, step);
         fprintf(stderr,

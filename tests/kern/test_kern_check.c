@@ -120,6 +120,13 @@ static void wrong_at_x_stride_64(const void *w, int64_t w_stride, int64_t w_grou
                y, y_stride);
 }
 
+/* Reads bf16 as if it were f16. */
+static void another_half(const void *w, int64_t w_stride, int64_t w_group, int n_group, int n_k,
+                         const float *x, int64_t x_stride, int n_tok, bool add, float *y, int64_t y_stride)
+{
+    tile_f16_c(w, w_stride, w_group, n_group, n_k, x, x_stride, n_tok, add, y, y_stride);
+}
+
 static void first_column_ignored(const uint8_t *panel, int k0, int n_k, float *out)
 {
     unpack_q4_1_c(panel, 0, n_k, out);
@@ -200,6 +207,18 @@ static void half_up(const float *x, uint16_t *y, int n)
     }
 }
 
+static void bf16_half_up(const float *x, uint16_t *y, int n)
+{
+    for (int i = 0; i < n; i++)
+        y[i] = x[i] != x[i] ? f32_to_bf16(x[i]) : (uint16_t)((scalar_bits(x[i]) + 0x8000) >> 16);
+}
+
+static void bf16_nan_overflows(const float *x, uint16_t *y, int n)
+{
+    for (int i = 0; i < n; i++) /* a NaN of the lowest bits only reads as infinity */
+        y[i] = x[i] != x[i] ? 0x7f80 : f32_to_bf16(x[i]);
+}
+
 static int last_largest(const float *x, int n)
 {
     int best = argmax_c(x, n);
@@ -255,6 +274,9 @@ static void faults_are_caught(void **state)
         WRONG(SPAN_SOFTMAX, F32, one_key_more),
         WRONG(SPAN_MERGE, F32, reads_the_missing),
         WRONG(TO_F16, F32, half_up),
+        WRONG(TILE_F32, BF16, another_half),
+        WRONG(TO_BF16, F32, bf16_half_up),
+        WRONG(TO_BF16, F32, bf16_nan_overflows),
         WRONG(ARGMAX, F32, last_largest),
         WRONG(ARGMAX, F32, knows_no_nan),
         WRONG(SUM_EXP, F32, no_tree),

@@ -186,17 +186,19 @@ static void f32_tiles(void **state)
     float w[N_K * W_STRIDE], x[N_TOK * N_K], y[N_TOK * W_STRIDE];
     uint16_t h[N_K * W_STRIDE];
     for (int add = 0; add < 2; add++)
-        for (int is_f16 = 0; is_f16 < 2; is_f16++) {
+        for (int type = 0; type < 3; type++) { /* f32, f16, bf16 */
             for (int i = 0; i < N_K * W_STRIDE; i++) {
-                h[i] = f32_to_f16(tame_float());
-                w[i] = is_f16 ? f16_to_f32(h[i]) : tame_float();
+                h[i] = type == 1 ? f32_to_f16(tame_float()) : f32_to_bf16(tame_float());
+                w[i] = type == 0 ? tame_float() : type == 1 ? f16_to_f32(h[i]) : bf16_to_f32(h[i]);
             }
             for (int i = 0; i < N_TOK * N_K; i++)
                 x[i] = tame_float();
             for (int i = 0; i < N_TOK * W_STRIDE; i++)
                 y[i] = 100;
-            if (is_f16)
+            if (type == 1)
                 tile_f16_c(h, W_STRIDE, 16, N_GROUP, N_K, x, N_K, N_TOK, add != 0, y, W_STRIDE);
+            else if (type == 2)
+                tile_bf16_c(h, W_STRIDE, 16, N_GROUP, N_K, x, N_K, N_TOK, add != 0, y, W_STRIDE);
             else
                 tile_f32_c(w, W_STRIDE, 16, N_GROUP, N_K, x, N_K, N_TOK, add != 0, y, W_STRIDE);
             for (int t = 0; t < N_TOK; t++)
@@ -264,6 +266,37 @@ static void halves(void **state)
                              (double)x[k], got[k], want[k]);
         }
     }
+}
+
+static void bf16_wants(const float *x, const uint16_t *want, int n)
+{
+    uint16_t got[8];
+    for (int isa = 0; isa < CPU_N_ISA; isa++) {
+        if (!cpu_supports((enum cpu_isa)isa))
+            continue;
+        ((to_bf16_fn *)kern_find(KERN_TO_BF16, FORMAT_F32, (enum cpu_isa)isa)->fn)(x, got, n);
+        for (int k = 0; k < n; k++)
+            if (got[k] != want[k])
+                fail_msg("%s: %a becomes %04x, expected %04x", cpu_isa_name((enum cpu_isa)isa), (double)x[k],
+                         got[k], want[k]);
+    }
+}
+
+/* The same of bf16, denormals included; past the largest comes infinity, and a NaN stays one. */
+static void bf16_halves(void **state)
+{
+    for (uint32_t i = 0; i < 0x7f80; i++) {
+        uint32_t lo = i << 16;
+        float x[] = {scalar_from_bits(lo), scalar_from_bits(lo + 0x8000), scalar_from_bits(lo + 0x7fff),
+                     scalar_from_bits(lo + 0x8001), -scalar_from_bits(lo + 0x8001)};
+        uint16_t want[] = {(uint16_t)i, (uint16_t)(i + i % 2), (uint16_t)i, (uint16_t)(i + 1),
+                           (uint16_t)(0x8000 | (i + 1))};
+        bf16_wants(x, want, 5);
+        assert_true(i == 0 || bf16_to_f32((uint16_t)i) == x[0]);
+    }
+    float odd[] = {INFINITY, -INFINITY, scalar_from_bits(0x7f800001), scalar_from_bits(0xffffffff)};
+    uint16_t want[] = {0x7f80, 0xff80, 0x7fc0, 0xffff};
+    bf16_wants(odd, want, 4);
 }
 
 static void vectors(void **state)
@@ -372,6 +405,7 @@ int main(void)
         cmocka_unit_test(f32_tiles),
         cmocka_unit_test(exp_everywhere),
         cmocka_unit_test(halves),
+        cmocka_unit_test(bf16_halves),
         cmocka_unit_test(vectors),
         cmocka_unit_test(attention_of_spans),
         cmocka_unit_test(argmax_by_definition),

@@ -23,7 +23,7 @@ def closed_after(c, began=None):
 def test_the_largest_body(home, tiny):
     with Served(home, tiny, "--max-body", 1) as s:
         status, _, text = s.ask("POST", "/v1/completions", b" " * ((1 << 20) + 1))
-        assert status == 413 and json.loads(text)["error"]["code"] == "too_large" and b"1 MiB" in text
+        assert status == 413 and json.loads(text)["error"]["code"] == "too_large" and b"1.0 MiB" in text
         body = json.dumps(dict(prompt="x", max_tokens=2)).encode()
         assert s.ask("POST", "/v1/completions", body + b" " * ((1 << 20) - len(body)))[0] == 200
 

@@ -93,3 +93,16 @@ void tile_f16_c(const void *w, int64_t w_stride, int64_t w_group, int n_group, i
         *out = acc;
     }
 }
+
+void tile_bf16_c(const void *w, int64_t w_stride, int64_t w_group, int n_group, int n_k, const float *x,
+                 int64_t x_stride, int n_tok, bool add, float *y, int64_t y_stride)
+{
+    for (int i = 0; i < n_tok * n_group * LANES; i++) {
+        int t = i / (n_group * LANES), g = i / LANES % n_group, r = i % LANES;
+        const uint16_t *wh = (const uint16_t *)w + g * w_group + r;
+        float *out = y + t * y_stride + g * LANES + r, acc = add ? *out : 0;
+        for (int k = 0; k < n_k; k++)
+            acc = __builtin_fmaf(bf16_to_f32(wh[k * w_stride]), x[t * x_stride + k], acc);
+        *out = acc;
+    }
+}

@@ -103,6 +103,12 @@ void to_f16_c(const float *x, uint16_t *y, int n)
         y[i] = f32_to_f16(x[i]);
 }
 
+void to_bf16_c(const float *x, uint16_t *y, int n)
+{
+    for (int i = 0; i < n; i++)
+        y[i] = f32_to_bf16(x[i]);
+}
+
 int argmax_c(const float *x, int n)
 {
     int best = 0;

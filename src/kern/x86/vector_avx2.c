@@ -237,6 +237,28 @@ void to_f16_avx2(const float *x, uint16_t *y, int n)
     }
 }
 
+/* As f32_to_bf16 in quant/format.h. */
+static inline __m256i bf16_words(__m256 v)
+{
+    __m256i u = _mm256_castps_si256(v),
+            odd = _mm256_and_si256(_mm256_srli_epi32(u, 16), _mm256_set1_epi32(1));
+    __m256i up = _mm256_srli_epi32(_mm256_add_epi32(u, _mm256_add_epi32(odd, _mm256_set1_epi32(0x7fff))), 16);
+    __m256i quiet = _mm256_or_si256(_mm256_srli_epi32(u, 16), _mm256_set1_epi32(0x40));
+    return _mm256_blendv_epi8(up, quiet, _mm256_castps_si256(_mm256_cmp_ps(v, v, _CMP_UNORD_Q)));
+}
+
+void to_bf16_avx2(const float *x, uint16_t *y, int n)
+{
+    for (int i = 0; i < n; i += 8) {
+        __m256i w = bf16_words(load_first(x + i, n - i));
+        __m128i h = _mm_packus_epi32(_mm256_castsi256_si128(w), _mm256_extracti128_si256(w, 1));
+        if (n - i >= 8)
+            _mm_storeu_si128((__m128i *)(y + i), h);
+        else
+            memcpy(y + i, &h, (size_t)(n - i) * 2);
+    }
+}
+
 int argmax_avx2(const float *x, int n)
 {
     const __m256 lowest = _mm256_set1_ps(-INFINITY);

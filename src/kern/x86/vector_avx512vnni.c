@@ -281,6 +281,22 @@ void to_f16_avx512vnni(const float *x, uint16_t *y, int n)
     }
 }
 
+/* By integers, as f32_to_bf16 in quant/format.h: the bf16 instructions flush denormals. */
+void to_bf16_avx512vnni(const float *x, uint16_t *y, int n)
+{
+    for (int i = 0; i < n; i += LANES) {
+        __mmask16 m = tail_mask(n - i);
+        __m512 v = _mm512_maskz_loadu_ps(m, x + i);
+        __m512i u = _mm512_castps_si512(v), high = _mm512_srli_epi32(u, 16);
+        __m512i odd = _mm512_and_si512(high, _mm512_set1_epi32(1));
+        __m512i up =
+            _mm512_srli_epi32(_mm512_add_epi32(u, _mm512_add_epi32(odd, _mm512_set1_epi32(0x7fff))), 16);
+        __mmask16 nan = _mm512_cmp_ps_mask(v, v, _CMP_UNORD_Q);
+        up = _mm512_mask_or_epi32(up, nan, high, _mm512_set1_epi32(0x40));
+        _mm256_mask_storeu_epi16(y + i, m, _mm512_cvtepi32_epi16(up));
+    }
+}
+
 int argmax_avx512vnni(const float *x, int n)
 {
     __m512 best = _mm512_set1_ps(-INFINITY);
