@@ -4,7 +4,7 @@
 Prints one line per finding and ends with status 1 if there was one. Looks at the files that git knows (and new ones that it
 would), so that build trees do not count.
 """
-import os, re, shutil, subprocess, sys, time
+import ast, os, re, shutil, subprocess, sys, time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -93,6 +93,24 @@ def check_symbols():
             find(path.relative_to(ROOT), "LATHE_API belongs in include/lathe.h alone")
 
 
+def check_clients():
+    """The table of real clients and cases has no empty cell."""
+    path = "tests/clients/test_clients.py"
+    text = (ROOT / path).read_text()
+    tree = ast.parse(text)
+    axes = {t.id: ast.literal_eval(n.value) for n in tree.body if isinstance(n, ast.Assign) for t in n.targets
+            if isinstance(t, ast.Name) and t.id in ("CLIENTS", "CASES")}
+    cells = {n.name: n.body for n in tree.body if isinstance(n, ast.FunctionDef)}
+    for client in axes.get("CLIENTS", ()):
+        for case in axes.get("CASES", ()):
+            asserts = [n for b in cells.get(f"{client}_{case}", []) for n in ast.walk(b) if isinstance(n, (ast.Assert, ast.With, ast.Call))]
+            if not asserts:
+                find(path, f"the cell {client} x {case} is empty: there is no function {client}_{case} that does something")
+    for name in ("CLIENTS", "CASES"):
+        if not axes.get(name):
+            find(path, f"the table has no {name}")
+
+
 def tool(name, *names):
     for n in (name, *names):
         if shutil.which(n):
@@ -144,6 +162,7 @@ def main():
         check_rooms(p, lines)
     check_names(paths)
     check_symbols()
+    check_clients()
     check_format(paths)
     if tool("cppcheck"):
         run_tool(["cppcheck", "--quiet", "--error-exitcode=1", "--enable=warning,portability", "--inline-suppr", "--std=c11", "--max-configs=1",

@@ -10,7 +10,7 @@ declare -A need=(
     [test]="cmd:python3:python3 cmd:openssl:openssl pc:cmocka:libcmocka-dev py:pytest:python3-pytest
         py:prometheus_client:python3-prometheus-client"
     [lint]="cmd:python3:python3 cmd:git:git cmd:clang-format-14:clang-format-14 cmd:cppcheck:cppcheck cmd:shellcheck:shellcheck"
-    [long]="cmd:clang:clang fuzzer:clang:libclang-rt-14-dev"
+    [long]="cmd:clang:clang fuzzer:clang:libclang-rt-14-dev py:ensurepip:python3-venv"
     [arm]="cmd:aarch64-linux-gnu-gcc:gcc-aarch64-linux-gnu
         file:/usr/aarch64-linux-gnu/include/stdio.h:libc6-dev-arm64-cross cmd:qemu-aarch64:qemu-user
         arm:jansson:libjansson-dev:arm64 arm:libpcre2-8:libpcre2-dev:arm64 arm:libutf8proc:libutf8proc-dev:arm64

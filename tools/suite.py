@@ -2,7 +2,7 @@
 """Builds and runs the test suites, prints each one's time, names the skips and counts.
 
   suite.py test     release build, everything but the label long
-  suite.py long     asan+ubsan run of all unit tests, tsan run of the engine's, torture, fuzzers (60 s each)
+  suite.py long     asan+ubsan run of all unit tests, tsan run of the engine's, torture, the real clients, fuzzers (60 s each)
 
 A suite is a build preset and a choice of ctest labels. Single cases are counted out of the output of cmocka and pytest, a program
 without such output counts as one. A skipped case must be a row of tests/skips.txt whose condition holds here, else the run
@@ -20,8 +20,10 @@ SUITES = {
     "long": [("unit tests under asan+ubsan", "asan", ["-LE", "cli|long"], {}),
              ("black-box tests under asan+ubsan", "asan", ["-L", "cli", "-LE", "long"], {}),
              ("engine tests under tsan", "tsan", ["-L", "engine|base", "-LE", "long"], {}),
-             ("run, chat and server under tsan", "tsan", ["-R", "test_run_py|test_server_py|test_access_py|test_limits_py|test_operation_py"], {}),
+             ("run, chat and server under tsan", "tsan",
+              ["-R", "test_run_py|test_server_py|test_api_py|test_access_py|test_limits_py|test_operation_py"], {}),
              ("torture under asan+ubsan", "asan", ["-L", "torture"], {}),
+             ("real clients and schemathesis", "release", ["-L", "clients"], {}),
              ("unit tests on aarch64 under qemu", "aarch64", ["-LE", "long"], {}),
              ("fuzzers", "fuzz", ["-L", "fuzz"], {})],
 }
@@ -56,6 +58,8 @@ def condition_holds(words, preset):
         if w == "no-hwloc" and subprocess.run(["pkg-config", "--exists", "hwloc"]).returncode:
             return True
         if w == "no-yaml" and subprocess.run(["pkg-config", "--exists", "yaml-0.1"]).returncode:
+            return True
+        if w == "no-clients" and subprocess.run(["tools/clients.sh", "--check"], cwd=ROOT).returncode:
             return True
         if w == "no-arm" and not arm_present():
             return True

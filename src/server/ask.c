@@ -28,6 +28,19 @@ const int ask_n_field = sizeof ask_fields / sizeof *ask_fields;
 
 /* ---- fields by their rows ---- */
 
+static const double TWO_63 = 9223372036854775808.0;
+
+bool ask_whole(const json_t *v, int64_t min, int64_t max, int64_t *out)
+{
+    double real = json_real_value(v);
+    *out = json_is_integer(v) ? json_integer_value(v) : 0;
+    if (json_is_real(v) && real > -TWO_63 && real < TWO_63 && real == floor(real))
+        *out = (int64_t)real;
+    else if (!json_is_integer(v))
+        return false;
+    return *out >= min && *out <= max;
+}
+
 /* What may stand in a field that is not provided, since it asks for nothing. */
 static bool asks_for_nothing(const struct field *f, const json_t *v)
 {
@@ -52,24 +65,25 @@ static bool set_field(struct asked *a, const struct field *f, const json_t *v, s
     void *to = (char *)a + f->offset;
     double number = json_is_number(v) ? json_number_value(v) : NAN;
     bool fits = number >= f->min && number <= f->max;
+    int64_t whole = 0;
     switch (f->kind) {
     case KIND_BOOL:
         *(bool *)to = json_is_true(v);
         return json_is_boolean(v) || refuse(no, 400, f->name, NULL, "%s must be true or false", f->name);
     case KIND_INT:
     case KIND_TOKENS:
-        *(int *)to = fits ? (int)number : 0;
-        return (json_is_integer(v) && fits) ||
-               refuse(no, 400, f->name, NULL, "%s must be a whole number from %.0f to %.0f", f->name, f->min,
-                      f->max);
+        fits = ask_whole(v, (int64_t)f->min, (int64_t)f->max, &whole);
+        *(int *)to = (int)whole;
+        return fits || refuse(no, 400, f->name, NULL, "%s must be a whole number from %.0f to %.0f", f->name,
+                              f->min, f->max);
     case KIND_REAL:
         *(double *)to = number;
         return fits ||
                refuse(no, 400, f->name, NULL, "%s must be a number from %g to %g", f->name, f->min, f->max);
     case KIND_SEED:
-        *(uint64_t *)to = (uint64_t)json_integer_value(v);
-        return json_is_integer(v) ||
-               refuse(no, 400, f->name, NULL, "%s must be a whole number of 64 bits", f->name);
+        fits = ask_whole(v, INT64_MIN, INT64_MAX, &whole);
+        *(uint64_t *)to = (uint64_t)whole;
+        return fits || refuse(no, 400, f->name, NULL, "%s must be a whole number of 64 bits", f->name);
     case KIND_STRING:
         return json_is_string(v) || refuse(no, 400, f->name, NULL, "%s must be a string", f->name);
     case KIND_STRINGS:
@@ -117,6 +131,19 @@ static bool settle_logprobs(enum api api, struct asked *a, struct refusal *no)
     return true;
 }
 
+/* Old and new name of the most tokens: the new one counts, but neither may be out of range. */
+static bool settle_max_tokens(const struct call *c, struct asked *a, struct refusal *no)
+{
+    int most = a->max_tokens > a->max_completion_tokens ? a->max_tokens : a->max_completion_tokens;
+    if (a->max_completion_tokens && most >= c->server->plan.n_ctx)
+        return refuse(no, 400, most == a->max_tokens ? "max_tokens" : "max_completion_tokens",
+                      "context_length_exceeded", "%d tokens are to be generated, the context holds %d", most,
+                      c->server->plan.n_ctx);
+    if (a->max_completion_tokens)
+        a->max_tokens = a->max_completion_tokens;
+    return true;
+}
+
 static bool settle(const struct call *c, enum api api, struct asked *a, struct refusal *no)
 {
     struct lathe_model_info info;
@@ -133,7 +160,7 @@ static bool settle(const struct call *c, enum api api, struct asked *a, struct r
     if (a->dimensions && a->dimensions != info.n_embd)
         return refuse(no, 400, "dimensions", NULL, "dimensions is %d, this model has %d and no other",
                       a->dimensions, info.n_embd);
-    return settle_logprobs(api, a, no);
+    return settle_max_tokens(c, a, no) && settle_logprobs(api, a, no);
 }
 
 static void set_request(enum api api, struct asked *a)
@@ -227,6 +254,17 @@ static bool read_body(struct call *c, enum api api, struct asked *a, const json_
     return own_fits(c, a, name, no);
 }
 
+/* Numbers beyond 64 bits are read as reals: in a field of ours they are out of its range, elsewhere they do not matter. */
+static json_t *parse(const struct buf *body, json_error_t *why)
+{
+    const size_t flags = JSON_REJECT_DUPLICATES | JSON_ALLOW_NUL;
+    const char *p = body->p ? body->p : "";
+    json_t *v = json_loadb(p, body->n, flags, why);
+    if (!v && json_error_code(why) == json_error_numeric_overflow)
+        v = json_loadb(p, body->n, flags | JSON_DECODE_INT_AS_REAL, why);
+    return v;
+}
+
 bool ask_read(struct call *c, enum api api, struct asked *a, struct refusal *no)
 {
     json_error_t why;
@@ -242,8 +280,7 @@ bool ask_read(struct call *c, enum api api, struct asked *a, struct refusal *no)
     a->x = exchange_new(c->connection, c->server->watch);
     if (getrandom(&a->seed, sizeof a->seed, 0) != (ssize_t)sizeof a->seed)
         a->seed = 0;
-    json_t *body =
-        json_loadb(c->body.p ? c->body.p : "", c->body.n, JSON_REJECT_DUPLICATES | JSON_ALLOW_NUL, &why);
+    json_t *body = parse(&c->body, &why);
     bool ok = json_is_object(body)
                   ? read_body(c, api, a, body, no)
                   : refuse(no, 400, NULL, NULL, "the body is no JSON object: %.200s at byte %d",

@@ -10,14 +10,14 @@
 /* What a body asks for. */
 struct asked {
     bool stream, ignore_eos, include_usage;
-    bool logprobs;            /* chat */
-    bool echo;                /* the answer begins with the prompt */
-    bool base64;              /* embeddings are told so */
-    bool add_special, pieces; /* of tokenizing */
-    bool generation_prompt;   /* a template ends where the answer begins */
-    int n_logprob;            /* alternatives; -1: not asked for */
-    int max_tokens, n, top_k; /* max_tokens -1: as much as fits */
-    int best_of, dimensions, priority;
+    bool logprobs;                                            /* chat */
+    bool echo;                                                /* the answer begins with the prompt */
+    bool base64;                                              /* embeddings are told so */
+    bool add_special, pieces;                                 /* of tokenizing */
+    bool generation_prompt;                                   /* a template ends where the answer begins */
+    int n_logprob;                                            /* alternatives; -1: not asked for */
+    int max_tokens, n, top_k;                                 /* max_tokens -1: as much as fits */
+    int max_completion_tokens, best_of, dimensions, priority; /* 0: not given */
     double temperature, top_p, min_p, frequency_penalty, presence_penalty, repetition_penalty;
     double timeout_ms, ttft_deadline_ms;
     uint64_t seed;
@@ -57,6 +57,8 @@ extern const int ask_n_field;
  * a->x to keep it. Of the APIs that do not run the model, only fields and prompts are filled in. */
 bool ask_read(struct call *c, enum api api, struct asked *a, struct refusal *no);
 void ask_free(struct asked *a);
+/* Whether v is a whole number of min..max, written as 3 or as 3.0. */
+bool ask_whole(const json_t *v, int64_t min, int64_t max, int64_t *out);
 /* Answers with the refusal. */
 enum MHD_Result ask_refused(struct call *c, const struct refusal *no);
 #endif

@@ -122,8 +122,8 @@ bool own_ids(const struct call *c, struct asked *a, const char *param, const jso
     p->ids = mem_new((json_array_size(v) + 1) * sizeof *p->ids);
     json_array_foreach((json_t *)v, i, id)
     {
-        json_int_t k = json_is_integer(id) ? json_integer_value(id) : -1;
-        if (k < 0 || k >= n_vocab)
+        int64_t k;
+        if (!ask_whole(id, 0, n_vocab - 1, &k))
             return refuse(no, 400, param, NULL, "%s: token ids must be whole numbers from 0 to %d", param,
                           n_vocab - 1);
         p->ids[p->n_ids++] = (int32_t)k;
@@ -156,7 +156,7 @@ bool own_prompt(const struct call *c, struct asked *a, const char *param, const 
     json_t *one;
     if (json_is_string(v))
         return own_text(c, a, param, v, false, no);
-    if (json_is_array(v) && json_is_integer(json_array_get(v, 0)))
+    if (json_is_array(v) && json_is_number(json_array_get(v, 0)))
         return own_ids(c, a, param, v, no);
     if (!json_is_array(v) || json_array_size(v) == 0)
         return refuse(no, 400, param, NULL, "%s must be a string, a list of strings, or token ids", param);

@@ -1,5 +1,5 @@
 """The API around generation: tokens and text, echo, ids and traces, what is in flight, what is measured."""
-import json, socket, threading, time
+import base64, json, socket, struct, threading, time
 
 import pytest
 from prometheus_client import parser
@@ -239,7 +239,7 @@ def value(m, name, **labels):
 def test_metrics_count_what_happens(server):
     before = metrics(server)
     server.post("/v1/completions", prompt="the inn", max_tokens=9, temperature=0, ignore_eos=True, n=2)
-    server.post("/v1/completions", prompt="x", max_tokens=9, temperature=0, logit_bias={"261": 100})
+    server.post("/v1/completions", prompt="xy", max_tokens=9, temperature=0, logit_bias={"261": 100})
     server.post("/v1/completions", prompt="x", max_tokens=999)
     server.post("/v1/completions", prompt="x", model="gpt-4")
     server.ask("GET", "/" + "y" * 50)
@@ -258,7 +258,9 @@ def test_metrics_count_what_happens(server):
     assert grew("lathe_rejections_total", reason="model_not_found") == 1
     assert grew("lathe_http_requests_total", endpoint="POST /v1/completions", status="200") == 2
     assert grew("lathe_http_requests_total", endpoint="other", status="404") == 1
-    assert grew("lathe_passes_total") > 0
+    assert grew("vllm:prompt_tokens_total") + grew("vllm:prefix_cache_hits_total") == 12
+    assert grew("vllm:generation_tokens_total") == 19
+    assert grew("lathe_passes_total") > 0 and value(after, "lathe_pass_sequences_max") >= 2
     assert value(after, "vllm:num_requests_running") == value(after, "vllm:num_requests_waiting") == 0
     assert value(after, "process_resident_memory_bytes") > 1 << 20
     assert abs(value(after, "process_start_time_seconds") - time.time()) < 3600
@@ -294,4 +296,135 @@ def test_a_client_that_leaves_is_counted(home, long):
     c.close()
     wait_for(lambda: b'finished_reason="abort"} 1\n' in s.ask("GET", "/metrics")[2])
     wait_for(lambda: b"vllm:num_requests_running{engine=\"0\",model_name=\"long\"} 0\n" in s.ask("GET", "/metrics")[2])
+    assert s.stop() == (0, "")
+
+
+# ---- log probabilities of prompts ----
+
+def score(server, **more):
+    return server.post("/v1/completions", **dict(dict(temperature=0, logprobs=1, echo=True, seed=1234), **more))[1]
+
+
+def test_log_probabilities_of_a_prompt(server):
+    """Those that generation reports when it is led along the prompt; the first token has none."""
+    ids = list(b"the inn")
+    l = score(server, prompt=ids, max_tokens=0)["choices"][0]["logprobs"]
+    assert l["tokens"] == list("the inn") and l["text_offset"] == list(range(7))
+    assert l["token_logprobs"][0] is None and l["top_logprobs"][0] is None
+    for i in range(1, 7):
+        led = server.post("/v1/completions", prompt=ids[:i], max_tokens=1, temperature=0, logprobs=1, ignore_eos=True)[1]["choices"][0]["logprobs"]
+        best = max(led["top_logprobs"][0].values())
+        assert max(l["top_logprobs"][i].values()) == best and l["token_logprobs"][i] <= best
+        assert l["top_logprobs"][i][l["tokens"][i]] == l["token_logprobs"][i]
+    streamed = chunks(server.ask("POST", "/v1/completions", dict(prompt=ids, max_tokens=0, logprobs=1, echo=True, stream=True))[2])
+    assert [t for c in streamed for t in c["choices"][0]["logprobs"]["token_logprobs"]] == l["token_logprobs"]
+
+
+def parse_logprobs(outputs, ctxlens):
+    """As lm-eval's local-completions reads an answer (0.4.13)."""
+    res = []
+    for choice, ctxlen in zip(sorted(outputs["choices"], key=lambda c: c["index"]), ctxlens):
+        logprobs = choice["logprobs"]["token_logprobs"][ctxlen:-1]
+        top = choice["logprobs"]["top_logprobs"][ctxlen:-1]
+        res.append((sum(logprobs), all(p == max(t.values()) for p, t in zip(logprobs, top))))
+    return res
+
+
+@pytest.mark.parametrize("bias", [{}, {"logit_bias": {"261": 100}}])
+def test_what_an_evaluation_asks(server, bias):
+    """Lists of token ids, echo, max_tokens: 1, logprobs: 1: the generated token is listed also if it ends the answer, since the last entry
+    is dropped."""
+    prompts = [list(b"the inn is"), list(b"ab"), list(b"xyz" * 20)]
+    answer = score(server, prompt=prompts, max_tokens=1, **bias)
+    got = parse_logprobs(answer, [4, 1, 10])
+    for p, n, (total, greedy) in zip(prompts, [4, 1, 10], got):
+        l = score(server, prompt=p, max_tokens=0)["choices"][0]["logprobs"]
+        assert len(l["tokens"]) == len(p) and total == pytest.approx(sum(l["token_logprobs"][n:]), abs=1e-4)
+        assert greedy == all(x == max(t.values()) for x, t in zip(l["token_logprobs"][n:], l["top_logprobs"][n:]))
+    # a continuation that the model itself chose is greedy
+    own = server.post("/v1/completions", prompt=prompts[0], max_tokens=5, temperature=0, ignore_eos=True, logprobs=0)[1]["choices"][0]
+    ids = prompts[0] + [i for t in own["logprobs"]["tokens"] for i in server.post("/tokenize", prompt=t)[1]["tokens"]]
+    if len(ids) == len(prompts[0]) + 5:
+        assert parse_logprobs(score(server, prompt=[ids], max_tokens=1), [len(prompts[0])])[0][1]
+
+
+# ---- embeddings ----
+
+def test_embeddings(server):
+    one = server.post("/v1/embeddings", input="the inn", model="tiny")
+    assert one[0] == 200 and one[1]["object"] == "list" and one[1]["usage"] == {"prompt_tokens": 5, "total_tokens": 5}
+    vector = one[1]["data"][0]["embedding"]
+    assert len(vector) == 64 and sum(x * x for x in vector) == pytest.approx(1, abs=1e-3)
+    ids = server.post("/tokenize", prompt="the inn")[1]["tokens"]
+    many = server.post("/v1/embeddings", input=["the inn", ids, "q"], dimensions=64, encoding_format="float")[1]
+    assert [d["index"] for d in many["data"]] == [0, 1, 2] and many["usage"]["prompt_tokens"] == 11
+    assert many["data"][0]["embedding"] == many["data"][1]["embedding"] == vector != many["data"][2]["embedding"]
+    text = server.post("/v1/embeddings", input=ids, encoding_format="base64")[1]["data"][0]["embedding"]
+    assert struct.unpack("<64f", base64.b64decode(text)) == pytest.approx(vector, abs=1e-5)
+    status, answer = server.post("/v1/embeddings", input="x" * 300)
+    assert status == 400 and answer["error"]["code"] == "context_length_exceeded"
+
+
+# ---- too much, too late ----
+
+def occupy(s):
+    """A request that takes the only place; returns what ends it."""
+    body = json.dumps(dict(prompt="x", max_tokens=100000, ignore_eos=True, stream=True))
+    c = socket.create_connection(("127.0.0.1", s.port))
+    c.sendall(f"POST /v1/completions HTTP/1.1\r\nHost: localhost\r\nContent-Length: {len(body)}\r\n\r\n{body}".encode())
+    assert c.recv(100)
+    return c
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_a_full_queue_refuses(home, long, stream):
+    s = Server(home, long, "--parallel", "1", "-c", str(1 << 17), "--queue", "1")
+    first = occupy(s)
+    waiting = threading.Thread(target=lambda: s.post("/v1/completions", prompt="x", max_tokens=1))
+    waiting.start()
+    wait_for(lambda: len(in_flight(s)) == 2)
+    status, headers, text = s.ask("POST", "/v1/completions", dict(prompt="x", max_tokens=1, stream=stream))
+    error = json.loads(text)["error"]
+    assert (status, error["code"], error["type"]) == (503, "server_busy", "server_error") and "at most 1" in error["message"]
+    assert int(headers["Retry-After"]) >= 1
+    first.close()
+    waiting.join()
+    assert b'lathe_rejections_total{reason="server_busy"} 1\n' in s.ask("GET", "/metrics")[2]
+    assert s.stop() == (0, "")
+
+
+@pytest.mark.parametrize("field", ["timeout_ms", "ttft_deadline_ms"])
+def test_deadlines(home, long, field):
+    s = Server(home, long, "--parallel", "1", "-c", str(1 << 17))
+    first = occupy(s)
+    began = time.monotonic()
+    status, headers, text = s.ask("POST", "/v1/completions", {"prompt": "x", "max_tokens": 1, field: 200})
+    assert (status, json.loads(text)["error"]["code"]) == (503, "deadline_exceeded") and int(headers["Retry-After"]) >= 1
+    assert 0.15 < time.monotonic() - began < 3 * SLOW
+    assert len(in_flight(s)) == 1
+    if field == "timeout_ms":  # also of what runs, in the stream that has begun
+        first.close()
+        raw = s.ask("POST", "/v1/completions", dict(prompt="x", max_tokens=100000, ignore_eos=True, stream=True, timeout_ms=300))[2]
+        assert chunks(raw)[-1]["error"]["code"] == "deadline_exceeded"
+    first.close()
+    assert s.stop() == (0, "")
+
+
+def test_priorities_go_first(home, long):
+    s = Server(home, long, "--parallel", "1", "-c", str(1 << 17))
+    first = occupy(s)
+    order = []
+
+    def go(priority):
+        s.post("/v1/completions", prompt="x", max_tokens=600, ignore_eos=True, priority=priority)
+        order.append(priority)
+    threads = []
+    for n, priority in enumerate((-5, -9, -1)):
+        threads.append(threading.Thread(target=go, args=(priority,)))
+        threads[-1].start()
+        wait_for(lambda: len(in_flight(s)) == n + 2)
+    assert sorted(r["priority"] for r in in_flight(s)) == [-9, -5, -1, 0]
+    first.close()
+    [t.join() for t in threads]
+    assert order == [-1, -5, -9]
     assert s.stop() == (0, "")

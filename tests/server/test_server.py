@@ -71,6 +71,12 @@ def test_prompts_of_every_shape(server):
     assert [c["text"] for c in server.post("/v1/completions", prompt=[ids, ids], max_tokens=5, temperature=0)[1]["choices"]] == [one, one]
 
 
+def test_the_newer_name_of_max_tokens(server):
+    for ask in ({"max_completion_tokens": 3}, {"max_completion_tokens": 3, "max_tokens": 9}, {"max_tokens": 3}):
+        answer = server.post("/v1/chat/completions", messages=[{"role": "user", "content": "q"}], ignore_eos=True, **ask)[1]
+        assert answer["usage"]["completion_tokens"] == 3
+
+
 def test_stop_and_bias(server):
     ask = dict(prompt="q", max_tokens=40, temperature=0, ignore_eos=True)
     whole = text_of(server.post("/v1/completions", **ask)[1])
@@ -149,6 +155,10 @@ BAD = [
     ("/v1/completions", {"prompt": "x", "logprobs": 21}, 400, "logprobs", "0 to 20"),
     ("/v1/chat/completions", {"messages": [{"role": "user", "content": "x"}], "top_logprobs": 2}, 400, "top_logprobs", "logprobs: true"),
     ("/v1/chat/completions", {"messages": [{"role": "user", "content": "x"}], "logprobs": 1}, 400, "logprobs", "true or false"),
+    ("/v1/chat/completions", {"messages": [{"role": "user", "content": "x"}], "max_tokens": 1, "max_completion_tokens": 256}, 400,
+     "max_completion_tokens", "256"),
+    ("/v1/chat/completions", {"messages": [{"role": "user", "content": "x"}], "max_tokens": 256, "max_completion_tokens": 1}, 400,
+     "max_tokens", "256"),
     ("/v1/chat/completions", {}, 400, "messages", "missing"),
     ("/v1/chat/completions", {"messages": []}, 400, "messages", "at least one"),
     ("/v1/chat/completions", {"messages": [{"content": "x"}]}, 400, "messages", "role"),
@@ -172,6 +182,15 @@ def test_unknown_fields_are_listed_and_harmless_ones_pass(server):
     status, headers, _ = server.ask("POST", "/v1/completions", {"prompt": "x", "max_tokens": 1, "frobnicate": 1, "x\u00e9": 2, "user": "me",
                                                                 "logprobs": None, "echo": False, "best_of": 1, "suffix": ""})
     assert status == 200 and headers["X-Lathe-Ignored-Fields"] == "frobnicate, ?"
+
+
+def test_numbers_of_every_spelling(server):
+    """3.0 is whole; what does not fit into 64 bits is refused where it means something and skipped where it does not."""
+    body = '{"prompt": [97.0, 98], "max_tokens": 3.0, "ignore_eos": true, "unknown": 99999999999999999999%s}'
+    for rest, expected in (("", 200), (', "seed": 5', 200), (', "seed": 9223372036854775808', 400), (', "seed": -9223372036854775809', 400),
+                           (', "n": 99999999999999999999', 400), (', "max_tokens": 3.5', 400)):
+        assert server.ask("POST", "/v1/completions", (body % rest).replace('"max_tokens": 3.0, ', "") if "max_tokens" in rest else body % rest)[0] \
+            == expected, rest
 
 
 def test_foreign_hosts_and_large_bodies(server):
