@@ -253,8 +253,8 @@ static void call_free(struct call *c)
         key_count_tokens(c->key, took.n_prompt_token + took.n_generated);
         key_end(c->key);
     }
+    answer_free(c->answer); /* has the key's name */
     key_release(c->key);
-    answer_free(c->answer);
     bodies_drop(&c->server->bodies, &c->body);
     free(c);
 }

@@ -60,6 +60,15 @@ def test_roles(guarded, keys):
     assert guarded.ask("POST", "/health", {}, key=keys[1]["infer"])[0] == 405
 
 
+def test_roles_of_operations(guarded, keys):
+    for path, name in (("/metrics", "metrics"), ("/admin/requests", "admin")):
+        for other in ("infer", "metrics", "admin"):
+            assert guarded.status(path, key=keys[1][other]) == (200 if other == name else 403), (path, other)
+        assert guarded.status(path) == 401
+    assert guarded.ask("DELETE", "/admin/requests/none", key=keys[1]["infer"])[0] == 403
+    assert guarded.ask("DELETE", "/admin/requests/none", key=keys[1]["admin"])[0] == 404
+
+
 def test_requests_a_minute(guarded, keys):
     got = [guarded.complete(key=keys[1]["few"]) for _ in range(3)]
     assert [g[0] for g in got] == [200, 200, 429]
@@ -89,6 +98,29 @@ def test_requests_at_once(home, tiny, tmp_path, keys):
         assert got[0] == 429 and "1 requests at once" in error(got)["message"]
         c.close()
         until(lambda: s.complete(key=secret)[0] == 200)
+
+
+def test_who_leaves_has_used_what_came(home, tiny, tmp_path, run):
+    """A client cannot read most of an answer for nothing."""
+    import tiny_model
+    model, path = tmp_path / "long.gguf", tmp_path / "keys"
+    tiny_model.write(str(model), n_ctx=1 << 16)
+    secret, line = new_key(run, "alice", "--tokens", 100)
+    admin, admin_line = new_key(run, "boss", "--role", "admin")
+    path.write_text(line + admin_line)
+    body = json.dumps(dict(prompt="x", max_tokens=60000, ignore_eos=True, stream=True)).encode()
+    with Served(home, model, "--keys", path, "-c", 1 << 16) as s:
+        c = raw(s.port, b"POST /v1/completions HTTP/1.1\r\nHost: x\r\nX-Api-Key: %s\r\nContent-Length: %d\r\n\r\n%s" %
+                (secret.encode(), len(body), body))
+        n = 0
+        while n < 300:
+            n += c.recv(4096).count(b"data: ")
+        (listed,) = json.loads(s.ask("GET", "/admin/requests", key=admin)[2])["requests"]
+        assert listed["key"] == "alice"
+        c.close()
+        until(lambda: not json.loads(s.ask("GET", "/admin/requests", key=admin)[2])["requests"])
+        got = until(lambda: (a := s.complete(key=secret))[0] == 429 and a)
+        assert int(got[1]["Retry-After"]) > 100 and "100 tokens a minute" in error(got)["message"]
 
 
 def test_a_secret_of_the_environment(home, tiny):
@@ -215,6 +247,8 @@ def test_operations_on_an_address_of_their_own(home, tiny):
         assert port != s.port and s.status("/health") == s.status("/ready") == 404
         assert s.status("/health", port=port) == 200 and s.status("/v1/models", port=port) == 404
         assert s.status("/v1/models") == 200
+        for path in ("/metrics", "/admin/requests"):
+            assert s.status(path) == 404 and s.status(path, port=port) == 200, path
 
 
 def test_operations_on_a_socket(home, tiny, tmp_path):
