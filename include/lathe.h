@@ -219,6 +219,7 @@ struct lathe_engine_plan {
     int n_thread, n_ctx, n_seq, n_kv_token, n_page, page_tokens;
     int n_chunk;
     uint64_t memory_bytes; /* the bound; 0: none */
+    const char *placement; /* with several NUMA nodes which workers are on which, else ""; the engine's */
 };
 
 struct lathe_logit_bias {
@@ -309,6 +310,9 @@ LATHE_API int lathe_engine_new(const lathe_model *m, const struct lathe_engine_o
                                struct lathe_err *err);
 LATHE_API void lathe_engine_free(lathe_engine *e);
 LATHE_API void lathe_engine_get_plan(const lathe_engine *e, struct lathe_engine_plan *out);
+/* Touches the memory of the KV cache in the background, so that no later request waits for memory that is new. By a thread
+ * that runs when nothing else does; blocked signals stay blocked in it. */
+LATHE_API void lathe_engine_warm(lathe_engine *e);
 /* Queues a request; CONTEXT if prompt and answer can never fit, BUSY if too much waits, DEADLINE if what waits before it
  * takes longer by the measured rates than it has, USAGE for values out of range. */
 LATHE_API int lathe_engine_submit(lathe_engine *e, const struct lathe_request *r, uint64_t *id, struct lathe_err *err);

@@ -1,5 +1,6 @@
 """A server under test and its plain client."""
 import http.client, json, os, re, signal, subprocess
+from pathlib import Path
 
 PROGRAM = os.environ.get("LATHE_PROGRAM", "build/lathe")
 SLOW = 10 if os.environ.get("LATHE_CHECK_KIND") else 1
@@ -37,6 +38,39 @@ class Server:
             self.process.send_signal(signal.SIGTERM)
         out, err = self.process.communicate(timeout=60 * SLOW)
         return self.process.returncode, err
+
+
+class Serving(Server):
+    """`before` runs in the child before the program does. A start that is refused leaves port 0 and what was said in `err`."""
+
+    def __init__(self, home, model, *args, before=None):
+        env = {k: v for k, v in os.environ.items() if not k.startswith(("LATHE_", "XDG_"))}
+        env.update(HOME=str(home))
+        self.process = subprocess.Popen([PROGRAM, "serve", "-m", str(model), "--port", "0", *map(str, args)], stdout=subprocess.PIPE,
+                                        stderr=subprocess.PIPE, env=env, text=True, preexec_fn=before)
+        self.lines, self.err, self.port = [], "", 0
+        for line in self.process.stdout:
+            self.lines.append(line)
+            found = re.match(r"serving http://127\.0\.0\.1:(\d+)", line)
+            if found:
+                self.port = int(found[1])
+                break
+        if not self.port:
+            self.err = self.process.communicate(timeout=60 * SLOW)[1]
+
+    def status(self, field):
+        """A number of /proc/PID/status; sizes in KiB."""
+        found = re.search(rf"^{field}:\s+(\d+)", Path(f"/proc/{self.process.pid}/status").read_text(), re.M)
+        return int(found[1])
+
+    def plan(self):
+        """The numbers of the line that says where the memory goes, in MiB."""
+        line = next(l for l in self.lines if l.startswith("memory: "))
+        m = re.match(r"memory: weights (\d+) MiB, KV (\d+) MiB for (\d+) tokens \(up to (\d+) sequences? of up to (\d+)\), "
+                     r"buffers (\d+) MiB, (\d+) threads?: (\d+) MiB(?: of (\d+) MiB)?$", line)
+        assert m, line
+        names = ("weights", "kv", "kv_tokens", "sequences", "context", "buffers", "threads", "total", "bound")
+        return {k: int(v) if v else None for k, v in zip(names, m.groups())}
 
 
 def chunks(raw):

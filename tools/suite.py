@@ -44,6 +44,17 @@ def arm_present():
     return subprocess.run(["tools/setup.sh", "--check", "arm"], cwd=ROOT, stderr=subprocess.DEVNULL).returncode == 0
 
 
+def cgroup_present():
+    root = Path("/sys/fs/cgroup")
+    folder = (root if (root / "cgroup.controllers").exists() else root / "memory") / f"lathe-suite-{os.getpid()}"
+    try:
+        folder.mkdir()
+        folder.rmdir()
+        return True
+    except OSError:
+        return False
+
+
 def condition_holds(words, preset):
     """Whether a skip with these words (see tests/skips.txt) is legitimate on this machine and in this build."""
     for w in words.split(","):
@@ -58,6 +69,8 @@ def condition_holds(words, preset):
         if w == "no-hwloc" and subprocess.run(["pkg-config", "--exists", "hwloc"]).returncode:
             return True
         if w == "no-yaml" and subprocess.run(["pkg-config", "--exists", "yaml-0.1"]).returncode:
+            return True
+        if w == "no-cgroup" and not cgroup_present():
             return True
         if w == "no-clients" and subprocess.run(["tools/clients.sh", "--check"], cwd=ROOT).returncode:
             return True

@@ -27,6 +27,7 @@
 #include <unistd.h>
 #include "base/clock.h"
 #include "base/mem.h"
+#include "base/numa.h"
 #if defined(__x86_64__)
 #include <immintrin.h>
 #endif
@@ -72,6 +73,9 @@ struct pool {
     int n_worker;      /* threads there are */
     int n_active_next; /* workers that take part in the next run */
     uint64_t next_number;
+    const struct numa_plan *numa; /* NULL: nobody is pinned */
+    pthread_t caller;             /* pinned, if is_pinned */
+    bool is_pinned;
     /* parking, touched by the caller only */
     uint32_t late_history; /* bit per run, newest lowest */
     int n_trial;           /* runs left of the trial after parking; 0: not on trial */
@@ -313,9 +317,27 @@ void pool_settle(struct pool *p)
         sched_yield();
 }
 
+void pool_pin(struct pool *p, const struct numa_plan *plan)
+{
+    p->numa = plan;
+    p->is_pinned = false;
+    for (int i = 1; i < p->n_worker; i++)
+        numa_pin(plan, i, p->workers[i].thread);
+}
+
+static void pin_caller(struct pool *p)
+{
+    if (!p->numa || (p->is_pinned && pthread_equal(p->caller, pthread_self())))
+        return;
+    p->caller = pthread_self();
+    p->is_pinned = true;
+    numa_pin(p->numa, 0, p->caller);
+}
+
 void pool_run(struct pool *p, const struct pool_op *ops, int n_op)
 {
     unsigned old = float_state_set(FLOAT_STATE);
+    pin_caller(p);
     if (atomic_load_explicit(&p->profile, memory_order_relaxed)) {
         p->n_timed = n_op < POOL_MAX_TIMED_OP ? n_op : POOL_MAX_TIMED_OP;
         memset(p->times, 0, (size_t)p->n_timed * (size_t)p->n_worker * sizeof *p->times);

@@ -12,6 +12,7 @@
 #include "base/err.h"
 
 struct pool;
+struct numa_plan;
 
 struct pool_op {
     void (*run)(const struct pool_op *op, int piece, int worker);
@@ -32,6 +33,8 @@ enum {
 /* Starts n_worker - 1 threads. */
 int pool_new(int n_worker, struct pool **out, struct lathe_err *err);
 void pool_free(struct pool *p);
+/* Pins the workers (base/numa.h), from its next run on the caller too. Between runs; the plan outlives the pool. */
+void pool_pin(struct pool *p, const struct numa_plan *plan);
 int pool_n_worker(const struct pool *p);
 /* Runs ops[0..n_op) in order; returns when all pieces of the last are done. One caller at a time. */
 void pool_run(struct pool *p, const struct pool_op *ops, int n_op);

@@ -1,5 +1,6 @@
 /* lathe machine: what this machine has and what it reaches. */
 #include <stdio.h>
+#include "base/numa.h"
 #include "base/progress.h"
 #include "cli/cli.h"
 #include "cli/json.h"
@@ -12,6 +13,18 @@ static json_t *if_known(const struct machine_topology *t, json_t *value)
         return value;
     json_decref(value);
     return json_null();
+}
+
+/* Where an engine of n_thread workers would run; "" with one node. */
+static const char *placement(int n_thread)
+{
+    static char text[512];
+    static struct numa_topology t;
+    struct numa_plan p;
+    numa_topology(&t);
+    numa_plan(&t, n_thread, &p);
+    numa_text(&p, text, sizeof text);
+    return text;
 }
 
 static int print_json(const struct machine_topology *t, const struct machine_rates *r, int n_thread)
@@ -28,12 +41,12 @@ static int print_json(const struct machine_topology *t, const struct machine_rat
     if (t->unknown[0])
         fprintf(stderr, "lathe: topology: not known (%s)\n", t->unknown);
     return json_print(json_pack(
-        "{ss si si so so sI ss ss so so si sf sf sf sf}", "cpu", t->cpu, "cores", t->n_core, "usable_cores",
-        t->n_usable, "packages", if_known(t, json_integer(t->n_package)), "threads_per_core",
+        "{ss si si so so sI ss ss so so ss si sf sf sf sf}", "cpu", t->cpu, "cores", t->n_core,
+        "usable_cores", t->n_usable, "packages", if_known(t, json_integer(t->n_package)), "threads_per_core",
         if_known(t, json_integer(t->threads_per_core)), "memory_mib", (json_int_t)t->memory_mib, "isa",
         lathe_isa(), "cpu_flags", t->flags, "caches", if_known(t, caches), "nodes", if_known(t, nodes),
-        "threads", n_thread, "read_gb_s", r->read_gb_s, "int8_gop_s", r->int8_gop_s, "bf16_gop_s",
-        r->bf16_gop_s, "f32_gop_s", r->f32_gop_s));
+        "placement", placement(n_thread), "threads", n_thread, "read_gb_s", r->read_gb_s, "int8_gop_s",
+        r->int8_gop_s, "bf16_gop_s", r->bf16_gop_s, "f32_gop_s", r->f32_gop_s));
 }
 
 static void print_text(const struct machine_topology *t, const struct machine_rates *r, int n_thread)
@@ -54,6 +67,8 @@ static void print_text(const struct machine_topology *t, const struct machine_ra
                t->cache[i].n_instance, t->cache[i].bytes / 1024, t->cache[i].n_sharing);
     for (int i = 0; i < t->n_node; i++)
         printf("node       cpus %s, %ld MiB\n", t->node_cpus[i], t->node_mib[i]);
+    if (placement(n_thread)[0])
+        printf("workers    %s\n", placement(n_thread));
     static const char *const what[] = {"read", "int8", "bf16", "f32"}, *const unit[] = {"GB/s", "GOP/s",
                                                                                         "GOP/s", "GOP/s"};
     const double value[] = {r->read_gb_s, r->int8_gop_s, r->bf16_gop_s, r->f32_gop_s};

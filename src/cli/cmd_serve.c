@@ -51,8 +51,12 @@ static void say_ready(void *user, const char *url)
            p.n_thread == 1 ? "" : "s", (double)p.total_bytes * mib);
     if (p.memory_bytes)
         printf(" of %.0f MiB", (double)p.memory_bytes * mib);
-    printf("\nserving %s\n", url);
+    printf("\n");
+    if (p.placement[0])
+        printf("nodes: %s; weights alternate, KV by heads\n", p.placement);
+    printf("serving %s\n", url);
     fflush(stdout);
+    lathe_engine_warm(s->engine);
 }
 
 static void say_addresses(void *user, const char *url, const char *admin_url)

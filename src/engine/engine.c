@@ -53,6 +53,7 @@ static int start(struct lathe_engine *e, struct lathe_err *err)
     e->budget.position_work = position_work(e->model);
     TRY(prefix_init(&e->prefix, &e->pages, e->budget.position_work, e->options.no_prefix_cache, err));
     TRY(pool_new(e->plan.n_thread, &e->pool, err));
+    engine_place(e);
     struct pass_limits limits = engine_pass_limits(e);
     TRY(pass_new(e->model, e->pool, &limits, e->pages.kv, &e->pass, err));
     pass_set_profile(e->pass, e->options.profile);
@@ -105,6 +106,7 @@ void lathe_engine_free(lathe_engine *e)
     free_list(e, e->queue.first);
     free_list(e, e->ended);
     queue_free(&e->queue);
+    warm_free(e->warm);
     pass_free(e->pass);
     pool_free(e->pool); /* before what its operations are in */
     prefix_free(&e->prefix);

@@ -2,6 +2,7 @@
 #ifndef LATHE_ENGINE_ENGINE_H
 #define LATHE_ENGINE_ENGINE_H
 #include <stdatomic.h>
+#include "base/numa.h"
 #include "base/pool.h"
 #include "engine/budget.h"
 #include "engine/prefix.h"
@@ -50,11 +51,14 @@ struct lathe_engine {
     const struct lathe_model *model;
     struct lathe_engine_options options;
     struct lathe_engine_plan plan;
+    struct numa_plan numa;
+    char placement[512];
     struct pool *pool;
     struct pages pages;
     struct prefix prefix;
     struct swap swap;
     struct budget budget;
+    struct warm *warm; /* NULL until lathe_engine_warm */
     struct pass *pass;
     struct seq **slots; /* [n_seq], running ones */
     struct queue queue;
@@ -80,6 +84,12 @@ struct lathe_engine {
 int engine_plan(struct lathe_engine *e, struct lathe_err *err);
 /* What the pass of the planned engine is made for. */
 struct pass_limits engine_pass_limits(const struct lathe_engine *e);
+
+/* With several NUMA nodes: pins the pool's workers and puts every head's KV on the node of who attends it (plan.c). Before
+ * the KV is touched. */
+void engine_place(struct lathe_engine *e);
+/* Stops the thread of lathe_engine_warm (warm.c); before the pages go. */
+void warm_free(struct warm *w);
 
 /* Sequences (seq.c). */
 int seq_new(struct lathe_engine *e, const struct lathe_request *r, struct seq **out, struct lathe_err *err);

@@ -14,8 +14,8 @@
 
 enum {
     STACK_BYTES =
-        96 << 10, /* of a worker that are ever touched, with what the C library keeps for a thread */
-    OTHER_LEAST = 16 << 20, /* code, libraries, vocabulary: where the system does not tell what there is */
+        96 << 10,          /* of a worker that are ever touched, with what the C library keeps for a thread */
+    OTHER_LEAST = 8 << 20, /* code, libraries, vocabulary: where the system does not tell what there is */
     REQUEST_BYTES =
         12 << 10, /* of one that waits: its struct, text buffers, the pages that its arrays begin on */
     CHUNK_DEFAULT = 512,
@@ -49,7 +49,8 @@ static struct pass_limits limits_of(const struct lathe_engine *e, const struct c
                                 .n_out = n_out_of(c->n_seq),
                                 .n_page = (int)c->n_page,
                                 .kv_type = e->options.kv_type,
-                                .no_fusion = e->options.no_fusion};
+                                .no_fusion = e->options.no_fusion,
+                                .by_head = e->numa.n_node > 1};
 }
 
 struct pass_limits engine_pass_limits(const struct lathe_engine *e)
@@ -192,12 +193,32 @@ static struct sizes measure(const struct lathe_engine *e)
     return z;
 }
 
+static void plan_nodes(struct lathe_engine *e)
+{
+    struct numa_topology t;
+    numa_topology(&t);
+    numa_plan(&t, e->plan.n_thread, &e->numa);
+    numa_text(&e->numa, e->placement, sizeof e->placement);
+}
+
+void engine_place(struct lathe_engine *e)
+{
+    const struct kv_form *f = &e->pages.form;
+    if (e->numa.n_node < 2)
+        return;
+    pool_pin(e->pool, &e->numa);
+    for (int i = 0; i < f->n_layer * f->n_head; i++)
+        numa_place(&e->numa, e->pages.kv + kv_offset(f, e->plan.n_page, 0, i / f->n_head, i % f->n_head),
+                   (size_t)e->plan.n_page * f->head_bytes, numa_node_of(&e->numa, i % f->n_head, f->n_head));
+}
+
 int engine_plan(struct lathe_engine *e, struct lathe_err *err)
 {
     const struct lathe_engine_options *o = &e->options;
     struct lathe_engine_plan *p = &e->plan;
     TRY(check(o, err));
     p->n_thread = o->n_thread ? o->n_thread : cpu_count();
+    plan_nodes(e);
     struct sizes z = measure(e);
     struct choice c = {.n_ctx = o->n_ctx ? o->n_ctx : e->model->config.n_ctx_train,
                        .n_seq = o->n_seq,
@@ -219,6 +240,7 @@ int engine_plan(struct lathe_engine *e, struct lathe_err *err)
         .n_page = (int)c.n_page,
         .page_tokens = SPAN,
         .n_chunk = e->n_row_max,
-        .memory_bytes = o->memory_bytes};
+        .memory_bytes = o->memory_bytes,
+        .placement = e->placement};
     return 0;
 }

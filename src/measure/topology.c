@@ -1,19 +1,15 @@
 /* Cores, caches and NUMA nodes.
  *
- * What is inside the machine comes from hwloc, which is optional twice: at build time (LATHE_HAVE_HWLOC) and when
- * it is used. It is loaded with dlopen: linked, it and its libraries would cost every start of the program.
+ * What is inside the machine comes from hwloc, if that is there (base/hwloc_load.h).
  * Without it the cores, the memory and the CPU's name and flags are known, and `unknown` says why the rest is not.
  * Offline processors are not counted anywhere; those that a cpuset forbids are, for they are part of the
  * machine: what this process may use is cpu_count()'s to say. */
-#include <dlfcn.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 #include "base/cpu.h"
+#include "base/hwloc_load.h"
 #include "measure/machine.h"
-#ifdef LATHE_HAVE_HWLOC
-#include <hwloc.h>
-#endif
 
 static bool word_in(const char *words, const char *word)
 {
@@ -53,80 +49,14 @@ static void read_cpuinfo(struct machine_topology *t)
 }
 
 #ifdef LATHE_HAVE_HWLOC
-#define HWLOC_SONAME "libhwloc.so.15"
-#if HWLOC_API_VERSION < 0x00020100 || HWLOC_API_VERSION >= 0x00030000
-#error "hwloc.h is not of a version from 2.1 to below 3, whose library is libhwloc.so.15"
-#endif
-
-/* What is called of hwloc, with the types of its header. */
-#define HWLOC_CALLS(X)                  \
-    X(topology_init)                    \
-    X(topology_set_flags)               \
-    X(topology_set_icache_types_filter) \
-    X(topology_load)                    \
-    X(topology_destroy)                 \
-    X(get_type_depth)                   \
-    X(get_nbobjs_by_depth)              \
-    X(get_obj_by_depth)                 \
-    X(bitmap_weight)                    \
-    X(bitmap_list_snprintf)
-
-struct hwloc {
-    void *library;
-#define X(name) __typeof__(&hwloc_##name) name;
-    HWLOC_CALLS(X)
-#undef X
-    hwloc_topology_t topology;
-};
-
-static bool find_calls(struct hwloc *h, struct machine_topology *t)
-{
-    h->library = dlopen(HWLOC_SONAME, RTLD_NOW | RTLD_LOCAL);
-    if (!h->library) {
-        snprintf(t->unknown, sizeof t->unknown, HWLOC_SONAME " cannot be loaded: package libhwloc15");
-        return false;
-    }
-#define X(name)                                                                                      \
-    h->name = (__typeof__(h->name))dlsym(h->library, "hwloc_" #name);                                \
-    if (!h->name) {                                                                                  \
-        snprintf(t->unknown, sizeof t->unknown,                                                      \
-                 HWLOC_SONAME " has no hwloc_" #name ": another package than libhwloc15 of 2.1 on"); \
-        return false;                                                                                \
-    }
-    HWLOC_CALLS(X)
-#undef X
-    return true;
-}
-
-static bool look_around(struct hwloc *h, struct machine_topology *t)
-{
-    if (h->topology_init(&h->topology) == 0 &&
-        h->topology_set_flags(h->topology, HWLOC_TOPOLOGY_FLAG_INCLUDE_DISALLOWED) == 0 &&
-        h->topology_set_icache_types_filter(h->topology, HWLOC_TYPE_FILTER_KEEP_ALL) == 0 &&
-        h->topology_load(h->topology) == 0)
-        return true;
-    snprintf(t->unknown, sizeof t->unknown, "hwloc cannot read this machine");
-    return false;
-}
-
-static int count_of(const struct hwloc *h, hwloc_obj_type_t type)
-{
-    return (int)h->get_nbobjs_by_depth(h->topology, h->get_type_depth(h->topology, type));
-}
-
-static hwloc_obj_t object(const struct hwloc *h, hwloc_obj_type_t type, int i)
-{
-    return h->get_obj_by_depth(h->topology, h->get_type_depth(h->topology, type), (unsigned)i);
-}
-
 static void read_cores(const struct hwloc *h, struct machine_topology *t)
 {
-    int n_core = count_of(h, HWLOC_OBJ_CORE), n_package = count_of(h, HWLOC_OBJ_PACKAGE);
-    t->n_core = count_of(h, HWLOC_OBJ_PU);
+    int n_core = hwloc_count(h, HWLOC_OBJ_CORE), n_package = hwloc_count(h, HWLOC_OBJ_PACKAGE);
+    t->n_core = hwloc_count(h, HWLOC_OBJ_PU);
     t->n_package = n_package > 0 ? n_package : 1; /* some kernels tell of none */
     t->threads_per_core = 1;
     for (int i = 0; i < n_core; i++) {
-        int n = h->bitmap_weight(object(h, HWLOC_OBJ_CORE, i)->cpuset);
+        int n = h->bitmap_weight(hwloc_object(h, HWLOC_OBJ_CORE, i)->cpuset);
         t->threads_per_core = n > t->threads_per_core ? n : t->threads_per_core;
     }
 }
@@ -163,8 +93,8 @@ static void read_caches(const struct hwloc *h, struct machine_topology *t)
                                              HWLOC_OBJ_L2ICACHE, HWLOC_OBJ_L3CACHE,  HWLOC_OBJ_L3ICACHE,
                                              HWLOC_OBJ_L4CACHE,  HWLOC_OBJ_L5CACHE};
     for (size_t k = 0; k < sizeof types / sizeof *types; k++)
-        for (int i = 0, n = count_of(h, types[k]); i < n; i++) {
-            hwloc_obj_t o = object(h, types[k], i);
+        for (int i = 0, n = hwloc_count(h, types[k]); i < n; i++) {
+            hwloc_obj_t o = hwloc_object(h, types[k], i);
             add_cache(t, &o->attr->cache, h->bitmap_weight(o->cpuset));
         }
 }
@@ -182,10 +112,10 @@ static void list_cpus(const struct hwloc *h, hwloc_const_cpuset_t cpus, char *ou
 
 static void read_nodes(const struct hwloc *h, struct machine_topology *t)
 {
-    int n = count_of(h, HWLOC_OBJ_NUMANODE);
+    int n = hwloc_count(h, HWLOC_OBJ_NUMANODE);
     t->n_node = n < MACHINE_MAX_NODE ? n : MACHINE_MAX_NODE;
     for (int i = 0; i < t->n_node; i++) {
-        hwloc_obj_t o = object(h, HWLOC_OBJ_NUMANODE, i);
+        hwloc_obj_t o = hwloc_object(h, HWLOC_OBJ_NUMANODE, i);
         list_cpus(h, o->cpuset, t->node_cpus[i], sizeof t->node_cpus[i]);
         t->node_mib[i] = (long)(o->attr->numanode.local_memory / 1048576);
     }
@@ -193,16 +123,13 @@ static void read_nodes(const struct hwloc *h, struct machine_topology *t)
 
 static void read_inside(struct machine_topology *t)
 {
-    struct hwloc h = {0};
-    if (find_calls(&h, t) && look_around(&h, t)) {
+    struct hwloc h;
+    if (hwloc_open(&h, t->unknown, sizeof t->unknown)) {
         read_cores(&h, t);
         read_caches(&h, t);
         read_nodes(&h, t);
     }
-    if (h.topology)
-        h.topology_destroy(h.topology);
-    if (h.library)
-        dlclose(h.library);
+    hwloc_close(&h);
 }
 #else
 static void read_inside(struct machine_topology *t)

@@ -54,6 +54,20 @@ void attention_plan(struct pass *p)
     plan_parts(p);
 }
 
+/* Pair i of a piece of attention and a key-value head. */
+struct pair {
+    const struct attn_piece *a;
+    int kv_head;
+};
+
+static struct pair pair_at(const struct pass *p, int i)
+{
+    int n_kv = p->model->config.n_head_kv;
+    if (p->limits.by_head)
+        return (struct pair){&p->pieces[i % p->n_piece], i / p->n_piece};
+    return (struct pair){&p->pieces[i / n_kv], i % n_kv};
+}
+
 static uint8_t *head_at(const struct pass *p, const struct pass_seq *s, int span, int layer, int kv_head)
 {
     return p->kv + kv_offset(&p->form, p->limits.n_page, s->pages[span], layer, kv_head);
@@ -247,8 +261,8 @@ static void attend_spans(const struct attention *at, int pair, int first, int la
 {
     const struct pass *p = at->pass;
     struct scratch *s = &p->scratch[worker];
-    int n_kv = p->model->config.n_head_kv, kv_head = pair % n_kv, vd = p->form.value_dim;
-    const struct attn_piece *a = &p->pieces[pair / n_kv];
+    int n_kv = p->model->config.n_head_kv, kv_head = pair_at(p, pair).kv_head, vd = p->form.value_dim;
+    const struct attn_piece *a = pair_at(p, pair).a;
     int n_vec = a->n_row * (p->model->config.n_head / n_kv);
     if (s->query_tag != at->tag + (uint64_t)pair)
         load_queries(p, a, kv_head, s->query);
@@ -270,7 +284,7 @@ static void merge_spans(const struct pass *p, int pair, int worker)
 {
     struct scratch *s = &p->scratch[worker];
     int n_kv = p->model->config.n_head_kv, vd = p->form.value_dim;
-    const struct attn_piece *a = &p->pieces[pair / n_kv];
+    const struct attn_piece *a = pair_at(p, pair).a;
     int n_vec = a->n_row * (p->model->config.n_head / n_kv);
     begin_merge(s, n_vec);
     for (int span = 0; span < n_span(p, a); span++) {
@@ -280,7 +294,7 @@ static void merge_spans(const struct pass *p, int pair, int worker)
                                 part.sum + v, part.out + v * vd, n_vec - v < TILE_TOK ? n_vec - v : TILE_TOK,
                                 vd);
     }
-    store_outputs(p, a, pair % n_kv, s);
+    store_outputs(p, a, pair_at(p, pair).kv_head, s);
 }
 
 /* ---- operations ---- */
@@ -299,10 +313,10 @@ static void fused_piece(const struct pool_op *op, int piece, int worker)
 {
     const struct attention *at = op->arg;
     struct pass *p = at->pass;
-    int n_kv = p->model->config.n_head_kv;
+    struct pair pair = pair_at(p, piece);
     if (!at->is_put)
-        put_rows(p, &p->pieces[piece / n_kv], at->layer, piece % n_kv, 0, p->limits.n_ctx);
-    attend(p, &p->pieces[piece / n_kv], at->layer, piece % n_kv, worker);
+        put_rows(p, pair.a, at->layer, pair.kv_head, 0, p->limits.n_ctx);
+    attend(p, pair.a, at->layer, pair.kv_head, worker);
 }
 
 /* First span of part i. Earlier parts get the odd spans: the last span of a pair is not full, but its rows are put
@@ -319,16 +333,17 @@ static void part_piece(const struct pool_op *op, int piece, int worker)
     struct pass *p = at->pass;
     int n_kv = p->model->config.n_head_kv, first = part_start(p, piece), last = part_start(p, piece + 1);
     for (int pair = 0; pair < p->n_piece * n_kv && last > 0; pair++) {
-        const struct attn_piece *a = &p->pieces[pair / n_kv];
+        const struct attn_piece *a = pair_at(p, pair).a;
+        int kv_head = pair_at(p, pair).kv_head;
         int n = n_span(p, a), from = first > 0 ? first : 0, to = last < n ? last : n;
         first -= n;
         last -= n;
         if (from >= to)
             continue;
         if (!at->is_put)
-            put_rows(p, a, at->layer, pair % n_kv, from, to);
+            put_rows(p, a, at->layer, kv_head, from, to);
         if (to - from == n) {
-            attend(p, a, at->layer, pair % n_kv, worker);
+            attend(p, a, at->layer, kv_head, worker);
             continue;
         }
         attend_spans(at, pair, from, to, worker);
@@ -358,9 +373,9 @@ static void attend_piece(const struct pool_op *op, int piece, int worker)
 {
     const struct attention *at = op->arg;
     struct pass *p = at->pass;
-    int n_kv = p->model->config.n_head_kv;
+    struct pair pair = pair_at(p, piece);
     /* longest first: late rows meet more spans */
-    attend(p, &p->pieces[p->n_piece - 1 - piece / n_kv], at->layer, piece % n_kv, worker);
+    attend(p, p->pieces + (p->n_piece - 1 - (pair.a - p->pieces)), at->layer, pair.kv_head, worker);
 }
 
 void attention_put_add(struct pass *p, struct attention *a)

@@ -10,6 +10,7 @@
 #include <unistd.h>
 #include "base/cache_folder.h"
 #include "base/mem.h"
+#include "base/numa.h"
 #include "format/map_guard.h"
 
 enum { LOAD_PIECE = 2 << 20 };
@@ -142,6 +143,7 @@ bool cache_view_load(struct cache_view *v, const char *path, const struct cache_
     bool ok = pread(l.fd, &h, sizeof h, 0) == (ssize_t)sizeof h && header_fits(&h, l.n, id) &&
               mem_map(l.n, "laid-out weights", (void **)&l.to, NULL) == 0;
     if (ok) {
+        numa_spread(l.to, l.n);
         *v = (struct cache_view){.room = l.to, .room_bytes = l.n, .map = l.to, .map_bytes = l.n, .guard = -1};
         struct pool_op op = {.run = load_piece, .arg = &l, .name = "load", .layer = -1};
         op.n_piece = (int)((l.n + LOAD_PIECE - 1) / LOAD_PIECE);

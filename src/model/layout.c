@@ -15,6 +15,7 @@
 #include <xxhash.h>
 #include "base/cpu.h"
 #include "base/mem_room.h"
+#include "base/numa.h"
 #include "base/pool.h"
 #include "format/map_guard.h"
 #include "model/cache_file.h"
@@ -232,6 +233,7 @@ int layout_open(struct lathe_model *m, const struct matrix_list *list, const str
     if (!l->panels) {
         struct cache_view *v = &l->view;
         TRY(mem_map(list->layout_bytes, "laid-out weights", (void **)&v->room, err));
+        numa_spread(v->room, list->layout_bytes);
         v->room_bytes = v->map_bytes = list->layout_bytes;
         l->panels = v->map = v->room;
         TRY(pack_all(m, list, o, NULL, v->map, err));

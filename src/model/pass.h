@@ -29,6 +29,8 @@ struct pass_limits {
     int n_page; /* pages of the cache */
     enum lathe_kv_type kv_type;
     bool no_fusion;
+    bool
+        by_head; /* attention's work is shared out by heads and not by sequences: a head's KV lies at its worker */
 };
 
 /* Buffers for passes of up to `limits`; `kv` is the page cache, owned by the caller. */

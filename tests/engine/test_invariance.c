@@ -6,6 +6,7 @@
  * level (--hashes prints). */
 #include "engine/tiny.h"
 #include "base/cpu.h"
+#include "base/numa.h"
 #include <unistd.h>
 #include <xxhash.h>
 
@@ -293,7 +294,7 @@ static int print_hashes(void)
             kv_type = i % 2 ? LATHE_KV_BF16 : LATHE_KV_F16;
             make_prompts(shapes[s].n_vocab);
             lathe_model *m = tiny_model(shapes[s], types[t], 7);
-            run_some(m, 30, 50, 20, 1, 64, h); /* 3 of them of several pages: plain C is slow */
+            run_some(m, 30, 50, 20, 2, 64, h); /* 3 of them of several pages: plain C is slow */
             printf("type %d shape %d KV %d: %016llx\n", types[t], s, kv_type,
                    (unsigned long long)XXH3_64bits(h->at, sizeof h->at));
             lathe_model_free(m);
@@ -347,6 +348,27 @@ static void avx512vnni_equals_plain_c(void **state)
     level("avx512vnni");
 }
 
+/* Several NUMA nodes: attention is shared out by heads. */
+static void nodes_do_not_matter(void **state)
+{
+    static char one[1 << 14], two[1 << 14];
+    static struct numa_topology t;
+    const char *isa = "c";
+    for (int i = 0; i < CPU_N_ISA; i++)
+        if (cpu_supports((enum cpu_isa)i))
+            isa = cpu_isa_name((enum cpu_isa)i);
+    assert_true(hashes_on(isa, one, sizeof one));
+    setenv("HWLOC_SYNTHETIC", "numa:2 core:2 pu:1", 1);
+    setenv("HWLOC_THISSYSTEM", "0", 1);
+    numa_topology(&t);
+    hashes_on(isa, two, sizeof two);
+    unsetenv("HWLOC_SYNTHETIC");
+    unsetenv("HWLOC_THISSYSTEM");
+    if (t.n_node != 2)
+        skip();
+    assert_string_equal(one, two);
+}
+
 int main(int argc, char **argv)
 {
     if (argc > 1 && !strcmp(argv[1], "--hashes"))
@@ -357,6 +379,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(types_differ),
         cmocka_unit_test(avx2_equals_plain_c),
         cmocka_unit_test(avx512vnni_equals_plain_c),
+        cmocka_unit_test(nodes_do_not_matter),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
