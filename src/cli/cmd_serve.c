@@ -71,29 +71,22 @@ int cmd_serve(struct cli *c, struct lathe_err *err)
 {
     struct session s = {0};
     struct serving serving = {.started = c, .session = &s};
+    struct server_config config;
     char name[256];
     int rc;
+    serve_config(&c->o, &config);
+    TRY(server_check(&config, err)); /* before the model, which may take its time */
     mem_few_arenas();
     TRY_GOTO(session_open(&s, &c->o, err));
     struct lathe_engine_options eo = set_defaults(&s, &c->o);
     TRY_GOTO(lathe_engine_new(s.model, &eo, &s.engine, err));
     name_of(c->o.model, name, sizeof name);
-    struct server_config config = {.model = s.model,
-                                   .engine = s.engine,
-                                   .model_name = name,
-                                   .host = c->o.host,
-                                   .port = c->o.port,
-                                   .admin_listen = c->o.admin_listen,
-                                   .insecure = c->o.insecure,
-                                   .max_body_mib = c->o.max_body,
-                                   .max_header_kib = c->o.max_header,
-                                   .max_connection = c->o.max_connection,
-                                   .max_per_address = c->o.max_per_address,
-                                   .idle_s = c->o.idle_time,
-                                   .reload = serve_live_reload,
-                                   .ready = say_addresses,
-                                   .user = &serving};
-    serve_live_fill(&c->o, &config.live);
+    config.model = s.model;
+    config.engine = s.engine;
+    config.model_name = name;
+    config.reload = serve_live_reload;
+    config.ready = say_addresses;
+    config.user = &serving;
     rc = server_run(&config, err);
 done:
     cli_free(serving.now);

@@ -1,10 +1,10 @@
-/* The options of serve that can change, on their way to the server. */
+/* The options of serve on their way to the server. */
 #ifdef LATHE_HAVE_SERVER
 #include "cli/serve_live.h"
 #include <stdlib.h>
 #include "cli/live.h"
 
-void serve_live_fill(const struct cli_options *o, struct server_live *live)
+static void fill_live(const struct cli_options *o, struct server_live *live)
 {
     const char *secret = getenv("LATHE_API_KEY");
     *live = (struct server_live){.keys = o->keys,
@@ -21,6 +21,20 @@ void serve_live_fill(const struct cli_options *o, struct server_live *live)
                                  .log_level = (enum log_level)o->log_level,
                                  .access_log = o->access_log,
                                  .log_prompts = o->log_prompts};
+}
+
+void serve_config(const struct cli_options *o, struct server_config *config)
+{
+    *config = (struct server_config){.host = o->host,
+                                     .port = o->port,
+                                     .admin_listen = o->admin_listen,
+                                     .insecure = o->insecure,
+                                     .max_body_mib = o->max_body,
+                                     .max_header_kib = o->max_header,
+                                     .max_connection = o->max_connection,
+                                     .max_per_address = o->max_per_address,
+                                     .idle_s = o->idle_time};
+    fill_live(o, &config->live);
 }
 
 static void tell_restart_names(const struct cli *before, const struct cli *now)
@@ -46,7 +60,7 @@ int serve_live_reload(void *user, struct server_live *live, struct lathe_err *er
     tell_restart_names(c, now);
     cli_free(s->now); /* the server has copied what it keeps */
     s->now = now;
-    serve_live_fill(&now->o, live);
+    fill_live(&now->o, live);
     return 0;
 }
 #endif

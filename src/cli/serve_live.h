@@ -1,4 +1,4 @@
-/* The options of serve that can change, on their way to the server. */
+/* The options of serve on their way to the server, and again when those that can change are read anew. */
 #ifndef LATHE_CLI_SERVE_LIVE_H
 #define LATHE_CLI_SERVE_LIVE_H
 #include "cli/cli.h"
@@ -13,8 +13,8 @@ struct serving {
     struct session *session;
 };
 
-/* The pointers are into `o` and the environment. */
-void serve_live_fill(const struct cli_options *o, struct server_live *live);
+/* All but the model, the engine and the functions. The pointers are into `o` and the environment. */
+void serve_config(const struct cli_options *o, struct server_config *config);
 /* Reads the options again as at the start, and names in the log those that have changed and need a restart. */
 int serve_live_reload(void *serving, struct server_live *live, struct lathe_err *err);
 #endif

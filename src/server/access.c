@@ -54,10 +54,6 @@ static int check_origins(const struct server_live *live, struct lathe_err *err)
 
 static void set_names(struct access *a, const struct server_live *live)
 {
-    if (live->api_key && strlen(live->api_key) < KEY_SECRET_MIN)
-        log_say(LOG_WARN, "weak_key",
-                "LATHE_API_KEY has fewer than %d characters and can be guessed: lathe key new NAME makes one",
-                KEY_SECRET_MIN);
     pthread_rwlock_wrlock(&a->lock);
     names_set(&a->hosts, live->allowed_hosts, live->n_allowed_host);
     names_set(&a->origins, live->cors_origins, live->n_cors_origin);

@@ -49,10 +49,11 @@ static json_t *entry_of(const struct answer *a, const struct flight *f)
         [API_CHAT] = "/v1/chat/completions", [API_TEXT] = "/v1/completions", [API_EMBED] = "/v1/embeddings"};
     double age_ms = 1e-6 * (double)(clock_ns() - a->asked_ns);
     const struct lathe_request *r = &a->x->request;
-    return json_pack("{ss ss ss sn sf ss si si si si si si}", "id", a->request_id, "answer_id", a->id, "path",
-                     paths[a->api], "key", "age_ms", age_ms, "state", state_names[f->state], "choices",
-                     a->n_choice, "prompt_tokens", a->n_prompt_token, "generated_tokens", f->n_generated,
-                     "cached_tokens", f->n_cached, "pages", f->n_page, "priority", r->priority);
+    return json_pack("{ss ss ss ss? sf ss si si si si si si}", "id", a->request_id, "answer_id", a->id,
+                     "path", paths[a->api], "key", a->key, "age_ms", age_ms, "state", state_names[f->state],
+                     "choices", a->n_choice, "prompt_tokens", a->n_prompt_token, "generated_tokens",
+                     f->n_generated, "cached_tokens", f->n_cached, "pages", f->n_page, "priority",
+                     r->priority);
 }
 
 enum MHD_Result endpoint_requests(struct call *c)

@@ -65,6 +65,8 @@ void answer_account(const struct answer *a, struct account *out)
                             .n_generated = a->n_generated,
                             .queue_ms = a->timings.queue_ms,
                             .ttft_ms = a->timings.queue_ms + a->timings.prefill_ms};
+    for (int i = 0; i < a->n_choice; i++) /* of a client that left, too */
+        out->n_generated += a->choices[i].done ? 0 : a->choices[i].n_token;
 }
 
 static void begin_choice(struct answer *a, int i)
@@ -93,6 +95,7 @@ struct answer *answer_new(struct call *c, enum api api, struct asked *asked)
                          .x = exchange_ref(asked->x),
                          .n_choice = exchange_n_choice(asked->x),
                          .asked_ns = clock_ns(),
+                         .key = c->key ? c->key->name : NULL,
                          .created = time(NULL),
                          .ignored = mem_dup(asked->ignored.p ? asked->ignored.p : "", asked->ignored.n)};
     a->x->tells_silence = a->stream;
@@ -119,6 +122,7 @@ static double seconds(uint64_t from_ns, uint64_t to_ns)
 
 static void observe_token(struct answer *a, struct choice *c, const struct exchange_event *e)
 {
+    c->n_token++;
     if (c->token_at_ns)
         metrics_observe(a->server->metrics, M_ITL, seconds(c->token_at_ns, e->at_ns));
     else

@@ -12,6 +12,7 @@ struct choice {
     bool done, begun;
     json_t *logprobs;     /* of the tokens that have not been sent; NULL if none are asked for */
     int offset;           /* characters of the tokens so far */
+    int n_token;          /* so far */
     uint64_t token_at_ns; /* when the newest token came; 0: none has */
 };
 
@@ -24,6 +25,7 @@ struct answer {
     int n_choice, n_done, n_prompt_token, n_cached, n_generated;
     struct lathe_timings timings; /* of the choice that took longest in each */
     uint64_t asked_ns;
+    const char *key; /* name of the client's; NULL without keys */
     char id[32], request_id[129];
     time_t created;
     char *ignored;

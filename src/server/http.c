@@ -164,7 +164,7 @@ static enum MHD_Result run(struct call *c, const char *path)
         return answer_preflight(c);
     if (c->refusal.status)
         return http_error(c, c->refusal.status, NULL, c->refusal.code, "%s", c->refusal.text);
-    if (c->body.full)
+    if (c->body.full && c->endpoint)
         return http_error(c, 413, NULL, "too_large", "the body is larger than %.1f MiB",
                           (double)c->server->bodies.each / 1048576.0);
     if (c->crowded)
@@ -190,7 +190,8 @@ static struct call *call_new(const struct listener *l, struct MHD_Connection *co
     *c = (struct call){.server = l->server, .listener = l, .connection = connection, .begun_s = clock_s()};
     const union MHD_ConnectionInfo *info =
         mhd.get_connection_info(connection, MHD_CONNECTION_INFO_SOCKET_CONTEXT);
-    struct access_ask ask = {.host = header_of(c, "Host"),
+    struct access_ask ask = {.host =
+                                 l->unix_path[0] ? NULL : header_of(c, "Host"), /* no page gets to a socket */
                              .authorization = header_of(c, "Authorization"),
                              .api_key = header_of(c, "X-Api-Key")};
     c->guest = info ? info->socket_context : NULL;
@@ -212,6 +213,15 @@ static struct call *call_new(const struct listener *l, struct MHD_Connection *co
     return c;
 }
 
+/* Whether to answer before the body: its sender waits to be told to send it, and it would be dropped. */
+static bool answers_at_once(const struct call *c)
+{
+    const char *length = header_of(c, "Content-Length");
+    if (!header_of(c, "Expect"))
+        return false;
+    return c->refusal.status || (length && strtoull(length, NULL, 10) > c->body.limit);
+}
+
 /* The library calls this when the headers are there, for every part of the body, at its end, and after a resume. */
 enum MHD_Result http_on_request(void *listener, struct MHD_Connection *connection, const char *url,
                                 const char *method, const char *version, const char *part, size_t *n_part,
@@ -219,8 +229,9 @@ enum MHD_Result http_on_request(void *listener, struct MHD_Connection *connectio
 {
     struct call *c = *state;
     if (!c) {
-        *state = call_new(listener, connection, method, url);
-        return MHD_YES;
+        *state = c = call_new(listener, connection, method, url);
+        c->body.full = answers_at_once(c);
+        return c->body.full ? run(c, url) : MHD_YES;
     }
     if (*n_part) {
         if (c->body.limit && !c->body.full && !c->crowded)
@@ -242,8 +253,8 @@ static void call_free(struct call *c)
         key_count_tokens(c->key, took.n_prompt_token + took.n_generated);
         key_end(c->key);
     }
+    answer_free(c->answer); /* has the key's name */
     key_release(c->key);
-    answer_free(c->answer);
     bodies_drop(&c->server->bodies, &c->body);
     free(c);
 }
@@ -254,6 +265,7 @@ void http_on_completed(void *listener, struct MHD_Connection *connection, void *
     struct call *c = *state;
     if (!c)
         return;
+    c->cut = why != MHD_REQUEST_TERMINATED_COMPLETED_OK;
     guard_answered(c->server->guard, c->guest);
     call_free(c);
     *state = NULL;

@@ -78,6 +78,7 @@ struct call {
     bool preflight;                /* of a page that may call: asks what it may send */
     double begun_s;
     unsigned status; /* of the answer, 0: none yet */
+    bool cut;        /* the client left before it had all */
     struct buf body;
     bool crowded;          /* a part of the body had no room */
     struct answer *answer; /* of an endpoint that generates, once it has begun */

@@ -2,17 +2,20 @@
 #include "server/listen.h"
 #include <arpa/inet.h>
 #include <errno.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
 #include <unistd.h>
 
 #define UNIX_PREFIX "unix:"
+#define TLS_PRIORITIES "NORMAL:-VERS-ALL:+VERS-TLS1.3:+VERS-TLS1.2"
 
-enum { HTTP_THREADS = 2, BACKLOG = 512 };
+enum { HTTP_THREADS = 2, BACKLOG = 512, OTHER_FILES = 64, HOST_MAX = 64 };
 
 /* ---- addresses ---- */
 
@@ -56,6 +59,53 @@ static bool split(const char *text, char *host, size_t n_host, int *port)
     return true;
 }
 
+static const char *unix_path_of(const char *where)
+{
+    size_t n = strlen(UNIX_PREFIX);
+    return strncmp(where, UNIX_PREFIX, n) == 0 ? where + n : NULL;
+}
+
+/* ---- what may be served ---- */
+
+static int check_address(const struct server_config *c, const char *option, const char *host, bool has_keys,
+                         struct lathe_err *err)
+{
+    struct sockaddr_storage address;
+    if (!address_of(host, 0, &address))
+        return err_set(err, LATHE_E_USAGE, "--%s %.100s is no numeric address such as 127.0.0.1 or ::1",
+                       option, host);
+    if (!is_loopback(&address) && !c->insecure && !has_keys)
+        return err_set(
+            err, LATHE_E_USAGE,
+            "--%s %.100s can be reached by others and there are no keys: --keys FILE asks for them, "
+            "--insecure lets everybody in",
+            option, host);
+    return 0;
+}
+
+static int check_admin(const struct server_config *c, bool has_keys, struct lathe_err *err)
+{
+    char host[HOST_MAX];
+    int port;
+    const char *path = unix_path_of(c->admin_listen);
+    const size_t most = sizeof(struct sockaddr_un) - offsetof(struct sockaddr_un, sun_path) - 1;
+    if (path && (!*path || strlen(path) > most))
+        return err_set(err, LATHE_E_USAGE, "--admin-listen unix:%.120s: a socket's path has 1 to %zu bytes",
+                       path, most);
+    if (!path && !split(c->admin_listen, host, sizeof host, &port))
+        return err_set(err, LATHE_E_USAGE,
+                       "--admin-listen %.120s is no address: 127.0.0.1:9090, [::1]:9090 or "
+                       "unix:/run/lathe/admin.sock",
+                       c->admin_listen);
+    return path ? 0 : check_address(c, "admin-listen", host, has_keys, err);
+}
+
+int listen_check(const struct server_config *c, bool has_keys, struct lathe_err *err)
+{
+    TRY(check_address(c, "host", c->host, has_keys, err));
+    return c->admin_listen ? check_admin(c, has_keys, err) : 0;
+}
+
 /* ---- daemons ---- */
 
 /* A guest's limits are watched from here on. */
@@ -77,7 +127,7 @@ static void on_connection(void *user, struct MHD_Connection *connection, void **
 static void start(struct listener *l, const struct sockaddr_storage *address, int fd)
 {
     const struct server_config *c = l->server->config;
-    struct MHD_OptionItem options[12] = {{MHD_OPTION_END, 0, NULL}};
+    struct MHD_OptionItem options[13] = {{MHD_OPTION_END, 0, NULL}};
     int n = 0;
     unsigned flags = MHD_USE_EPOLL_INTERNAL_THREAD | MHD_ALLOW_SUSPEND_RESUME;
     if (address && address->ss_family == AF_INET6)
@@ -85,6 +135,7 @@ static void start(struct listener *l, const struct sockaddr_storage *address, in
     if (address && l->server->tls) {
         flags |= MHD_USE_TLS;
         options[n++] = (struct MHD_OptionItem){MHD_OPTION_HTTPS_CERT_CALLBACK, 0, (void *)tls_callback()};
+        options[n++] = (struct MHD_OptionItem){MHD_OPTION_HTTPS_PRIORITIES, 0, (void *)TLS_PRIORITIES};
     }
     if (address)
         options[n++] = (struct MHD_OptionItem){MHD_OPTION_SOCK_ADDR, 0, (void *)address};
@@ -110,21 +161,12 @@ static int open_address(struct listener *l, const char *option, const char *host
                         struct lathe_err *err)
 {
     struct sockaddr_storage address;
-    if (!address_of(host, port, &address))
-        return err_set(err, LATHE_E_USAGE, "--%s %.100s is no numeric address such as 127.0.0.1 or ::1",
-                       option, host);
-    if (!is_loopback(&address) && !l->server->config->insecure && !access_has_keys(l->server->access))
-        return err_set(err, LATHE_E_USAGE,
-                       "--%s %.100s can be reached by others and there are no keys: --keys FILE asks for "
-                       "them, --insecure "
-                       "lets everybody in",
-                       option, host);
+    address_of(host, port, &address);
     snprintf(l->host, sizeof l->host, "%s", host);
     start(l, &address, -1);
     if (!l->daemon)
         return err_set(err, LATHE_E_IO, "%.100s port %d cannot be served: %s; --%s chooses another", host,
-                       port, errno ? strerror(errno) : "the HTTP library refuses",
-                       l->requests ? "port" : option);
+                       port, errno ? strerror(errno) : "the HTTP library refuses", option);
     return 0;
 }
 
@@ -144,10 +186,7 @@ static bool is_stale(const struct sockaddr_un *a)
 static int open_unix(struct listener *l, const char *path, struct lathe_err *err)
 {
     struct sockaddr_un a = {.sun_family = AF_UNIX};
-    if (!*path || strlen(path) >= sizeof a.sun_path)
-        return err_set(err, LATHE_E_USAGE, "--admin-listen unix:%.120s: a socket's path has 1 to %zu bytes",
-                       path, sizeof a.sun_path - 1);
-    strcpy(a.sun_path, path);
+    snprintf(a.sun_path, sizeof a.sun_path, "%s", path);
     if (is_stale(&a))
         unlink(path);
     int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
@@ -170,24 +209,35 @@ static int open_unix(struct listener *l, const char *path, struct lathe_err *err
 
 static int open_admin(struct server *s, const char *where, struct lathe_err *err)
 {
-    char host[64];
+    char host[HOST_MAX];
     int port;
     s->admin = (struct listener){.server = s, .operations = true};
-    if (strncmp(where, UNIX_PREFIX, strlen(UNIX_PREFIX)) == 0)
-        return open_unix(&s->admin, where + strlen(UNIX_PREFIX), err);
-    if (!split(where, host, sizeof host, &port))
-        return err_set(
-            err, LATHE_E_USAGE,
-            "--admin-listen %.120s is no address: 127.0.0.1:9090, [::1]:9090 or unix:/run/lathe/admin.sock",
-            where);
+    const char *path = unix_path_of(where);
+    if (path)
+        return open_unix(&s->admin, path, err);
+    split(where, host, sizeof host, &port);
     return open_address(&s->admin, "admin-listen", host, port, err);
+}
+
+/* A connection is a file, and shells allow 1024 of them by default where the system would allow more. */
+static void allow_files(int n_connection)
+{
+    struct rlimit l;
+    rlim_t need = (rlim_t)n_connection + OTHER_FILES;
+    if (getrlimit(RLIMIT_NOFILE, &l) || l.rlim_cur >= need)
+        return;
+    l.rlim_cur = l.rlim_max < need ? l.rlim_max : need;
+    if (setrlimit(RLIMIT_NOFILE, &l) == 0 && l.rlim_cur < need)
+        log_say(LOG_WARN, "few_files", "max-connections is %d, and only %llu files may be open (ulimit -n)",
+                n_connection, (unsigned long long)l.rlim_cur);
 }
 
 int listen_open(struct server *s, struct lathe_err *err)
 {
     const struct server_config *c = s->config;
+    allow_files(c->max_connection);
     s->main = (struct listener){.server = s, .requests = true, .operations = !c->admin_listen};
-    TRY(open_address(&s->main, "host", c->host, c->port, err));
+    TRY(open_address(&s->main, "port", c->host, c->port, err));
     return c->admin_listen ? open_admin(s, c->admin_listen, err) : 0;
 }
 

@@ -3,8 +3,9 @@
 #define LATHE_SERVER_LISTEN_H
 #include "server/http.h"
 
-/* Opens the addresses of the configuration into s->main and s->admin. USAGE for one that may not be served, IO for one that cannot
- * be had. */
+/* Whether the addresses of the configuration can be meant: USAGE for one that is none, or that lets others in without keys. */
+int listen_check(const struct server_config *c, bool has_keys, struct lathe_err *err);
+/* Opens the addresses of the configuration, which are checked, into s->main and s->admin. IO for one that cannot be had. */
 int listen_open(struct server *s, struct lathe_err *err);
 /* Closes both; legal after a failure. */
 void listen_close(struct server *s);

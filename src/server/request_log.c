@@ -2,7 +2,7 @@
 #include "server/request_log.h"
 #include "base/clock.h"
 
-enum { BODY_LOGGED = 4096 };
+enum { BODY_LOGGED = 4096, STATUS_LEFT = 499 };
 
 void request_log(const struct call *c, const struct account *took)
 {
@@ -14,7 +14,9 @@ void request_log(const struct call *c, const struct account *took)
     log_text(&l, "key", c->key ? c->key->name : NULL);
     log_text(&l, "method", c->method);
     log_text(&l, "route", c->path);
-    log_number(&l, "status", c->status);
+    log_number(&l, "status", c->status ? c->status : STATUS_LEFT);
+    if (c->cut)
+        log_text(&l, "end", "the client left");
     if (took->id) {
         log_number(&l, "prompt_tokens", took->n_prompt_token);
         log_number(&l, "cached_tokens", took->n_cached);

@@ -44,6 +44,10 @@ enum MHD_Result endpoint_models(struct call *c)
 static void apply(struct server *s, const struct server_live *live)
 {
     log_setup(live->log_format, live->log_level);
+    if (live->api_key && strlen(live->api_key) < KEY_SECRET_MIN)
+        log_say(LOG_WARN, "weak_key",
+                "LATHE_API_KEY has fewer than %d characters and can be guessed: lathe key new NAME makes one",
+                KEY_SECRET_MIN);
     s->stall_s = live->stall_s;
     s->access_log = live->access_log;
     s->log_prompts = live->log_prompts;
@@ -58,15 +62,15 @@ static int check_tls(const struct server_live *live, struct lathe_err *err)
                    live->tls_cert ? "key" : "cert");
 }
 
-int server_check(const struct server_live *live, struct lathe_err *err)
+int server_check(const struct server_config *c, struct lathe_err *err)
 {
-    const struct server_config config = {.host = "", .live = *live};
     struct access *access = NULL;
     struct tls *tls = NULL;
-    TRY(check_tls(live, err));
-    int rc = access_new(&config, &access, err);
-    if (!rc && live->tls_cert)
-        rc = tls_new(live->tls_cert, live->tls_key, &tls, err);
+    TRY(check_tls(&c->live, err));
+    TRY(access_new(c, &access, err));
+    int rc = listen_check(c, access_has_keys(access), err);
+    if (!rc && c->live.tls_cert)
+        rc = tls_new(c->live.tls_cert, c->live.tls_key, &tls, err);
     tls_free(tls);
     access_free(access);
     return rc;
@@ -165,6 +169,7 @@ static int open_all(struct server *s, struct lathe_err *err)
     TRY(gnutls_lib_load(err));
     TRY(check_tls(&c->live, err));
     TRY(access_new(c, &s->access, err));
+    TRY(listen_check(c, access_has_keys(s->access), err));
     if (c->live.tls_cert)
         TRY(tls_new(c->live.tls_cert, c->live.tls_key, &s->tls, err));
     s->guard = guard_new(c->live.body_s, c->idle_s);

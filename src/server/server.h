@@ -42,6 +42,6 @@ uint64_t server_bytes(uint64_t memory_bytes);
  * other thread takes these signals; they stay blocked, so that a third one does not cut the end short. USAGE for an address that
  * may not be served, IO for one that cannot be had. */
 int server_run(const struct server_config *c, struct lathe_err *err);
-/* Reads what `live` names and says what is wrong with it. */
-int server_check(const struct server_live *live, struct lathe_err *err);
+/* Whether server_run would find addresses, keys and certificates right; model and engine are not looked at. */
+int server_check(const struct server_config *c, struct lathe_err *err);
 #endif

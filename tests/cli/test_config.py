@@ -38,6 +38,14 @@ def test_mistakes_of_a_file(run, write):
     assert r.returncode == 2 and f"{path}:1:" in r.stderr.decode()
 
 
+@pytest.mark.parametrize("text,words", [("host: 0.0.0.0", b"can be reached by others"), ("admin-listen: 9090", b"is no address"),
+                                        ("tls-cert: c.pem", b"without --tls-key"), ("keys: /nowhere/keys", b"/nowhere/keys cannot be read"),
+                                        ("cors-origin: [example.org]", b"is no origin")])
+def test_check_looks_at_what_the_file_names(run, write, text, words):
+    r = run("config", "check", write(text + "\n"))
+    assert r.returncode in (2, 3) and words in r.stderr and r.stdout == b""
+
+
 def test_every_value_has_its_origin(run, write):
     path = write("port: 1234\nparallel: 7\nlog: json\n")
     env = {"LATHE_PARALLEL": "8", "LATHE_LOG": "text", "LATHE_ALLOWED_HOST": "a,b"}

@@ -1,5 +1,5 @@
 """Limits of what a client may send and hold, and for how long."""
-import json, socket, time
+import http.client, json, socket, time
 
 import pytest
 
@@ -48,6 +48,35 @@ def test_the_longest_headers(home, tiny):
         c.close()
 
 
+@pytest.mark.parametrize("key,length,status", [("", 10, 401), ("a-secret-of-the-environment", 2 << 20, 413)])
+def test_who_asks_before_sending_is_told_at_once(home, tiny, key, length, status):
+    with Served(home, tiny, "--max-body", 1, env={"LATHE_API_KEY": "a-secret-of-the-environment"}) as s:
+        c = raw(s.port, HEAD + b"Authorization: Bearer %s\r\nExpect: 100-continue\r\nContent-Length: %d\r\n\r\n" % (key.encode(), length))
+        assert c.recv(100).startswith(b"HTTP/1.1 %d" % status)
+        c.close()
+        c = raw(s.port, HEAD + b"Authorization: Bearer a-secret-of-the-environment\r\nExpect: 100-continue\r\nContent-Length: 32\r\n\r\n")
+        assert c.recv(100).startswith(b"HTTP/1.1 100")
+        c.sendall(b'{"prompt": "x", "max_tokens": 2}')
+        assert c.recv(100).startswith(b"HTTP/1.1 200")
+        c.close()
+
+
+def test_more_connections_than_the_shell_allows_files(home, tiny):
+    """The limit of files is raised as far as it may be."""
+    import resource
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (256, before[1]))
+    try:
+        s = Served(home, tiny)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, before)
+    with s:
+        kept = [raw(s.port, b"GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n") for _ in range(400)]
+        assert all(c.recv(100).startswith(b"HTTP/1.1 200") for c in kept)
+        [c.close() for c in kept]
+        assert s.stop()[0] == 0
+
+
 @pytest.mark.parametrize("option", ["--max-connections", "--max-connections-per-address"])
 def test_the_most_connections(home, tiny, option):
     with Served(home, tiny, option, 4) as s:
@@ -68,7 +97,7 @@ def test_the_most_connections(home, tiny, option):
 def answers(s):
     try:
         return s.status("/health") == 200
-    except (OSError, Exception):
+    except (OSError, http.client.HTTPException):
         return False
 
 

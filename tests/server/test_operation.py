@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from served import SLOW, Served, new_key, until
+from served import SLOW, Served, new_key, raw, until
 
 ROOT = Path(__file__).resolve().parents[2]
 SECRET = "a-secret-of-the-environment"
@@ -14,7 +14,7 @@ PROMPT = "the-prompt-of-which-nobody-knows"
 # ---- health ----
 
 def test_a_stall_is_seen(home, tiny):
-    with Served(home, tiny, "--stall-time", 1, env={"LATHE_TEST_STALL_MS": str(3500 * SLOW)}) as s:
+    with Served(home, tiny, "--stall-time", 1, env={"LATHE_TEST_STALL_MS": "3500"}) as s:
         assert s.status("/health") == 200
         time.sleep(1.5)
         assert s.status("/health") == 200  # nothing to do is no stall
@@ -58,7 +58,7 @@ def test_the_life_of_a_service(home, tiny, notify):
 
 def test_the_watchdog_hears_nothing_of_a_stalled_engine(home, tiny, notify):
     name, socket_ = notify
-    env = {"NOTIFY_SOCKET": name, "WATCHDOG_USEC": "400000", "LATHE_TEST_STALL_MS": str(4000 * SLOW)}
+    env = {"NOTIFY_SOCKET": name, "WATCHDOG_USEC": "400000", "LATHE_TEST_STALL_MS": "5000"}
     with Served(home, tiny, "--stall-time", 1, env=env) as s:
         t = threading.Thread(target=s.complete)
         t.start()
@@ -133,6 +133,21 @@ def test_the_line_of_a_request(home, tiny, run, tmp_path):
     assert first == {"event": "request", "id": answer["id"], "request_id": 'my "id"', "key": "alice", "method": "POST",
                      "route": "/v1/completions", "status": 200, "prompt_tokens": 3, "cached_tokens": 0, "completion_tokens": 4}
     assert second["status"] == 401 and "key" not in second and "id" not in second
+
+
+@pytest.mark.parametrize("stream,status", [(True, 200), (False, 499)])
+def test_a_client_that_leaves_is_in_the_log(home, tiny, tmp_path, stream, status):
+    import tiny_model
+    model = tmp_path / "long.gguf"
+    tiny_model.write(str(model), n_ctx=1 << 16)
+    with Served(home, model, "--access-log", "--log", "json", "-c", 1 << 16) as s:
+        body = json.dumps(dict(prompt="x", max_tokens=60000, ignore_eos=True, stream=stream)).encode()
+        c = raw(s.port, b"POST /v1/completions HTTP/1.1\r\nHost: localhost\r\nContent-Length: %d\r\n\r\n%s" % (len(body), body))
+        assert not stream or c.recv(10)
+        time.sleep(0.2)
+        c.close()
+        line = json.loads(until(lambda: next((l for l in s.err if "request" in l), None)))
+        assert line["status"] == status and line["end"] == "the client left" and line["prompt_tokens"] == 1
 
 
 def test_prompts_are_logged_when_asked_for(home, tiny):
