@@ -190,7 +190,9 @@ int http_start(struct server *s, struct lathe_err *err)
                        "--host %s can be reached by others and there are no keys: --insecure allows that",
                        c->host);
     TRY(watch_new(on_gone, s, &s->watch, err));
-    unsigned flags = MHD_USE_EPOLL_INTERNAL_THREAD | MHD_ALLOW_SUSPEND_RESUME;
+    /* Not epoll: the library waits for its edges, and when a client's end comes with the last bytes that it sent the edge
+     * is gone; the connection is then held until its time is over. Poll costs 0.1 ms a step with 1000 idle ones. */
+    unsigned flags = MHD_USE_POLL_INTERNAL_THREAD | MHD_ALLOW_SUSPEND_RESUME;
     if (address.ss_family == AF_INET6)
         flags |= MHD_USE_IPv6;
     s->daemon =
