@@ -2,7 +2,7 @@
 """Builds and runs the test suites, prints each one's time, names the skips and counts.
 
   suite.py test     release build, everything but the label long
-  suite.py long     asan+ubsan run of all unit tests, tsan run of the engine's, torture, the real clients, fuzzers (60 s each)
+  suite.py long     asan+ubsan run of all unit tests, tsan run of the engine's, torture, soak, the real clients, fuzzers (60 s each)
 
 A suite is a build preset and a choice of ctest labels. Single cases are counted out of the output of cmocka and pytest, a program
 without such output counts as one. A skipped case must be a row of tests/skips.txt whose condition holds here, else the run
@@ -24,6 +24,8 @@ SUITES = {
               ["-R", "test_run_py|test_server_py|test_api_py|test_access_py|test_limits_py|test_operation_py"], {}),
              ("torture under asan+ubsan", "asan", ["-L", "torture"], {}),
              ("real clients and schemathesis", "release", ["-L", "clients"], {}),
+             ("soak: thousands of clients of every kind", "release", ["-L", "soak"], {}),
+             ("soak under asan+ubsan", "asan", ["-L", "soak"], {}),
              ("unit tests on aarch64 under qemu", "aarch64", ["-LE", "long"], {}),
              ("fuzzers", "fuzz", ["-L", "fuzz"], {})],
 }
