@@ -138,6 +138,9 @@ static int step(struct dispatch *d, struct lathe_err *err)
 {
     struct lathe_event e;
     int n = lathe_engine_step(d->engine, err);
+    pthread_mutex_lock(&d->lock); /* before its events: who has an answer finds it counted */
+    lathe_engine_get_stats(d->engine, &d->stats);
+    pthread_mutex_unlock(&d->lock);
     while (n >= 0 && lathe_engine_poll(d->engine, &e))
         deliver(d, &e);
     return n;

@@ -233,7 +233,7 @@ def metrics(s):
 
 
 def value(m, name, **labels):
-    return m[name].get(tuple(sorted(labels.items())), 0)
+    return m.get(name, {}).get(tuple(sorted(labels.items())), 0)
 
 
 def test_metrics_count_what_happens(server):
