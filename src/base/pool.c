@@ -372,17 +372,27 @@ void pool_run(struct pool *p, const struct pool_op *ops, int n_op)
     float_state_set(old);
 }
 
-/* Signals that ask the program for something are for the threads of whoever uses the pool: one that a worker could take would end
- * the program whenever the thread that waits for it happens to do something else. */
-static int start_worker(struct worker *w)
+/* Workers take no signals: one that the program waits for with sigwait would end it if a worker got it. Those that a
+ * thread raises itself stay (a file that shrinks under its mapping is SIGBUS, see format/map_guard.h). */
+static void block_signals(sigset_t *before)
 {
-    sigset_t asks, before;
-    sigemptyset(&asks);
-    sigaddset(&asks, SIGINT);
-    sigaddset(&asks, SIGTERM);
-    sigaddset(&asks, SIGHUP);
-    pthread_sigmask(SIG_BLOCK, &asks, &before);
-    int rc = pthread_create(&w->thread, NULL, worker_main, w);
+    static const int own[] = {SIGBUS, SIGSEGV, SIGFPE, SIGILL, SIGTRAP, SIGABRT, SIGSYS};
+    sigset_t others;
+    sigfillset(&others);
+    for (size_t i = 0; i < sizeof own / sizeof *own; i++)
+        sigdelset(&others, own[i]);
+    pthread_sigmask(SIG_BLOCK, &others, before);
+}
+
+static int start_workers(struct pool *p, int n_worker)
+{
+    sigset_t before;
+    int rc = 0;
+    block_signals(&before);
+    for (int i = 1; i < n_worker && !rc; i++) {
+        rc = pthread_create(&p->workers[i].thread, NULL, worker_main, &p->workers[i]);
+        p->n_worker += !rc;
+    }
     pthread_sigmask(SIG_SETMASK, &before, NULL);
     return rc;
 }
@@ -401,14 +411,11 @@ int pool_new(int n_worker, struct pool **out, struct lathe_err *err)
         p->workers[i].pool = p;
         p->workers[i].index = i;
     }
-    for (int i = 1; i < n_worker; i++) {
-        int rc = start_worker(&p->workers[i]);
-        if (rc) {
-            pool_free(p);
-            return err_set(err, LATHE_E_FAILED, "thread %d of %d cannot start: %s", i, n_worker,
-                           strerror(rc));
-        }
-        p->n_worker = i + 1;
+    int rc = start_workers(p, n_worker);
+    if (rc) {
+        int i = p->n_worker;
+        pool_free(p);
+        return err_set(err, LATHE_E_FAILED, "thread %d of %d cannot start: %s", i, n_worker, strerror(rc));
     }
     p->n_active_next = n_worker;
     *out = p;

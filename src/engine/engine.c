@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include "base/clock.h"
+#include "base/mem_room.h"
 
 void lathe_engine_options_init(struct lathe_engine_options *o)
 {
@@ -45,7 +46,7 @@ static double position_work(const struct lathe_model *m)
 
 static int start(struct lathe_engine *e, struct lathe_err *err)
 {
-    TRY(engine_plan(e, err));
+    TRY(engine_plan(e, mem_resident(), err));
     struct kv_form form = kv_form_of(e->model, e->options.kv_type);
     const char *poison = getenv("LATHE_POISON_KV");
     TRY(pages_init(&e->pages, &form, e->plan.n_page, poison && *poison == '1', err));

@@ -80,8 +80,9 @@ struct lathe_engine {
     int n_row_max, n_out_max; /* rows of a pass, rows of one call of the output head */
 };
 
-/* The memory plan (plan.c): checks the options and fills plan, n_row_max and n_out_max, made to fit options.memory_bytes. */
-int engine_plan(struct lathe_engine *e, struct lathe_err *err);
+/* The memory plan (plan.c): checks the options and fills plan, n_row_max and n_out_max, made to fit options.memory_bytes.
+ * resident_bytes: what the process has, the model loaded; 0: not known. */
+int engine_plan(struct lathe_engine *e, uint64_t resident_bytes, struct lathe_err *err);
 /* What the pass of the planned engine is made for. */
 struct pass_limits engine_pass_limits(const struct lathe_engine *e);
 

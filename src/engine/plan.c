@@ -9,7 +9,6 @@
  * can be touched: memory that is asked for and never touched is not resident. */
 #include <string.h>
 #include "base/cpu.h"
-#include "base/mem_room.h"
 #include "engine/engine.h"
 
 enum {
@@ -180,12 +179,10 @@ static int check(const struct lathe_engine_options *o, struct lathe_err *err)
     return 0;
 }
 
-/* The model is loaded, nothing else: what the process has besides its weights is measured. */
-static struct sizes measure(const struct lathe_engine *e)
+static struct sizes sizes_of(const struct lathe_engine *e, uint64_t have)
 {
     struct lathe_model_info info;
     struct kv_form form = kv_form_of(e->model, e->options.kv_type);
-    uint64_t have = mem_resident();
     lathe_model_get_info(e->model, &info);
     struct sizes z = {.e = e, .weight_bytes = info.resident_bytes};
     z.other_bytes = have > info.resident_bytes + OTHER_LEAST ? have - info.resident_bytes : OTHER_LEAST;
@@ -212,14 +209,14 @@ void engine_place(struct lathe_engine *e)
                    (size_t)e->plan.n_page * f->head_bytes, numa_node_of(&e->numa, i % f->n_head, f->n_head));
 }
 
-int engine_plan(struct lathe_engine *e, struct lathe_err *err)
+int engine_plan(struct lathe_engine *e, uint64_t resident_bytes, struct lathe_err *err)
 {
     const struct lathe_engine_options *o = &e->options;
     struct lathe_engine_plan *p = &e->plan;
     TRY(check(o, err));
     p->n_thread = o->n_thread ? o->n_thread : cpu_count();
     plan_nodes(e);
-    struct sizes z = measure(e);
+    struct sizes z = sizes_of(e, resident_bytes);
     struct choice c = {.n_ctx = o->n_ctx ? o->n_ctx : e->model->config.n_ctx_train,
                        .n_seq = o->n_seq,
                        .n_row = o->n_chunk ? o->n_chunk : CHUNK_DEFAULT,

@@ -12,6 +12,8 @@
 #include "base/cpu.h"
 #include "gguf_write.h"
 #include "unit.h"
+#include <time.h>
+#include <signal.h>
 
 enum { MAX_OP = 40, MAX_PIECE = 70 };
 
@@ -202,11 +204,41 @@ static void with_a_hog(void **state)
     many_runs(2, 150, 2000, 25); /* and after it has gone */
 }
 
+static volatile sig_atomic_t n_signal;
+
+static void on_signal(int number)
+{
+    n_signal++;
+}
+
+/* A signal that the caller has blocked stays pending: no worker takes it. */
+static void workers_take_no_signals(void **state)
+{
+    struct pool *p;
+    struct lathe_err err;
+    sigset_t one, before;
+    struct sigaction act = {.sa_handler = on_signal}, was;
+    assert_int_equal(pool_new(4, &p, &err), 0);
+    sigemptyset(&one);
+    sigaddset(&one, SIGUSR1);
+    sigaction(SIGUSR1, &act, &was);
+    pthread_sigmask(SIG_BLOCK, &one, &before);
+    kill(getpid(), SIGUSR1);
+    const struct timespec soon = {.tv_nsec = 20000000};
+    nanosleep(&soon, NULL);
+    assert_int_equal(n_signal, 0);
+    assert_int_equal(sigtimedwait(&one, NULL, &soon), SIGUSR1);
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    sigaction(SIGUSR1, &was, NULL);
+    pool_free(p);
+}
+
 int main(void)
 {
     alarm(240); /* a hang is a failure */
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(each_piece_runs_once),
+        cmocka_unit_test(workers_take_no_signals),
         cmocka_unit_test(crowded),
         cmocka_unit_test(no_pieces_and_one_piece),
         cmocka_unit_test(threads_out_of_range),

@@ -35,12 +35,24 @@ static struct lathe_engine_options options(uint64_t memory)
     return o;
 }
 
+enum { RESIDENT = 20 << 20 };
+
+/* Made for a process that has a fixed amount, so that the plan is a function of the options. */
+static int make(struct lathe_engine_options o, struct lathe_engine_plan *p, struct lathe_err *err)
+{
+    static struct lathe_engine e;
+    e = (struct lathe_engine){.model = model, .options = o};
+    int rc = engine_plan(&e, RESIDENT, err);
+    *p = e.plan;
+    return rc;
+}
+
 static struct lathe_engine_plan plan(struct lathe_engine_options o)
 {
     struct lathe_engine_plan p;
-    lathe_engine *e = tiny_engine_of(model, &o);
-    lathe_engine_get_plan(e, &p);
-    lathe_engine_free(e);
+    struct lathe_err err;
+    if (make(o, &p, &err))
+        fail_msg("%s", err.text);
     assert_true(p.total_bytes == p.weight_bytes + p.kv_bytes + p.buffer_bytes);
     assert_true(p.n_kv_token == p.n_page * p.page_tokens);
     assert_true(!o.memory_bytes || p.total_bytes <= o.memory_bytes);
@@ -49,12 +61,15 @@ static struct lathe_engine_plan plan(struct lathe_engine_options o)
 
 static void refused(struct lathe_engine_options o, const char *words)
 {
+    struct lathe_engine_plan p;
     struct lathe_err err;
     lathe_engine *e;
-    assert_int_equal(lathe_engine_new(model, &o, &e, &err), LATHE_E_NOMEM);
-    assert_null(e);
+    assert_int_equal(make(o, &p, &err), LATHE_E_NOMEM);
     if (!strstr(err.text, words) || !strstr(err.text, "weights") || !strstr(err.text, "MiB"))
         fail_msg("'%s' lacks '%s'", err.text, words);
+    o.memory_bytes = 1; /* nor is an engine made */
+    assert_int_equal(lathe_engine_new(model, &o, &e, &err), LATHE_E_NOMEM);
+    assert_null(e);
 }
 
 /* Without a bound the options are taken as they are. */
@@ -77,15 +92,14 @@ static void every_bound(void **state)
     int n_refused = 0, n_made = 0, n_small = 0;
     for (uint64_t bound = 1 << 20; bound < full.total_bytes + (8 << 20); bound += 1 << 20) {
         struct lathe_engine_options o = options(bound);
+        struct lathe_engine_plan p;
         struct lathe_err err;
-        lathe_engine *e;
-        if (lathe_engine_new(model, &o, &e, &err)) {
+        if (make(o, &p, &err)) {
             assert_int_equal(n_made, 0);
             n_refused++;
             continue;
         }
-        lathe_engine_free(e);
-        struct lathe_engine_plan p = plan(o);
+        p = plan(o);
         n_made++;
         n_small += p.n_ctx < 16384;
         assert_true(p.n_ctx >= last.n_ctx && p.n_kv_token >= p.n_ctx);

@@ -59,6 +59,7 @@ def test_the_first_start_stays_below_it_too(tmp_path, roomy):
     assert s.stop()[0] == 0
 
 
+@sanitizer
 def test_too_little_is_refused_with_the_numbers(home, roomy):
     s = Serving(home, roomy, "--memory", "24M")
     assert s.port == 0 and s.process.returncode == 1
