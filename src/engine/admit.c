@@ -6,7 +6,7 @@
  * measured rates. It is then first in the queue of its tenant and priority. The first in order never gives way, and
  * alone it always fits, so that everything ends.
  *
- * Where slots are short, a tenant has to leave others their share of them, and low priorities give way to high ones. */
+ * Where slots or pages are short, a tenant has to leave others their share of them, and low priorities give way to high ones. */
 #include <string.h>
 #include "base/clock.h"
 #include "engine/engine.h"
@@ -139,21 +139,38 @@ static struct seq *last_running(const struct lathe_engine *e, const struct tenan
     return last;
 }
 
-/* The one that has to leave its slot to s; NULL: s waits. */
-static struct seq *who_gives_way(const struct lathe_engine *e, const struct seq *s)
+/* Counts what the tenants of running sequences have, of slots or of pages. */
+static void count_held(const struct lathe_engine *e, bool pages)
 {
-    int share = e->queue.n_active ? (e->plan.n_seq + e->queue.n_active - 1) / e->queue.n_active : 1;
-    struct seq *last = last_running(e, NULL), *most = NULL;
+    for (int i = 0; i < e->plan.n_seq; i++)
+        if (e->slots[i])
+            e->slots[i]->tenant->n_held = 0;
+    for (int i = 0; i < e->plan.n_seq; i++)
+        if (e->slots[i])
+            e->slots[i]->tenant->n_held += pages ? e->slots[i]->n_page : 1;
+}
+
+/* The one that has to give its slot or its pages to s; NULL: s waits. A lower priority, or, of a tenant that has more than its
+ * share while s's has less, the one that goes last. */
+static struct seq *who_gives_way(const struct lathe_engine *e, const struct seq *s, bool pages)
+{
+    int n_tenant = e->queue.n_active ? e->queue.n_active : 1, all = pages ? e->plan.n_page : e->plan.n_seq;
+    int share = (all + n_tenant - 1) / n_tenant, need = pages ? pages_for(s->n_token + 1) : 1;
+    struct seq *last = last_running(e, NULL);
+    const struct tenant *richest = NULL;
     if (last && last->request.priority < s->request.priority)
         return last;
+    s->tenant->n_held = 0;
+    count_held(e, pages);
     for (int i = 0; i < e->plan.n_seq; i++) {
-        struct seq *r = e->slots[i];
-        if (r && r->state == SEQ_RUNNING && (!most || r->tenant->n_running > most->tenant->n_running))
-            most = r;
+        const struct seq *r = e->slots[i];
+        if (r && r->state == SEQ_RUNNING && r->tenant != s->tenant && r->tenant->n_held > share &&
+            (!richest || r->tenant->n_held > richest->n_held))
+            richest = r->tenant;
     }
-    if (!most || s->tenant->n_running >= share || most->tenant->n_running <= share)
+    if (!richest || s->tenant->n_held + need > share)
         return NULL;
-    last = last_running(e, most->tenant);
+    last = last_running(e, richest);
     return last->request.priority <= s->request.priority ? last : NULL;
 }
 
@@ -235,16 +252,16 @@ static bool enter(struct lathe_engine *e, struct seq *s)
 void admit(struct lathe_engine *e)
 {
     for (struct seq *s; (s = queue_best(&e->queue));) {
-        struct seq *gives_way = free_slot(e) < 0 ? who_gives_way(e, s) : NULL;
+        struct seq *gives_way = free_slot(e) < 0 ? who_gives_way(e, s, false) : NULL;
         if (free_slot(e) < 0 && !gives_way)
             return;
         if (gives_way)
             preempt(e, gives_way, false);
-        while (!enter(e, s)) { /* a higher priority does not wait for pages of lower ones */
-            struct seq *last = last_running(e, NULL);
-            if (!last || last->request.priority >= s->request.priority)
+        while (!enter(e, s)) {
+            gives_way = who_gives_way(e, s, true);
+            if (!gives_way)
                 return;
-            preempt(e, last, true);
+            preempt(e, gives_way, true);
         }
     }
 }

@@ -242,6 +242,8 @@ static int run_pass(struct lathe_engine *e, const struct pass_batch *b, struct l
     uint64_t start = clock_ns();
     for (int i = 0; i < b->n_seq; i++) {
         const struct pass_seq *s = &b->seqs[i];
+        if (s->pos0 < e->batch[i]->n_prompt)
+            e->stats.n_prompt_token += (uint64_t)s->n_row;
         if (seq_n_todo(e->batch[i]) == 1) {
             n_decode++;
             continue;
@@ -263,7 +265,6 @@ static int run_pass(struct lathe_engine *e, const struct pass_batch *b, struct l
     e->stats.step_ms = ms;
     e->stats.n_pass++;
     e->stats.n_row += (uint64_t)b->n_row;
-    e->stats.n_prompt_token += (uint64_t)n_prompt;
     e->stats.most_in_pass = b->n_seq > e->stats.most_in_pass ? b->n_seq : e->stats.most_in_pass;
     return 0;
 }

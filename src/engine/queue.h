@@ -15,6 +15,7 @@ struct tenant {
     double n_served;
     int n_open; /* requests that are not finished */
     int n_running;
+    int n_held; /* of what is being shared out; see admit.c */
 };
 
 enum { QUEUE_BUCKETS = 1024, QUEUE_MAX_TENANT = 65536 };

@@ -235,7 +235,7 @@ int dispatch_new(lathe_engine *engine, struct dispatch **out, struct lathe_err *
 
 void dispatch_submit(struct dispatch *d, struct exchange *x)
 {
-    const struct lathe_err closed = {LATHE_E_FAILED, "the server does not take requests any more"};
+    const struct lathe_err closed = {LATHE_E_BUSY, "the server does not take requests any more"};
     exchange_ref(x);
     pthread_mutex_lock(&d->lock);
     bool taken = !d->closed && !d->broken;
