@@ -38,14 +38,23 @@ static void plan_parts(struct pass *p)
     p->n_part = each * n_worker < p->n_span ? each * n_worker : p->n_span;
 }
 
+/* Pieces of a sequence are equal, so that they can be shared out evenly, in steps of which four rows of any group of heads fill
+ * whole tiles. */
+static int rows_of_piece(int n_row)
+{
+    int n_piece = (n_row + QUERY_ROWS - 1) / QUERY_ROWS, n = (n_row + n_piece - 1) / n_piece;
+    return (n + 3) / 4 * 4;
+}
+
 void attention_plan(struct pass *p)
 {
     const struct pass_batch *b = p->batch;
     p->n_piece = 0;
     for (int i = 0; i < b->n_seq; i++) {
         const struct pass_seq *s = &b->seqs[i];
-        for (int r = 0; r < s->n_row; r += QUERY_ROWS) {
-            int n = s->n_row - r < QUERY_ROWS ? s->n_row - r : QUERY_ROWS;
+        int n_each = rows_of_piece(s->n_row);
+        for (int r = 0; r < s->n_row; r += n_each) {
+            int n = s->n_row - r < n_each ? s->n_row - r : n_each;
             p->pieces[p->n_piece++] = (struct attn_piece){i, s->row0 + r, n};
         }
         for (int r = 0; r < s->n_row; r++)
