@@ -67,9 +67,9 @@ class Serving(Server):
         """The numbers of the line that says where the memory goes, in MiB."""
         line = next(l for l in self.lines if l.startswith("memory: "))
         m = re.match(r"memory: weights (\d+) MiB, KV (\d+) MiB for (\d+) tokens \(up to (\d+) sequences? of up to (\d+)\), "
-                     r"buffers (\d+) MiB, (\d+) threads?: (\d+) MiB(?: of (\d+) MiB)?$", line)
+                     r"buffers up to (\d+) MiB(?:, swap space up to (\d+) MiB)?, (\d+) threads?: at most (\d+) MiB(?: of (\d+) MiB)?$", line)
         assert m, line
-        names = ("weights", "kv", "kv_tokens", "sequences", "context", "buffers", "threads", "total", "bound")
+        names = ("weights", "kv", "kv_tokens", "sequences", "context", "buffers", "swap", "threads", "total", "bound")
         return {k: int(v) if v else None for k, v in zip(names, m.groups())}
 
 

@@ -45,10 +45,14 @@ static void say_ready(void *user, const char *url)
     const double mib = 1.0 / 1048576.0;
     lathe_engine_get_plan(s->engine, &p);
     printf("memory: weights %.0f MiB, KV %.0f MiB for %d tokens (up to %d sequence%s of up to %d), buffers "
-           "%.0f MiB, %d thread%s: %.0f MiB",
+           "up to "
+           "%.0f MiB",
            (double)p.weight_bytes * mib, (double)p.kv_bytes * mib, p.n_kv_token, p.n_seq,
-           p.n_seq == 1 ? "" : "s", p.n_ctx, (double)p.buffer_bytes * mib, p.n_thread,
-           p.n_thread == 1 ? "" : "s", (double)p.total_bytes * mib);
+           p.n_seq == 1 ? "" : "s", p.n_ctx, (double)(p.buffer_bytes - p.swap_bytes) * mib);
+    if (p.swap_bytes)
+        printf(", swap space up to %.0f MiB", (double)p.swap_bytes * mib);
+    printf(", %d thread%s: at most %.0f MiB", p.n_thread, p.n_thread == 1 ? "" : "s",
+           (double)p.total_bytes * mib);
     if (p.memory_bytes)
         printf(" of %.0f MiB", (double)p.memory_bytes * mib);
     printf("\n");

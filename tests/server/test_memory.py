@@ -41,7 +41,7 @@ def load(s, n_client=16, n_each=3, n_prompt=400, n_predict=40):
 def test_the_peak_stays_below_the_bound(home, roomy, bound):
     s = Serving(home, roomy, "--memory", f"{bound}M")
     p = s.plan()
-    assert p["bound"] == bound and bound - 2 <= p["total"] <= bound and abs(p["weights"] + p["kv"] + p["buffers"] - p["total"]) <= 2
+    assert p["bound"] == bound and bound - 2 <= p["total"] <= bound and abs(p["weights"] + p["kv"] + p["buffers"] + (p["swap"] or 0) - p["total"]) <= 3
     assert p["kv_tokens"] >= p["context"]
     assert load(s) == []
     time.sleep(0.3)  # the KV cache is touched in the background
