@@ -38,21 +38,33 @@ static void plan_parts(struct pass *p)
     p->n_part = each * n_worker < p->n_span ? each * n_worker : p->n_span;
 }
 
-/* Pieces of a sequence are equal, so that they can be shared out evenly, in steps of which four rows of any group of heads fill
- * whole tiles. */
-static int rows_of_piece(int n_row)
+/* Rows of the pieces that a sequence is cut into: equal ones of at most QUERY_ROWS, `times` as many as those would be, of which
+ * four rows of any group of heads fill whole tiles. */
+static int rows_of_piece(int n_row, int times)
 {
-    int n_piece = (n_row + QUERY_ROWS - 1) / QUERY_ROWS, n = (n_row + n_piece - 1) / n_piece;
+    int n_piece = (n_row + QUERY_ROWS - 1) / QUERY_ROWS * times, n = (n_row + n_piece - 1) / n_piece;
     return (n + 3) / 4 * 4;
+}
+
+/* How many times as many pieces as of QUERY_ROWS each worker's PAIRS_PER_WORKER take. Small batches are cut by spans. */
+static int times_of_pieces(const struct pass *p)
+{
+    const struct pass_batch *b = p->batch;
+    int n_piece = 0, wanted = PAIRS_PER_WORKER * pool_n_worker(p->pool);
+    for (int i = 0; i < b->n_seq; i++)
+        n_piece += (b->seqs[i].n_row + QUERY_ROWS - 1) / QUERY_ROWS;
+    int pairs = n_piece * p->model->config.n_head_kv;
+    return b->n_row > SMALL_ROWS && pairs < wanted ? (wanted + pairs - 1) / pairs : 1;
 }
 
 void attention_plan(struct pass *p)
 {
     const struct pass_batch *b = p->batch;
+    int times = times_of_pieces(p);
     p->n_piece = 0;
     for (int i = 0; i < b->n_seq; i++) {
         const struct pass_seq *s = &b->seqs[i];
-        int n_each = rows_of_piece(s->n_row);
+        int n_each = rows_of_piece(s->n_row, times);
         for (int r = 0; r < s->n_row; r += n_each) {
             int n = s->n_row - r < n_each ? s->n_row - r : n_each;
             p->pieces[p->n_piece++] = (struct attn_piece){i, s->row0 + r, n};

@@ -10,7 +10,8 @@ enum {
     PARTS_PER_WORKER = 8, /* attention parts that a small batch is cut into, at most */
     PART_SPANS = 8,       /* and how long they should be */
     PARTS_SPANS = 256,    /* longest context of parts for all rows of a small batch, beyond it for fewer */
-    QUERY_ROWS = 64,      /* rows of one attention piece */
+    QUERY_ROWS = 64,      /* rows of one attention piece, at most */
+    PAIRS_PER_WORKER = 4, /* attention pieces times heads that a worker should have, to share out evenly */
     MIN_BLOCK = 24,       /* rows for each worker from which a batch is cut by rows */
     MAX_BLOCK = 6 * TILE_TOK, /* most rows of such a piece */
     UNPACK_K = 2048           /* columns unpacked to f32 at a time */
