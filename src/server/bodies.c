@@ -10,7 +10,7 @@ enum {
     EACH_SHARE = 2048, /* of the memory: one body */
     ALL_TIMES = 4,     /* largest bodies that may be held at once */
     GROWTH = 2,        /* a buffer has up to twice the room of what is in it */
-    PARSED_TIMES = 24, /* token ids as JSON take that many times their text, measured; */
+    PARSED_TIMES = 24, /* token ids as JSON take that many times their text, by what a number is kept in, */
     PARSERS = 2,       /* in as many HTTP threads at once */
     CHATS_LEAST = 1 << 20,
     CHATS_MOST = 16 << 20,
