@@ -23,7 +23,7 @@ void publish(struct lathe_engine *e, struct seq *s)
 {
     for (; !e->prefix.off && s->n_in_tree < s->n_past / SPAN; s->n_in_tree++) {
         int i = s->n_in_tree;
-        s->pages[i] = prefix_insert(&e->prefix, s->request.salt, i ? s->pages[i - 1] : -1,
+        s->pages[i] = prefix_insert(&e->prefix, s->request.salt, seq_page_before(s, i),
                                     s->tokens + (size_t)i * SPAN, SPAN, s->pages[i]);
     }
 }
@@ -33,7 +33,7 @@ void publish_end(struct lathe_engine *e, struct seq *s)
     int i = s->n_past / SPAN, n = s->n_past % SPAN;
     publish(e, s);
     if (n && s->n_in_tree == i)
-        prefix_insert(&e->prefix, s->request.salt, i ? s->pages[i - 1] : -1, s->tokens + (size_t)i * SPAN, n,
+        prefix_insert(&e->prefix, s->request.salt, seq_page_before(s, i), s->tokens + (size_t)i * SPAN, n,
                       s->pages[i]);
 }
 
@@ -45,13 +45,18 @@ static void count_hit(struct lathe_engine *e, struct seq *s, int n)
     e->stats.n_prefix_hit_token += (uint64_t)n;
 }
 
+bool shares_next_page(const struct lathe_engine *e, const struct seq *s)
+{
+    return !e->prefix.off && s->n_past % SPAN == 0 && s->n_in_tree == s->n_past / SPAN &&
+           s->n_past + SPAN <= n_known(s);
+}
+
 void catch_up(struct lathe_engine *e, struct seq *s)
 {
-    while (!e->prefix.off && s->n_past % SPAN == 0 && s->n_in_tree == s->n_past / SPAN &&
-           s->n_past + SPAN <= n_known(s)) {
+    while (shares_next_page(e, s)) {
         int i = s->n_in_tree;
         int32_t page =
-            prefix_child(&e->prefix, s->request.salt, i ? s->pages[i - 1] : -1, s->tokens + s->n_past);
+            prefix_child(&e->prefix, s->request.salt, seq_page_before(s, i), s->tokens + s->n_past);
         if (page < 0)
             return;
         prefix_hold(&e->prefix, page);
@@ -106,7 +111,6 @@ static void leave_slot(struct lathe_engine *e, struct seq *s)
         if (e->slots[i] == s)
             e->slots[i] = NULL;
     e->n_running--;
-    s->tenant->n_running--;
 }
 
 /* `for_pages`: they are needed now; else they stay in the prefix cache as long as there is room. */
@@ -197,8 +201,8 @@ static void fill_pages(struct lathe_engine *e, struct seq *s, const struct prefi
     seq_drop_saved(e, s);
 }
 
-/* Gives the sequence its pages; false if they are not there. */
-static bool take_pages(struct lathe_engine *e, struct seq *s)
+/* Gives the sequence its pages, of which *found is what is known; false if they are not there. */
+static bool take_pages(struct lathe_engine *e, struct seq *s, struct prefix_match *found)
 {
     struct prefix *t = &e->prefix;
     int need = pages_for(s->n_token + 1);
@@ -215,50 +219,50 @@ static bool take_pages(struct lathe_engine *e, struct seq *s)
         seq_drop_pages(e, s);
         return false;
     }
-    prefix_take(t, m.n_page ? s->pages[m.n_page - 1] : -1, need, s->pages + m.n_page);
+    prefix_take(t, seq_page_before(s, m.n_page), need, s->pages + m.n_page);
     s->n_page += need;
-    fill_pages(e, s, &m);
+    *found = m;
     return true;
 }
 
+/* There is one. */
 static int free_slot(const struct lathe_engine *e)
 {
-    for (int i = 0; i < e->plan.n_seq; i++)
-        if (!e->slots[i])
-            return i;
-    return -1;
+    int i = 0;
+    while (e->slots[i])
+        i++;
+    return i;
 }
 
 static bool enter(struct lathe_engine *e, struct seq *s)
 {
-    int slot = free_slot(e);
-    queue_remove(&e->queue, s);
-    if (!take_pages(e, s)) {
-        queue_push_front(&e->queue, s);
+    struct prefix_match found;
+    if (!take_pages(e, s, &found))
         return false;
-    }
+    queue_remove(&e->queue, s);
+    fill_pages(e, s, &found);
     if (!s->started_ns) {
         s->started_ns = clock_ns();
         e->stats.n_prefix_query_token += (uint64_t)s->n_prompt;
     }
     count_hit(e, s, s->n_past);
     s->state = SEQ_RUNNING;
-    e->slots[slot] = s;
+    e->slots[free_slot(e)] = s;
     e->n_running++;
-    s->tenant->n_running++;
     return true;
 }
 
 void admit(struct lathe_engine *e)
 {
     for (struct seq *s; (s = queue_best(&e->queue));) {
-        struct seq *gives_way = free_slot(e) < 0 ? who_gives_way(e, s, false) : NULL;
-        if (free_slot(e) < 0 && !gives_way)
-            return;
-        if (gives_way)
+        if (e->n_running == e->plan.n_seq) {
+            struct seq *gives_way = who_gives_way(e, s, false);
+            if (!gives_way)
+                return;
             preempt(e, gives_way, false);
+        }
         while (!enter(e, s)) {
-            gives_way = who_gives_way(e, s, true);
+            struct seq *gives_way = who_gives_way(e, s, true);
             if (!gives_way)
                 return;
             preempt(e, gives_way, true);
@@ -275,7 +279,7 @@ void grow(struct lathe_engine *e)
                 preempt(e, last_running(e, NULL), true);
                 continue;
             }
-            prefix_take(&e->prefix, s->n_page ? s->pages[s->n_page - 1] : -1, 1, s->pages + s->n_page);
+            prefix_take(&e->prefix, seq_page_before(s, s->n_page), 1, s->pages + s->n_page);
             s->n_page++;
         }
     }

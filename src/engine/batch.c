@@ -27,13 +27,12 @@ static void batch_add(struct lathe_engine *e, struct pass_batch *b, struct seq *
 static bool is_computed_by_another(const struct lathe_engine *e, const struct pass_batch *b,
                                    const struct seq *s)
 {
-    if (e->prefix.off || s->n_past % SPAN || s->n_in_tree < s->n_past / SPAN ||
-        s->n_past + SPAN > s->n_scored || s->n_past + SPAN >= s->n_token)
+    if (!shares_next_page(e, s))
         return false;
     for (int i = 0; i < b->n_seq; i++) {
         const struct seq *o = e->batch[i];
         if (o->n_past == s->n_past && o->request.salt == s->request.salt && o->n_in_tree == s->n_in_tree &&
-            (!s->n_in_tree || o->pages[s->n_in_tree - 1] == s->pages[s->n_in_tree - 1]) &&
+            seq_page_before(o, o->n_in_tree) == seq_page_before(s, s->n_in_tree) &&
             o->n_token >= s->n_past + SPAN &&
             memcmp(o->tokens + s->n_past, s->tokens + s->n_past, SPAN * sizeof *s->tokens) == 0)
             return true;

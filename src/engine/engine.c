@@ -226,7 +226,6 @@ static void clear_slots(struct lathe_engine *e)
             continue;
         e->slots[i] = NULL;
         e->n_running--;
-        s->tenant->n_running--;
         publish_end(e, s);
         seq_drop_pages(e, s);
         s->next = e->ended;

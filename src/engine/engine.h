@@ -107,6 +107,11 @@ static inline int pages_for(int n_token)
 {
     return (n_token + SPAN - 1) / SPAN;
 }
+/* The page in front of its page i; -1 at the start. */
+static inline int32_t seq_page_before(const struct seq *s, int i)
+{
+    return i ? s->pages[i - 1] : -1;
+}
 
 /* Events (event.c). A new one, kept until the next step. */
 struct lathe_event *engine_event(struct lathe_engine *e, struct seq *s, enum lathe_event_kind kind);
@@ -123,6 +128,8 @@ void grow(struct lathe_engine *e);
 /* After a pass, whole pages go into the tree; at the end of a sequence, what is left of it too. */
 void publish(struct lathe_engine *e, struct seq *s);
 void publish_end(struct lathe_engine *e, struct seq *s);
+/* Whether what s computes next begins with a whole page that need not be its own: that others may have, or compute now. */
+bool shares_next_page(const struct lathe_engine *e, const struct seq *s);
 /* Takes over whole pages that others have computed since, as far as s goes before it computes on. */
 void catch_up(struct lathe_engine *e, struct seq *s);
 

@@ -14,7 +14,6 @@ struct tenant {
     uint64_t id;
     double n_served;
     int n_open; /* requests that are not finished */
-    int n_running;
     int n_held; /* of what is being shared out; see admit.c */
 };
 

@@ -73,10 +73,12 @@ static uint64_t deadline(uint64_t from_ns, double ms)
     return ms > 0 && ms < 1e12 ? from_ns + (uint64_t)(ms * 1e6) : 0;
 }
 
-/* Positions from which on logits are wanted. */
+/* The position from which on rows are wanted: logits, or of an embedding the last one. */
 static int first_scored(const struct lathe_request *r)
 {
     int last = (int)r->n_ids - 1;
+    if (r->embed)
+        return last;
     if (r->prompt_logprobs)
         return 0;
     return r->on_logits && r->logits_from < last ? r->logits_from < 0 ? 0 : r->logits_from : last;
