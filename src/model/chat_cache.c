@@ -104,14 +104,22 @@ static void drop(lathe_chat_cache *c, struct entry *e)
     *e = c->entries[--c->n_entry];
 }
 
-static void keep(lathe_chat_cache *c, struct entry *grown, struct entry e)
+/* Whether it has nothing that `by` has not. */
+static bool is_covered(const struct entry *e, const struct entry *by)
+{
+    return e->salt == by->salt && e->flags == by->flags && e->n_text <= by->n_text &&
+           memcmp(e->text, by->text, e->n_text) == 0;
+}
+
+static void keep(lathe_chat_cache *c, struct entry e)
 {
     if (e.n_bytes > c->limit) {
         entry_free(&e);
         return;
     }
-    if (grown)
-        drop(c, grown);
+    for (int i = c->n_entry; i-- > 0;)
+        if (is_covered(&c->entries[i], &e))
+            drop(c, &c->entries[i]);
     while (c->n_entry == MAX_ENTRY || c->n_bytes + e.n_bytes > c->limit) {
         struct entry *oldest = c->entries;
         for (int i = 1; i < c->n_entry; i++)
@@ -161,8 +169,7 @@ int lathe_chat_cache_tokenize(lathe_chat_cache *c, uint64_t salt, const char *te
     mine.marks = marks;
     mine.n_bytes = sizeof mine + n + *n_ids * sizeof **ids + marks.cap * sizeof *marks.p;
     pthread_mutex_lock(&c->lock);
-    e = find(c, salt, flags, text, n, &(struct vocab_mark){0});
-    keep(c, e && n_common(e, text, n) == e->n_text ? e : NULL, mine);
+    keep(c, mine);
     pthread_mutex_unlock(&c->lock);
     return 0;
 }
