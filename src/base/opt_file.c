@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include "base/library.h"
 #include "base/read_file.h"
 
 void opt_settings_free(struct opt_settings *s)
@@ -16,12 +17,10 @@ void opt_settings_free(struct opt_settings *s)
 }
 
 #ifdef LATHE_HAVE_YAML
-#include <dlfcn.h>
 #include <yaml.h>
 
 enum { DEPTH_MAX = 16 };
 
-#define LIBRARY "libyaml-0.so.2"
 #define YAML_FUNCTIONS(F)      \
     F(parser_initialize)       \
     F(parser_set_input_string) \
@@ -35,28 +34,16 @@ static struct {
 #undef F
 } yaml;
 
-static int load(struct lathe_err *err)
-{
-    static const struct {
-        const char *name;
-        void **to;
-    } functions[] = {
+static const struct library_call calls[] = {
 #define F(name) {"yaml_" #name, (void **)&yaml.name},
-        YAML_FUNCTIONS(F)
+    YAML_FUNCTIONS(F)
 #undef F
-    };
-    void *library = dlopen(LIBRARY, RTLD_NOW | RTLD_LOCAL);
-    if (!library)
-        return err_set(err, LATHE_E_UNSUPPORTED, "a configuration file needs %s (package libyaml-0-2): %s",
-                       LIBRARY, dlerror());
-    for (size_t i = 0; i < sizeof functions / sizeof *functions; i++) {
-        *functions[i].to = dlsym(library, functions[i].name);
-        if (!*functions[i].to)
-            return err_set(err, LATHE_E_UNSUPPORTED, "%s has no %s: it is too old", LIBRARY,
-                           functions[i].name);
-    }
-    return 0;
-}
+};
+static const struct library library = {.file = "libyaml-0.so.2",
+                                       .package = "libyaml-0-2",
+                                       .wanted = "a configuration file needs",
+                                       .calls = calls,
+                                       .n_call = sizeof calls / sizeof *calls};
 
 struct reader {
     const struct opt_table *t;
@@ -282,7 +269,7 @@ int opt_file_parse(const struct opt_table *t, const struct opt_command *command,
 {
     *out = (struct opt_settings){0};
     if (!yaml.event_delete)
-        TRY(load(err));
+        TRY(library_load(&library, err));
     struct reader r = {.t = t, .command = command, .path = path, .out = out};
     if (!yaml.parser_initialize(&r.parser))
         return err_set(err, LATHE_E_NOMEM, "%.200s: no memory to read it", path);
