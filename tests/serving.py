@@ -1,28 +1,45 @@
 """A server under test and its plain client."""
-import http.client, json, os, re, signal, subprocess
+import http.client, json, os, re, signal, ssl, subprocess
 from pathlib import Path
 
 PROGRAM = os.environ.get("LATHE_PROGRAM", "build/lathe")
 SLOW = 10 if os.environ.get("LATHE_CHECK_KIND") else 1
 
 
+def launch(home, model, *args, env=None, **how):
+    """Starts the program with nothing of the caller's settings; its output comes through pipes."""
+    clean = {k: v for k, v in os.environ.items() if not k.startswith(("LATHE_", "XDG_", "NOTIFY_", "WATCHDOG_"))}
+    clean.update(HOME=str(home), **(env or {}))
+    return subprocess.Popen([PROGRAM, "serve", "-m", str(model), *map(str, args)], stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                            env=clean, **how)
+
+
 class Server:
-    def __init__(self, home, model, *args):
-        env = {k: v for k, v in os.environ.items() if not k.startswith(("LATHE_", "XDG_"))}
-        env.update(HOME=str(home))
-        self.process = subprocess.Popen([PROGRAM, "serve", "-m", str(model), "--port", "0", *args], stdout=subprocess.PIPE,
-                                        stderr=subprocess.PIPE, env=env, text=True)
-        self.lines = []
+    tls = False
+
+    def __init__(self, home, model, *args, before=None):
+        self.process = launch(home, model, "--port", "0", *args, text=True, preexec_fn=before)
+        self.lines, self.err, self.port = [], "", 0
         for line in self.process.stdout:
             self.lines.append(line)
-            if line.startswith("serving "):
+            found = re.match(r"serving http://127\.0\.0\.1:(\d+)", line)
+            if found:
+                self.port = int(found[1])
                 break
-        found = re.search(r"http://127\.0\.0\.1:(\d+)", self.lines[-1] if self.lines else "")
-        assert found, (self.lines, self.process.stderr.read())
-        self.port = int(found[1])
+        if not self.port:
+            self.err = self.process.communicate(timeout=60 * SLOW)[1]
+        self.check_start()
 
-    def ask(self, method, path, body=None, headers={}):
-        c = http.client.HTTPConnection("127.0.0.1", self.port, timeout=60 * SLOW)
+    def check_start(self):
+        assert self.port, (self.lines, self.err)
+
+    def ask(self, method, path, body=None, headers={}, port=None, key=None, context=None):
+        to = ("127.0.0.1", port or self.port)
+        if self.tls:
+            c = http.client.HTTPSConnection(*to, timeout=60 * SLOW, context=context or ssl._create_unverified_context())
+        else:
+            c = http.client.HTTPConnection(*to, timeout=60 * SLOW)
+        headers = dict(headers, **({"Authorization": "Bearer " + key} if key else {}))
         c.request(method, path, body if body is None or isinstance(body, (bytes, str)) else json.dumps(body), headers)
         r = c.getresponse()
         text = r.read()
@@ -43,20 +60,8 @@ class Server:
 class Serving(Server):
     """`before` runs in the child before the program does. A start that is refused leaves port 0 and what was said in `err`."""
 
-    def __init__(self, home, model, *args, before=None):
-        env = {k: v for k, v in os.environ.items() if not k.startswith(("LATHE_", "XDG_"))}
-        env.update(HOME=str(home))
-        self.process = subprocess.Popen([PROGRAM, "serve", "-m", str(model), "--port", "0", *map(str, args)], stdout=subprocess.PIPE,
-                                        stderr=subprocess.PIPE, env=env, text=True, preexec_fn=before)
-        self.lines, self.err, self.port = [], "", 0
-        for line in self.process.stdout:
-            self.lines.append(line)
-            found = re.match(r"serving http://127\.0\.0\.1:(\d+)", line)
-            if found:
-                self.port = int(found[1])
-                break
-        if not self.port:
-            self.err = self.process.communicate(timeout=60 * SLOW)[1]
+    def check_start(self):
+        pass
 
     def status(self, field):
         """A number of /proc/PID/status; sizes in KiB."""

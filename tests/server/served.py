@@ -1,8 +1,7 @@
 """A running `lathe serve` for tests: its output is read as it comes, its environment and options are free."""
-import http.client, json, os, re, signal, socket, ssl, subprocess, threading, time
+import json, re, signal, socket, threading, time
 
-PROGRAM = os.environ.get("LATHE_PROGRAM", "build/lathe")
-SLOW = 10 if os.environ.get("LATHE_CHECK_KIND") else 1
+from serving import SLOW, Server, launch
 
 
 def until(condition, seconds=10):
@@ -15,13 +14,9 @@ def until(condition, seconds=10):
     raise AssertionError("it did not come to be")
 
 
-class Served:
-    def __init__(self, home, model, *args, env=None, port="0", ready=True):
-        clean = {k: v for k, v in os.environ.items() if not k.startswith(("LATHE_", "XDG_", "NOTIFY_", "WATCHDOG_"))}
-        clean.update(HOME=str(home), **(env or {}))
-        ports = ["--port", port] if port else []
-        self.process = subprocess.Popen([PROGRAM, "serve", "-m", str(model), *ports, *map(str, args)], stdout=subprocess.PIPE,
-                                        stderr=subprocess.PIPE, env=clean)
+class Served(Server):
+    def __init__(self, home, model, *args, env=None, port="0"):
+        self.process = launch(home, model, *(["--port", port] if port else []), *args, env=env)
         self.out, self.err = [], []
         self.threads = [threading.Thread(target=self.read, args=(f, to)) for f, to in
                         ((self.process.stdout, self.out), (self.process.stderr, self.err))]
@@ -37,19 +32,6 @@ class Served:
     def read(f, to):
         for line in f:
             to.append(line.decode())
-
-    def ask(self, method, path, body=None, headers={}, port=None, key=None, context=None):
-        to = ("127.0.0.1", port or self.port)
-        if self.tls:
-            c = http.client.HTTPSConnection(*to, timeout=60 * SLOW, context=context or ssl._create_unverified_context())
-        else:
-            c = http.client.HTTPConnection(*to, timeout=60 * SLOW)
-        headers = dict(headers, **({"Authorization": "Bearer " + key} if key else {}))
-        c.request(method, path, body if body is None or isinstance(body, (bytes, str)) else json.dumps(body), headers)
-        r = c.getresponse()
-        text = r.read()
-        c.close()
-        return r.status, dict(r.getheaders()), text
 
     def status(self, path, **more):
         return self.ask("GET", path, **more)[0]

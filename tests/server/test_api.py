@@ -8,14 +8,6 @@ from serving import SLOW, Server, chunks
 
 
 @pytest.fixture(scope="module")
-def server(home, tiny):
-    s = Server(home, tiny)
-    yield s
-    code, err = s.stop()
-    assert code == 0 and err == "", err
-
-
-@pytest.fixture(scope="module")
 def long(tmp_path_factory):
     import tiny_model
     model = tmp_path_factory.mktemp("long") / "long.gguf"

@@ -6,14 +6,6 @@ import pytest
 from serving import SLOW, Server, chunks
 
 
-@pytest.fixture(scope="module")
-def server(home, tiny):
-    s = Server(home, tiny)
-    yield s
-    code, err = s.stop()
-    assert code == 0 and err == "", err
-
-
 def text_of(answer):
     return answer["choices"][0]["text"]
 
