@@ -146,14 +146,15 @@ struct lathe_model_info {
 
 /* Default options. */
 LATHE_API void lathe_model_options_init(struct lathe_model_options *o);
-/* Opens, validates and lays out a model. opts may be NULL. UNSUPPORTED names the first tensor, type or architecture that
+/* Opens, validates and lays out a model; a layout made by this open is written to the cache folder in the background. opts may be
+ * NULL. UNSUPPORTED names the first tensor, type or architecture that
  * cannot run. */
 LATHE_API int lathe_model_open(const char *path, const struct lathe_model_options *opts, lathe_model **out, struct lathe_err *err);
 /* Engines over the model must be freed first. */
 LATHE_API void lathe_model_free(lathe_model *m);
 LATHE_API void lathe_model_get_info(const lathe_model *m, struct lathe_model_info *out);
-/* Reads the laid-out weights that are kept in the cache folder and compares them with the digest in their file; FILE if they are
- * damaged. *path is the model's: where they are, NULL if they are not kept; *n_bytes how many. */
+/* Reads the laid-out weights that are kept in the cache folder (waits until they are written, where this open began to) and
+ * compares them with the digest in their file; FILE if they are damaged. *path is the model's: where they are, NULL if they are not kept; *n_bytes how many. */
 LATHE_API int lathe_model_verify(const lathe_model *m, const char **path, uint64_t *n_bytes, struct lathe_err *err);
 /* The model's vocabulary, owned by the model. */
 LATHE_API const lathe_vocab *lathe_model_vocab(const lathe_model *m);

@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 """Writes a tiny random llama model with a byte-level tokenizer and a chat template: tiny_model.py OUT.gguf [F32|Q8_0|Q4_0] [key=value ...]
 
-Nothing but the standard library; the same bytes on every machine. n_ctx, n_layer, n_embd and template=0 can be set by key=value.
+Nothing but the standard library; the same bytes on every machine. n_ctx, n_layer, n_embd, template=0 and alike=1 (all layers
+have the weights of the first: a large file in little time) can be set by key=value.
 """
 import random, struct, sys
 
@@ -57,7 +58,7 @@ def encode(values, kind):
     return b"".join(out)
 
 
-def write(path, kind="Q8_0", n_ctx=256, n_layer=2, n_embd=64, template=1):
+def write(path, kind="Q8_0", n_ctx=256, n_layer=2, n_embd=64, template=1, alike=0):
     rnd = random.Random(7)
     spell = byte_spellings()
     tokens = [spell[b] for b in range(256)] + ["\u0120t", "he", "\u0120the", "in", "<|im_start|>", "<|im_end|>", "<|end|>"]
@@ -84,14 +85,17 @@ def write(path, kind="Q8_0", n_ctx=256, n_layer=2, n_embd=64, template=1):
     for k, v in meta.items():
         t, b = value(v)
         head += text(k) + struct.pack("<I", t) + b
-    data = b""
+    data, made = b"", {}
     for name, shape, t in tensors:
         n = 1
         for d in shape:
             n *= d
-        values = [1.0 + rnd.uniform(-0.1, 0.1) if len(shape) == 1 else rnd.gauss(0, 0.6 / shape[0] ** 0.5 * 4) for _ in range(n)]
         head += text(name) + struct.pack(f"<I{len(shape)}QIQ", len(shape), *shape, TYPES[t], len(data))
-        data += encode(values, t)
+        kin = name.split(".", 2)[-1] if alike else name
+        if kin not in made:
+            values = [1.0 + rnd.uniform(-0.1, 0.1) if len(shape) == 1 else rnd.gauss(0, 0.6 / shape[0] ** 0.5 * 4) for _ in range(n)]
+            made[kin] = encode(values, t)
+        data += made[kin]
         data += b"\0" * (-len(data) % 32)
     head += b"\0" * (-len(head) % 32)
     with open(path, "wb") as f:

@@ -106,7 +106,7 @@ int layout_open(struct lathe_model *m, const struct matrix_list *list, const str
                 struct lathe_err *err);
 void layout_free(struct layout *l);
 /* See lathe_model_verify. */
-int layout_verify(const struct layout *l, const char **path, uint64_t *n_bytes, struct lathe_err *err);
+int layout_verify(struct layout *l, const char **path, uint64_t *n_bytes, struct lathe_err *err);
 /* Whether the model file, the kept layout or the kept index has been cut since it was opened: what was
  * computed from it is worthless. */
 bool model_damaged(const struct lathe_model *m);
