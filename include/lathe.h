@@ -190,7 +190,7 @@ enum lathe_preempt {
 
 enum lathe_kv_type { LATHE_KV_F16, LATHE_KV_BF16 };
 
-enum lathe_firm { LATHE_FIRM_CTX = 1, LATHE_FIRM_SEQ = 2, LATHE_FIRM_KV = 4, LATHE_FIRM_CHUNK = 8, LATHE_FIRM_SWAP = 16 };
+enum lathe_firm { LATHE_FIRM_CTX = 1, LATHE_FIRM_SEQ = 2, LATHE_FIRM_KV = 4, LATHE_FIRM_CHUNK = 8, LATHE_FIRM_SWAP = 16, LATHE_FIRM_QUEUE = 32 };
 
 struct lathe_engine_options {
     int n_thread;   /* 0: one per core this process may use */
@@ -204,9 +204,9 @@ struct lathe_engine_options {
     enum lathe_preempt preempt;
     uint64_t swap_bytes;   /* memory for the pages of preempted sequences */
     int n_queue;           /* requests that may wait; 0: no bound */
-    int64_t n_queue_token; /* prompt tokens that may wait; 0: no bound */
+    int64_t n_queue_token; /* prompt tokens that may wait; 0: 1024 for each of n_queue, at least 16 whole contexts */
     /* Most that the whole process may take, and of that what the caller's own buffers will; 0: no bound. Where n_ctx,
-     * n_seq, n_kv_token, n_chunk and swap_bytes do not fit they are made smaller, but for those whose bit is in `firm`; n_kv_token 0
+     * n_seq, n_kv_token, n_chunk, n_queue and swap_bytes do not fit they are made smaller, but for those whose bit is in `firm`; n_kv_token 0
      * is then what is left. NOMEM, with the numbers, if nothing fits. */
     uint64_t memory_bytes, reserve_bytes;
     unsigned firm; /* of enum lathe_firm */
@@ -219,6 +219,8 @@ struct lathe_engine_plan {
     uint64_t swap_bytes; /* of buffer_bytes */
     int n_thread, n_ctx, n_seq, n_kv_token, n_page, page_tokens;
     int n_chunk;
+    int n_queue;           /* 0: no bound */
+    int64_t n_queue_token;
     uint64_t memory_bytes; /* the bound; 0: none */
     const char *placement; /* with several NUMA nodes which workers are on which, else ""; the engine's */
 };
