@@ -43,7 +43,10 @@ static XXH128_hash_t layout_key(const struct lathe_model *m, const struct matrix
     for (size_t i = 0; i < list->n; i++) {
         const struct matrix *x = list->v[i];
         uint64_t row[5] = {x->format, (uint64_t)x->n_row, (uint64_t)x->n_col, x->offset, x->panel_stride};
+        uint64_t changed[3] = {x->file_format, (uint64_t)x->head_dim, (uint64_t)x->n_half};
         XXH3_128bits_update(s, row, sizeof row);
+        if (!matrix_rows_as_they_are(x))
+            XXH3_128bits_update(s, changed, sizeof changed);
     }
     XXH128_hash_t key = XXH3_128bits_digest(s);
     XXH3_freeState(s);
@@ -65,11 +68,12 @@ struct pack {
 static void pack_panel(const struct pack *a, int panel, uint8_t *out)
 {
     const struct matrix *m = a->m;
-    const struct format *f = format_by_id(m->format);
-    size_t row_bytes = (size_t)(m->n_col / f->block_n) * (size_t)f->block_bytes;
+    size_t row_bytes;
     int n_row = m->n_row - panel * LANES < LANES ? m->n_row - panel * LANES : LANES;
-    panel_pack(m->format, m->tensor->data + (size_t)panel * LANES * row_bytes, row_bytes, n_row, m->n_col,
-               out);
+    uint8_t *room = matrix_rows_as_they_are(m) ? NULL : mem_new(m->panel_bytes);
+    const uint8_t *rows = matrix_rows(m, panel * LANES, n_row, room, &row_bytes);
+    panel_pack(m->format, rows, row_bytes, n_row, m->n_col, out);
+    free(room);
 }
 
 static void pack_piece(const struct pool_op *op, int piece, int worker)

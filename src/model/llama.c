@@ -77,6 +77,16 @@ static int read_rope(struct loader *l)
     return 0;
 }
 
+/* A window as long as the context is none. */
+static int refuse_window(struct loader *l)
+{
+    uint32_t window = 0;
+    TRY(mf_u32(l->file, "llama.attention.sliding_window", &window, NULL, l->err));
+    if (window && window < (uint32_t)l->model->config.n_ctx_train)
+        return err_set(l->err, LATHE_E_UNSUPPORTED, "attention in a window of %u tokens cannot run", window);
+    return 0;
+}
+
 static int read_config(struct loader *l)
 {
     struct model_config *c = &l->model->config;
@@ -100,6 +110,8 @@ static int read_config(struct loader *l)
         return err_set(l->err, LATHE_E_UNSUPPORTED, "keys of %d and values of %d dimensions cannot run",
                        c->head_dim, value_dim);
     TRY(read_int(l, "llama.rope.dimension_count", c->head_dim, 2, c->head_dim, &c->n_rot));
+    TRY(mf_bool(l->file, "llama.rope.halves", &l->halves, NULL, l->err));
+    TRY(refuse_window(l));
     if (c->n_rot % 2)
         return err_set(l->err, LATHE_E_FILE, "rope.dimension_count %d is odd", c->n_rot);
     uint32_t n_expert = 0;
@@ -118,7 +130,11 @@ static int load_layer(struct loader *l, int i)
     TRY(loader_vector(l, &y->attn_norm, c->n_embd, true, "blk.%d.attn_norm.weight", i));
     TRY(loader_vector(l, &y->ffn_norm, c->n_embd, true, "blk.%d.ffn_norm.weight", i));
     TRY(loader_matrix(l, &y->q, q_dim, c->n_embd, "blk.%d.attn_q", i));
+    if (l->halves)
+        loader_halves(l, c->head_dim, c->n_rot);
     TRY(loader_matrix(l, &y->k, kv_dim, c->n_embd, "blk.%d.attn_k", i));
+    if (l->halves)
+        loader_halves(l, c->head_dim, c->n_rot);
     TRY(loader_matrix(l, &y->v, kv_dim, c->n_embd, "blk.%d.attn_v", i));
     TRY(loader_matrix(l, &y->o, c->n_embd, q_dim, "blk.%d.attn_output", i));
     TRY(loader_matrix(l, &y->gate, c->n_ff, c->n_embd, "blk.%d.ffn_gate", i));

@@ -17,6 +17,9 @@ static void type_name(uint32_t type, char *out, size_t n)
 static int tensor_shape(struct loader *l, const struct mf_tensor *t, const char *name, int n_row, int n_col)
 {
     uint64_t rows = t->dim[1] * t->dim[2] * t->dim[3];
+    if (!t->data)
+        return err_set(l->err, LATHE_E_UNSUPPORTED, "tensor %s is in pieces and cannot run as one matrix",
+                       name);
     if (t->dim[0] != (uint64_t)n_col || rows != (uint64_t)n_row)
         return err_set(l->err, LATHE_E_FILE, "tensor %s has %llu x %llu elements, the metadata say %d x %d",
                        name, (unsigned long long)rows, (unsigned long long)t->dim[0], n_row, n_col);
@@ -44,6 +47,8 @@ static int matrix_init(struct loader *l, struct matrix *m, int n_row, int n_col,
         return err_set(l->err, LATHE_E_FILE, "tensor %s is missing", full);
     TRY(tensor_shape(l, t, full, n_row, n_col));
     *m = (struct matrix){.format = (enum format_id)t->type, .n_row = n_row, .n_col = n_col, .tensor = t};
+    m->file_format = m->format;
+    m->rows = t->data;
     m->n_panel = (n_row + LANES - 1) / LANES;
     m->panel_bytes = m->panel_stride = panel_bytes(m->format, n_col);
     const struct kern_row *dot = l->model->exact ? NULL : kern_choose(KERN_TILE_DOT, m->format);
@@ -83,6 +88,20 @@ void loader_interleave(struct loader *l)
     a->panel_stride = b->panel_stride = 2 * a->panel_bytes;
 }
 
+/* The bias of a row goes with it. */
+void loader_halves(struct loader *l, int head_dim, int n_rot)
+{
+    struct matrix *m = l->matrices.v[l->matrices.n - 1];
+    m->head_dim = head_dim;
+    m->n_half = n_rot;
+    if (!m->bias)
+        return;
+    float *bias = arena_alloc(&l->model->arena, (size_t)m->n_panel * LANES * sizeof *bias);
+    for (int row = 0; row < m->n_row; row++)
+        bias[row] = m->bias[matrix_file_row(m, row)];
+    m->bias = bias;
+}
+
 int loader_embedding(struct loader *l, struct matrix *m, int n_row, int n_col, const char *name)
 {
     TRY(matrix_init(l, m, n_row, n_col, name));
@@ -107,15 +126,4 @@ int loader_vector(struct loader *l, const float **out, int n, bool required, con
     l->model->n_param += (uint64_t)n;
     *out = v;
     return 0;
-}
-
-void matrix_row(const struct matrix *m, int row, float *out)
-{
-    if (m->panels) {
-        panel_row(m->format, m->panels + (size_t)(row / LANES) * m->panel_stride, row % LANES, m->n_col, out);
-        return;
-    }
-    const struct format *f = format_by_id(m->format);
-    size_t row_bytes = (size_t)(m->n_col / f->block_n) * (size_t)f->block_bytes;
-    f->decode(m->tensor->data + (size_t)row * row_bytes, out, m->n_col);
 }

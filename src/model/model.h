@@ -22,7 +22,10 @@ struct matrix {
     tile_dot_fn *dot;      /* NULL for float formats and in exact mode: then f32 activations */
     unpack_fn *unpack;     /* to f32; NULL for F32, whose panels the tile reads in place */
     const struct mf_tensor *tensor; /* where the file's rows are */
-    uint64_t offset;                /* in the layout */
+    const uint8_t *rows;            /* their first byte */
+    enum format_id file_format; /* what they are in the file: `format`, unless it is encoded when laid out */
+    int head_dim, n_half;       /* of each head_dim rows the first n_half are rotary halves; 0: as they are */
+    uint64_t offset;            /* in the layout */
 };
 
 enum rope_scaling { ROPE_NONE, ROPE_LINEAR, ROPE_YARN };
@@ -78,6 +81,7 @@ struct loader {
     struct lathe_model *model;
     const struct model_file *file;
     struct matrix_list matrices;
+    bool halves; /* the file has the rows of queries and keys as rotary halves */
     struct lathe_err *err;
 };
 
@@ -88,12 +92,24 @@ int loader_matrix(struct loader *l, struct matrix *m, int n_row, int n_col, cons
 /* The two matrices declared last, of equal shape and format, are laid out panel by panel in turn, since they
  * are read so. Others stay as they are. */
 void loader_interleave(struct loader *l);
+/* The rows of the matrix declared last are heads of head_dim, of which the first n_rot are rotated as halves: laid out,
+ * their pairs are side by side, as the kernels rotate them. */
+void loader_halves(struct loader *l, int head_dim, int n_rot);
 /* A matrix whose rows stay in the file: only matrix_row reads them. */
 int loader_embedding(struct loader *l, struct matrix *m, int n_row, int n_col, const char *name);
 /* A vector of n f32, zero-padded to a multiple of 16, owned by the model. *out stays NULL if absent and not
  * `required`. */
 int loader_vector(struct loader *l, const float **out, int n, bool required, const char *fmt, ...)
     __attribute__((format(printf, 5, 6)));
+/* The file's row that becomes `row` of the layout. */
+int matrix_file_row(const struct matrix *m, int row);
+static inline bool matrix_rows_as_they_are(const struct matrix *m)
+{
+    return !m->n_half && m->format == m->file_format;
+}
+/* Rows [first, first + n) in the form that is laid out: where the file has it, or else in room for n of them.
+ * *row_bytes is their length. */
+const uint8_t *matrix_rows(const struct matrix *m, int first, int n, uint8_t *room, size_t *row_bytes);
 /* out[n_col] = row of an embedding, laid out or not. */
 void matrix_row(const struct matrix *m, int row, float *out);
 
