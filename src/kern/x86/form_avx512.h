@@ -10,9 +10,9 @@
 #define ALWAYS __attribute__((always_inline)) static inline
 
 struct scales_avx512 {
-    __m512 w[2], m;      /* MATH_INT: d and -dmin */
-    __m512i sc[2], base; /* of MATH_INT: a row's scale in both words; what is added to an integer times it */
-    __m512i mn;          /* minima of both halves, a word each */
+    __m512 w[2], m;   /* MATH_INT: d and -dmin */
+    __m512i sc[2];    /* of MATH_INT: a row's scale in both words */
+    __m512i pair, mn; /* of MATH_INT: scales and minima of both halves, a word each */
 };
 
 /* ---- integers ---- */
@@ -31,9 +31,9 @@ ALWAYS __m512i plane_avx512(const uint8_t *plane, int bits, int j, int to)
 }
 
 /* The bits of `mask` from v, the others from rest, where they are zero in the mask's places. */
-ALWAYS __m512i masked_or(__m512i v, int mask, __m512i rest)
+ALWAYS __m512i masked_bits(__m512i v, int mask, __m512i rest)
 {
-    return _mm512_ternarylogic_epi32(v, _mm512_set1_epi8((char)mask), rest, 0xea); /* (v & mask) | rest */
+    return _mm512_ternarylogic_epi32(v, _mm512_set1_epi32(mask), rest, 0xea); /* (v & mask) | rest */
 }
 
 ALWAYS __m512i values_avx512(const int8_t *values, int offset)
@@ -51,8 +51,8 @@ ALWAYS __m512i line_avx512(struct form f, const uint8_t *ints, int j)
     __m512i v =
         _mm512_and_si512(plane_avx512(ints, p.bits, j, 0), _mm512_set1_epi8((char)((1 << p.bits) - 1)));
     if (high.bits)
-        v = masked_or(plane_avx512(ints + high.at, high.bits, j, high.shift),
-                      ((1 << high.bits) - 1) << high.shift, v);
+        v = masked_bits(plane_avx512(ints + high.at, high.bits, j, high.shift),
+                        (((1 << high.bits) - 1) << high.shift) * 0x01010101, v);
     if (f.ints == INTS_IQ4)
         v = _mm512_shuffle_epi8(values_avx512(iq4_values, f.offset), v);
     if (f.ints == INTS_FP4)
@@ -70,8 +70,9 @@ ALWAYS __m512i scaled_avx512(struct form f, const struct scales_avx512 *s, __m51
     __m512i v = _mm512_mullo_epi16(line, s->sc[half]);
     if (f.has_min)
         return v;
-    __m512i base = _mm512_sub_epi16(
-        s->base, _mm512_mullo_epi16(s->sc[half], _mm512_set1_epi16((short)(f.offset * 257))));
+    __m512i base =
+        _mm512_sub_epi16(_mm512_set1_epi16(SCALED_OFFSET * 257),
+                         _mm512_mullo_epi16(s->sc[half], _mm512_set1_epi16((short)(f.offset * 257))));
     return _mm512_add_epi16(v, base);
 }
 
@@ -98,35 +99,34 @@ ALWAYS __m512 exponent_lanes(const uint8_t *p)
     return _mm512_castsi512_ps(bits);
 }
 
-/* Scale i of SCALES_6, less 32. */
+/* Scales 2 i and 2 i + 1 of SCALES_6, less 32, as words. */
 ALWAYS __m512i six_bits(const uint8_t *scales, int i)
 {
-    __m512i low = _mm512_srl_epi32(load_line(scales + 64 * (i / 8)), _mm_cvtsi32_si128(i % 8 * 4));
-    __m512i high = _mm512_srl_epi32(load_line(scales + 128), _mm_cvtsi32_si128(i * 2));
-    low = _mm512_and_si512(low, _mm512_set1_epi32(15));
-    high = _mm512_slli_epi32(_mm512_and_si512(high, _mm512_set1_epi32(3)), 4);
-    return _mm512_sub_epi32(_mm512_or_si512(low, high), _mm512_set1_epi32(32));
-}
-
-ALWAYS __m512i both_words(__m512i v)
-{
-    return _mm512_or_si512(_mm512_slli_epi32(v, 16), _mm512_and_si512(v, _mm512_set1_epi32(0xffff)));
+    __m512i low = _mm512_srl_epi32(load_line(scales + 64 * (i / 4)), _mm_cvtsi32_si128(i % 4 * 8));
+    __m512i high = _mm512_srl_epi32(load_line(scales + 128), _mm_cvtsi32_si128(i * 4));
+    __m512i v = _mm512_and_si512(low, _mm512_set1_epi32(0xf));
+    v = masked_bits(_mm512_slli_epi32(low, 12), 0xf0000, v);
+    v = masked_bits(_mm512_slli_epi32(high, 4), 0x30, v);
+    v = masked_bits(_mm512_slli_epi32(high, 18), 0x300000, v);
+    return _mm512_sub_epi16(v, _mm512_set1_epi16(32));
 }
 
 /* The integer scales and minima of block i. */
 ALWAYS void int_scales(struct form f, const uint8_t *scales, int i, struct scales_avx512 *s)
 {
     if (f.scales == SCALES_6) {
-        s->sc[0] = both_words(six_bits(scales, 2 * i));
-        s->sc[1] = both_words(six_bits(scales, 2 * i + 1));
-        s->base = _mm512_set1_epi16(SCALED_OFFSET * 257);
-        return;
+        s->pair = six_bits(scales, i);
+    } else {
+        const __m512i nibbles = _mm512_set1_epi16(15);
+        __m512i both = _mm512_slli_epi32(byte_lanes(scales + 32 * i + 16), 16);
+        both = _mm512_or_si512(both, byte_lanes(scales + 32 * i));
+        s->pair = _mm512_and_si512(both, nibbles);
+        s->mn = _mm512_and_si512(_mm512_srli_epi16(both, 4), nibbles);
     }
-    __m512i low = byte_lanes(scales + 32 * i), high = byte_lanes(scales + 32 * i + 16);
-    const __m512i nibble = _mm512_set1_epi32(15);
-    s->sc[0] = both_words(_mm512_and_si512(low, nibble));
-    s->sc[1] = both_words(_mm512_and_si512(high, nibble));
-    s->mn = _mm512_or_si512(_mm512_srli_epi32(low, 4), _mm512_slli_epi32(_mm512_srli_epi32(high, 4), 16));
+    s->sc[0] = _mm512_shuffle_epi8(
+        s->pair, _mm512_broadcast_i32x4(_mm_setr_epi8(0, 1, 0, 1, 4, 5, 4, 5, 8, 9, 8, 9, 12, 13, 12, 13)));
+    s->sc[1] = _mm512_shuffle_epi8(s->pair, _mm512_broadcast_i32x4(_mm_setr_epi8(
+                                                2, 3, 2, 3, 6, 7, 6, 7, 10, 11, 10, 11, 14, 15, 14, 15)));
 }
 
 ALWAYS __m512 negated(__m512 v)

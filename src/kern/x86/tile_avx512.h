@@ -18,6 +18,9 @@ ALWAYS __m512i dot_broadcast(__m512i sum, __m512i w, const int8_t (*x)[4])
     return sum;
 }
 
+/* Tokens from which on weights are multiplied by integer scales. */
+enum { MULTIPLY_FROM = 4 };
+
 /* What the sums of a token begin with, for operands that are `offset` too large. */
 ALWAYS __m512i minus_offset(int offset, int32_t n8sum)
 {
@@ -72,6 +75,33 @@ ALWAYS void block_one(struct form f, const struct scales_avx512 *s, const uint8_
         add_sum(f, s, sum[t], &x[t / ACT_GROUP * group_stride], t % ACT_GROUP, acc[t]);
 }
 
+/* The same for integer scales and few tokens, for which it does not pay to multiply the weights: a half's dot is at
+ * most 16 * 7 * 127 and fits the words of vpdpwssd. */
+ALWAYS void block_words(struct form f, const struct scales_avx512 *s, const uint8_t *ints,
+                        const struct act_block *x, int n, __m512 *acc)
+{
+    const __m512i low_words = _mm512_set1_epi32(0xffff);
+    __m512i half[2][MULTIPLY_FROM];
+    UNROLL for (int h = 0; h < 2; h++)
+    {
+        UNROLL for (int t = 0; t < n; t++) half[h][t] = _mm512_setzero_si512();
+        UNROLL for (int j = 4 * h; j < 4 * h + 4; j++)
+        {
+            __m512i w = line_avx512(f, ints, j);
+            UNROLL for (int t = 0; t < n; t++) half[h][t] = dot_broadcast(half[h][t], w, &x->q[j][t]);
+        }
+    }
+    UNROLL for (int t = 0; t < n; t++)
+    {
+        __m512i both =
+            _mm512_ternarylogic_epi32(half[0][t], low_words, _mm512_slli_epi32(half[1][t], 16), 0xea);
+        __m512i sum = _mm512_setzero_si512();
+        if (f.offset)
+            sum = dot_minima(_mm512_mullo_epi16(s->pair, _mm512_set1_epi16((short)-f.offset)), x->half[t]);
+        acc[t] = add_sum(f, s, _mm512_dpwssd_epi32(sum, both, s->pair), x, t, acc[t]);
+    }
+}
+
 /* A block with a sum for each half. The lines stay in registers while groups of four tokens go over them: sums of
  * all tokens at once would need more than there are. */
 ALWAYS void block_two(struct form f, const struct scales_avx512 *s, const uint8_t *ints,
@@ -107,6 +137,8 @@ ALWAYS void tile_block(struct form f, const uint8_t *head, int slot, const uint8
     scales_avx512(f, head, slot, body, i, &s);
     if (f.math == MATH_16)
         block_two(f, &s, ints, x, group_stride, n, acc);
+    else if (f.math == MATH_INT && n < MULTIPLY_FROM)
+        block_words(f, &s, ints, x, n, acc);
     else
         block_one(f, &s, ints, x, group_stride, n, acc);
 }
