@@ -6,7 +6,12 @@
  *   activations int8, one f32 scale per 32 columns: d = amax/127, q = rne(x * (127/amax)); see struct act_block
  *   dot         per block of 32 an exact int32 dot, then acc = fma(float(dot), w.d * x.d, acc), and for formats
  *               with a minimum acc = fma(w.m, x.s, acc); blocks in ascending order, each output in its own lane,
- *               never split over columns
+ *               never split over columns. Formats of 16 columns a scale, lo and hi the exact dots of a block's
+ *               halves: with scales that are numbers (Q6_K)
+ *                   acc = fma(fma(float(hi), w.hi, float(lo) * w.lo), x.d, acc), w.lo = d * sc.lo
+ *               with small integers, the sum of which is exact (Q3_K, Q2_K)
+ *                   acc = fma(u, x.d, acc), u = float(lo * sc.lo + hi * sc.hi) * d, and with minima
+ *                   u = fma(float(x.lo * mn.lo + x.hi * mn.hi), -dmin, u), x.lo and x.hi sums of q
  *   f32         acc = fma(w, x, acc), columns ascending
  *   reductions  16 virtual lanes (element i goes to lane i % 16, in ascending order), then the tree 8, 4, 2, 1
  *   exp         kern/scalar.h, the same polynomial everywhere; sqrt and division are IEEE
@@ -29,11 +34,12 @@ enum {
  * broadcasts. */
 struct act_block {
     int8_t q[8][ACT_GROUP][4];
-    float d[ACT_GROUP];       /* scale; NaN if the block holds NaN or infinity */
-    float s[ACT_GROUP];       /* d * sum(q) */
-    int32_t n8sum[ACT_GROUP]; /* -8 * sum(q) */
+    float d[ACT_GROUP];         /* scale; NaN if the block holds NaN or infinity */
+    float s[ACT_GROUP];         /* d * sum(q) */
+    int32_t n8sum[ACT_GROUP];   /* -8 * sum(q) */
+    int16_t half[ACT_GROUP][2]; /* sum(q) of columns 0..15 and 16..31 */
 };
-_Static_assert(sizeof(struct act_block) == 176, "act_block layout");
+_Static_assert(sizeof(struct act_block) == 192, "act_block layout: three cache lines");
 
 /* y[t * y_stride + r] = (add ? y : 0) + W[16, 32*n_block] . x[t], r < 16, t < n_tok <= 12; y is added last. x:
  * token groups of 4 at group_stride blocks from each other. */

@@ -1,5 +1,6 @@
 /* Panels: packing rows of a file's blocks into 16 interleaved lanes, and reading one row back. */
 #include "kern/panel.h"
+#include "kern/panel_blocks.h"
 #include <string.h>
 
 /* How a format's file block of 32 columns lies: n_scale halves first, then the integers. */
@@ -33,7 +34,7 @@ size_t panel_bytes(enum format_id format, int64_t n_col)
 {
     const struct layout *l = layout_of(format);
     if (!l)
-        return 0;
+        return form_of(format) ? blocks_bytes(form_of(format), n_col) : 0;
     if (l->elem)
         return (size_t)n_col * LANES * (size_t)l->elem;
     return (size_t)((n_col + 63) / 64) * pair_bytes(l);
@@ -69,6 +70,10 @@ void panel_pack(enum format_id format, const uint8_t *rows, size_t row_bytes, in
                 uint8_t *panel)
 {
     const struct layout *l = layout_of(format);
+    if (!l) {
+        blocks_pack(form_of(format), rows, row_bytes, n_row, n_col, panel);
+        return;
+    }
     if (n_row < LANES || n_col % (2 * ACT_BLOCK)) /* else every byte is written below */
         memset(panel, 0, panel_bytes(format, n_col));
     if (l->elem) {
@@ -106,6 +111,10 @@ static float float_at(enum format_id format, const uint8_t *p)
 void panel_row(enum format_id format, const uint8_t *panel, int r, int64_t n_col, float *out)
 {
     const struct layout *l = layout_of(format);
+    if (!l) {
+        blocks_row(form_of(format), panel, r, n_col, out);
+        return;
+    }
     if (l->elem) {
         for (int64_t k = 0; k < n_col; k++)
             out[k] = float_at(format, panel + ((size_t)k * LANES + (size_t)r) * (size_t)l->elem);

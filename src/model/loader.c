@@ -25,11 +25,11 @@ static int tensor_shape(struct loader *l, const struct mf_tensor *t, const char 
                        name, (unsigned long long)rows, (unsigned long long)t->dim[0], n_row, n_col);
     const struct format *f = format_by_id(t->type);
     if (!f || !f->runs) {
-        char type[32];
+        char type[32], runs[300];
         type_name(t->type, type, sizeof type);
-        return err_set(l->err, LATHE_E_UNSUPPORTED,
-                       "tensor %s is %s, which cannot run; types that run: F32 F16 BF16 Q4_0 Q4_1 Q8_0", name,
-                       type);
+        format_names(runs, sizeof runs);
+        return err_set(l->err, LATHE_E_UNSUPPORTED, "tensor %s is %s, which cannot run; types that run: %s",
+                       name, type, runs);
     }
     if (n_col % f->block_n)
         return err_set(l->err, LATHE_E_FILE,

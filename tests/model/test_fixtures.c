@@ -9,6 +9,7 @@
  * square (about 2.2 in blocks of 32), 0.5 %, and 4 matrices deep in 2 layers the errors add in squares:
  * sqrt(8) * 0.5 % = 1.4 %. The largest of a few thousand logits lies 4 sigma out: 6 %. */
 #include "unit.h"
+#include <ctype.h>
 #include <lathe.h>
 #include <math.h>
 #include <stdio.h>
@@ -126,8 +127,8 @@ static bool check_line(const char *name, const char *feature, const char *switch
     struct golden g = golden_read(name);
     snprintf(path, sizeof path, "tests/fixtures/%s.gguf", name);
     double exact = model_diff(path, &g, true, &err), fast = model_diff(path, &g, false, &err), off = NAN;
-    bool quantized =
-        strncmp(name, "q4_", 3) == 0 || strncmp(name, "q8_", 3) == 0 || strcmp(name, "mixed_types") == 0;
+    bool quantized = strcmp(name, "mixed_types") == 0 || strncmp(name, "mxfp4", 5) == 0 ||
+                     (name[strspn(name, "it")] == 'q' && isdigit(name[strspn(name, "itq")])); /* q, iq, tq */
     bool good =
         exact >= 0 && exact <= EXACT_BOUND && fast >= 0 && fast <= (quantized ? QUANT_BOUND : FLOAT_BOUND);
     if (exact < 0 || fast < 0)
