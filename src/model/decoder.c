@@ -33,9 +33,10 @@ static int load_ffn(struct loader *l, const struct decoder *d, int i)
     const struct model_config *c = &l->model->config;
     struct model_layer *y = &l->model->layers[i];
     if (d->fused) {
-        TRY(loader_rows(l, &y->gate, (struct row_range){0, c->n_ff, 2 * c->n_ff}, c->n_embd, "blk.%d.ffn_up", i));
-        TRY(loader_rows(l, &y->up, (struct row_range){c->n_ff, c->n_ff, 2 * c->n_ff}, c->n_embd, "blk.%d.ffn_up",
+        TRY(loader_rows(l, &y->gate, (struct row_range){0, c->n_ff, 2 * c->n_ff}, c->n_embd, "blk.%d.ffn_up",
                         i));
+        TRY(loader_rows(l, &y->up, (struct row_range){c->n_ff, c->n_ff, 2 * c->n_ff}, c->n_embd,
+                        "blk.%d.ffn_up", i));
     } else {
         TRY(loader_matrix(l, &y->gate, c->n_ff, c->n_embd, "blk.%d.ffn_gate", i));
         TRY(loader_matrix(l, &y->up, c->n_ff, c->n_embd, "blk.%d.ffn_up", i));
@@ -65,8 +66,8 @@ static int load_layers(struct loader *l, const struct decoder *d)
     int n = m->config.n_layer;
     uint64_t least = d->fused ? 6 : 9; /* tensors of a layer */
     if ((uint64_t)n > model_file_n_tensor(l->file) / least)
-        return err_set(l->err, LATHE_E_FILE, "%s.block_count is %d, the file has only %llu tensors", m->architecture,
-                       n, (unsigned long long)model_file_n_tensor(l->file));
+        return err_set(l->err, LATHE_E_FILE, "%s.block_count is %d, the file has only %llu tensors",
+                       m->architecture, n, (unsigned long long)model_file_n_tensor(l->file));
     m->layers = arena_alloc(&m->arena, (size_t)n * sizeof *m->layers);
     bool *slides = arena_alloc(&m->arena, (size_t)n * sizeof *slides);
     TRY(decoder_slides(l, d, slides));
