@@ -73,7 +73,7 @@ struct lathe_file_tensor {
     uint64_t n_bytes;
 };
 
-/* Opens `path` (a GGUF file, the first part of a split one, or a llama2.c checkpoint) and validates all of its
+/* Opens `path` (a GGUF file, the first part of a split one, a llama2.c checkpoint, or a Hugging Face folder) and validates all of its
  * metadata. Fails with FILE (exit 3) on anything malformed. */
 LATHE_API int lathe_file_open(const char *path, lathe_file **out, struct lathe_err *err);
 LATHE_API void lathe_file_free(lathe_file *f);
@@ -84,6 +84,16 @@ LATHE_API const char *lathe_file_meta(const lathe_file *f, uint64_t i, char *val
 LATHE_API const char *lathe_file_str(const lathe_file *f, const char *key, size_t *n_bytes);
 LATHE_API uint64_t lathe_file_n_tensor(const lathe_file *f);
 LATHE_API int lathe_file_tensor_at(const lathe_file *f, uint64_t i, struct lathe_file_tensor *out);
+
+struct lathe_convert_options {
+    const char *type; /* of the matrices: "f32", "f16", "bf16", "q8_0"; NULL: as they are */
+    void (*progress)(void *user, const char *what, double share); /* may be NULL; share 0..1 */
+    void *user;
+};
+
+/* Writes the model at `from`, whatever its container, to `to` as one GGUF file, which appears complete or not at all. Equal
+ * models give equal bytes. opts may be NULL. */
+LATHE_API int lathe_convert(const char *from, const char *to, const struct lathe_convert_options *opts, struct lathe_err *err);
 
 /* ---- vocabulary and text -------------------------------------------------------------------------------------------- */
 
@@ -125,6 +135,7 @@ struct lathe_model_options {
     bool no_cache;         /* lay out in memory, write nothing */
     bool exact;            /* f32 activations: the reference that quantized activations are judged by; slow */
     bool lock;             /* mlock the weights */
+    const char *load_as;   /* "q8_0" ...: matrices in f32, f16 or bf16 are laid out as this type; NULL: as they are */
     uint64_t memory_bytes; /* NOMEM if the weights and what the process has are more than this; 0: no bound */
     int n_thread;          /* threads that lay out weights; 0: one per core */
     void (*progress)(void *user, const char *what, double share); /* may be NULL; share 0..1 */

@@ -38,6 +38,11 @@ static int tensor_shape(struct loader *l, const struct mf_tensor *t, const char 
     return 0;
 }
 
+static bool is_float(uint32_t type)
+{
+    return type == FORMAT_F32 || type == FORMAT_F16 || type == FORMAT_BF16;
+}
+
 static int matrix_init(struct loader *l, struct matrix *m, int n_row, int n_col, const char *name)
 {
     char full[160];
@@ -48,6 +53,8 @@ static int matrix_init(struct loader *l, struct matrix *m, int n_row, int n_col,
     TRY(tensor_shape(l, t, full, n_row, n_col));
     *m = (struct matrix){.format = (enum format_id)t->type, .n_row = n_row, .n_col = n_col, .tensor = t};
     m->file_format = m->format;
+    if (l->load_as && t->type != l->load_as->id && is_float(t->type) && n_col % l->load_as->block_n == 0)
+        m->format = (enum format_id)l->load_as->id;
     m->rows = t->data;
     m->n_panel = (n_row + LANES - 1) / LANES;
     m->panel_bytes = m->panel_stride = panel_bytes(m->format, n_col);
@@ -98,7 +105,7 @@ void loader_halves(struct loader *l, int head_dim, int n_rot)
         return;
     float *bias = arena_alloc(&l->model->arena, (size_t)m->n_panel * LANES * sizeof *bias);
     for (int row = 0; row < m->n_row; row++)
-        bias[row] = m->bias[matrix_file_row(m, row)];
+        bias[row] = m->bias[mf_half_row((uint64_t)row, (uint64_t)head_dim, (uint64_t)n_rot)];
     m->bias = bias;
 }
 
