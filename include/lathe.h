@@ -104,7 +104,7 @@ enum lathe_tokenize_flags {
     LATHE_TOK_BOS = 2      /* add the tokens of beginning and end of sequence that the model asks for */
 };
 
-/* Reads only the vocabulary of a model file (vocabulary-only files too). */
+/* Reads only the vocabulary of a model file (vocabulary-only files too), or of a Hugging Face tokenizer.json. */
 LATHE_API int lathe_vocab_open(const char *path, lathe_vocab **out, struct lathe_err *err);
 LATHE_API void lathe_vocab_free(lathe_vocab *v);
 LATHE_API int lathe_vocab_size(const lathe_vocab *v);
@@ -119,6 +119,10 @@ LATHE_API int lathe_tokenize(const lathe_vocab *v, const char *text, size_t n_by
 /* The bytes of one token (not NUL-terminated, may be a part of a UTF-8 character), owned by the vocabulary. With `special`
  * control tokens read as their spelling, otherwise as nothing. */
 LATHE_API const char *lathe_token_text(const lathe_vocab *v, int32_t id, bool special, size_t *n_bytes);
+/* A whole text of ids, not NUL-terminated, malloc-ed for the caller. It is the sum of lathe_token_text, which reads as in the middle of
+ * a text, but for its two ends: some tokenizers write no space in front of the first word. */
+LATHE_API int lathe_detokenize(const lathe_vocab *v, const int32_t *ids, size_t n_ids, bool special, char **text, size_t *n_bytes,
+                               struct lathe_err *err);
 
 /* Renders a chat template (Jinja). `vars_json` is an object of the template's variables: messages, tools, add_generation_prompt,
  * bos_token ... `date` (YYYY-MM-DD, or NULL for today) is what strftime_now sees. `*out` is malloc-ed for the caller.
