@@ -145,3 +145,42 @@ def test_a_disk_that_is_full_keeps_what_was_there(home, source, tmp_path):
                            preexec_fn=small, env={"HOME": str(home), "PATH": os.environ["PATH"]})
         assert r.returncode == 1 and b"out.gguf cannot be written: File too large" in r.stderr
         assert os.listdir(tmp_path) == (["out.gguf"] if before else []) and (not before or target.read_bytes() == before)
+
+
+@pytest.mark.parametrize("shards", [1, 2])
+def test_experts_become_one_tensor(run, tmp_path, shards):
+    """In the order of their numbers, wherever in the files they are; the router stays f32."""
+    cfg = {**hf_folder.config(), "architectures": ["MixtralForCausalLM"], "num_local_experts": 12, "num_experts_per_tok": 2}
+    entries = {n: e for n, e in hf_folder.tensors("BF16").items() if ".mlp." not in n}
+    for layer in range(2):
+        moe = f"model.layers.{layer}.block_sparse_moe."
+        entries[moe + "gate.weight"] = ("BF16", [12, 64], b"\x80\x3f" * 12 * 64)
+        for i in sorted(range(12), key=str):
+            entries.update({f"{moe}experts.{i}.{w}.weight": ("BF16", shape, bytes([i, 0x40 + k]) * 96 * 64)
+                            for k, (w, shape) in enumerate((("w1", [96, 64]), ("w2", [64, 96]), ("w3", [96, 64])))})
+    folder = hf_folder.write(tmp_path / "m", entries=entries, cfg=cfg, shards=shards)
+    meta, tensors = convert(run, folder, tmp_path / "out.gguf")
+    assert meta["llama.expert_count"] == 12
+    for layer in range(2):
+        for k, (name, dims) in enumerate((("gate", [64, 96, 12]), ("down", [96, 64, 12]), ("up", [64, 96, 12]))):
+            kind, got, raw = tensors[f"blk.{layer}.ffn_{name}_exps.weight"]
+            assert kind == 30 and got == dims and raw == b"".join(bytes([i, 0x40 + k]) * 96 * 64 for i in range(12))
+        assert tensors[f"blk.{layer}.ffn_gate_inp.weight"][0] == 0
+    _, q8 = convert(run, folder, tmp_path / "q8.gguf", "--type", "q8_0")
+    assert q8["blk.1.ffn_down_exps.weight"][0] == 8 and len(q8["blk.1.ffn_down_exps.weight"][2]) == 96 * 64 * 12 // 32 * 34
+    r = run("run", "-m", folder, "-p", "x")
+    assert r.returncode == 3 and b"mixture of 12 experts cannot run" in r.stderr
+
+
+@pytest.mark.parametrize("change,words", [
+    (lambda e, n: e.pop(n.format(3)), "expert 3 of blk.0.ffn_gate_exps.weight is missing"),
+    (lambda e, n: e.update({n.format(4): e[n.format(3)]}), "of an expert that config.json has not"),
+    (lambda e, n: e.update({n.format(2): ("F32", [96, 64], bytes(96 * 64 * 4))}), "of another shape or type")])
+def test_experts_that_do_not_fit(run, tmp_path, change, words):
+    cfg = {**hf_folder.config(), "architectures": ["MixtralForCausalLM"], "num_local_experts": 4, "num_experts_per_tok": 2}
+    entries = {n: e for n, e in hf_folder.tensors("BF16").items() if ".mlp." not in n}
+    name = "model.layers.0.block_sparse_moe.experts.{}.w1.weight"
+    entries.update({name.format(i): ("BF16", [96, 64], bytes(96 * 64 * 2)) for i in range(4)})
+    change(entries, name)
+    refuse(run, 3, words, hf_folder.write(tmp_path / "m", entries=entries, cfg=cfg), tmp_path / "out.gguf")
+    assert not (tmp_path / "out.gguf").exists()
