@@ -73,7 +73,7 @@ struct lathe_file_tensor {
     uint64_t n_bytes;
 };
 
-/* Opens `path` (a GGUF file, the first part of a split one, or a llama2.c checkpoint) and validates all of its
+/* Opens `path` (a GGUF file, the first part of a split one, a llama2.c checkpoint, or a Hugging Face folder) and validates all of its
  * metadata. Fails with FILE (exit 3) on anything malformed. */
 LATHE_API int lathe_file_open(const char *path, lathe_file **out, struct lathe_err *err);
 LATHE_API void lathe_file_free(lathe_file *f);
@@ -85,6 +85,16 @@ LATHE_API const char *lathe_file_str(const lathe_file *f, const char *key, size_
 LATHE_API uint64_t lathe_file_n_tensor(const lathe_file *f);
 LATHE_API int lathe_file_tensor_at(const lathe_file *f, uint64_t i, struct lathe_file_tensor *out);
 
+struct lathe_convert_options {
+    const char *type; /* of the matrices: "f32", "f16", "bf16", "q8_0"; NULL: as they are */
+    void (*progress)(void *user, const char *what, double share); /* may be NULL; share 0..1 */
+    void *user;
+};
+
+/* Writes the model at `from`, whatever its container, to `to` as one GGUF file, which appears complete or not at all. Equal
+ * models give equal bytes. opts may be NULL. */
+LATHE_API int lathe_convert(const char *from, const char *to, const struct lathe_convert_options *opts, struct lathe_err *err);
+
 /* ---- vocabulary and text -------------------------------------------------------------------------------------------- */
 
 typedef struct lathe_vocab lathe_vocab;
@@ -94,7 +104,7 @@ enum lathe_tokenize_flags {
     LATHE_TOK_BOS = 2      /* add the tokens of beginning and end of sequence that the model asks for */
 };
 
-/* Reads only the vocabulary of a model file (vocabulary-only files too). */
+/* Reads only the vocabulary of a model file (vocabulary-only files too), or of a Hugging Face tokenizer.json. */
 LATHE_API int lathe_vocab_open(const char *path, lathe_vocab **out, struct lathe_err *err);
 LATHE_API void lathe_vocab_free(lathe_vocab *v);
 LATHE_API int lathe_vocab_size(const lathe_vocab *v);
@@ -109,6 +119,10 @@ LATHE_API int lathe_tokenize(const lathe_vocab *v, const char *text, size_t n_by
 /* The bytes of one token (not NUL-terminated, may be a part of a UTF-8 character), owned by the vocabulary. With `special`
  * control tokens read as their spelling, otherwise as nothing. */
 LATHE_API const char *lathe_token_text(const lathe_vocab *v, int32_t id, bool special, size_t *n_bytes);
+/* A whole text of ids, not NUL-terminated, malloc-ed for the caller. It is the sum of lathe_token_text, which reads as in the middle of
+ * a text, but for its two ends: some tokenizers write no space in front of the first word. */
+LATHE_API int lathe_detokenize(const lathe_vocab *v, const int32_t *ids, size_t n_ids, bool special, char **text, size_t *n_bytes,
+                               struct lathe_err *err);
 
 /* Renders a chat template (Jinja). `vars_json` is an object of the template's variables: messages, tools, add_generation_prompt,
  * bos_token ... `date` (YYYY-MM-DD, or NULL for today) is what strftime_now sees. `*out` is malloc-ed for the caller.
@@ -125,6 +139,7 @@ struct lathe_model_options {
     bool no_cache;         /* lay out in memory, write nothing */
     bool exact;            /* f32 activations: the reference that quantized activations are judged by; slow */
     bool lock;             /* mlock the weights */
+    const char *load_as;   /* "q8_0" ...: matrices in f32, f16 or bf16 are laid out as this type; NULL: as they are */
     uint64_t memory_bytes; /* NOMEM if the weights and what the process has are more than this; 0: no bound */
     int n_thread;          /* threads that lay out weights; 0: one per core */
     void (*progress)(void *user, const char *what, double share); /* may be NULL; share 0..1 */

@@ -11,8 +11,8 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 MAX_FILE, MAX_FUNCTION = 1000, 120
 ROOMS = ["base", "quant", "format", "kern", "text", "model", "engine"]  # each may include those before it
-OUTER = ["server", "measure", "cli", "shape"]
-OUTER_MAY = {"measure": {"base", "measure"}, "cli": {"base", "measure", "server", "cli"}, "server": {"base", "server"},
+OUTER = ["server", "measure", "store", "cli", "shape"]
+OUTER_MAY = {"measure": {"base", "measure"}, "cli": {"base", "measure", "server", "store", "cli"}, "server": {"base", "server"}, "store": {"base", "store"},
              "shape": set(ROOMS) | {"shape"}}
 TABLE = re.compile(r"(_tab\.[ch]|\.inc)$")
 findings = []

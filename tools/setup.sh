@@ -18,7 +18,8 @@ declare -A need=(
     [demo]="cmd:python3:python3 pip:pip:python3-pip"
 )
 # wanted, but the build goes on without it
-declare -A wish=([build]="pc:libmicrohttpd:libmicrohttpd-dev pc:gnutls:libgnutls28-dev pc:yaml-0.1:libyaml-dev pc:libedit:libedit-dev pc:hwloc:libhwloc-dev")
+declare -A wish=([build]="pc:libmicrohttpd:libmicrohttpd-dev pc:gnutls:libgnutls28-dev pc:yaml-0.1:libyaml-dev pc:libedit:libedit-dev pc:hwloc:libhwloc-dev
+    pc:libcurl:libcurl4-openssl-dev")
 
 present() { # kind, name
     case $1 in

@@ -72,6 +72,8 @@ def condition_holds(words, preset):
             return True
         if w == "no-yaml" and subprocess.run(["pkg-config", "--exists", "yaml-0.1"]).returncode:
             return True
+        if w == "no-curl" and subprocess.run(["pkg-config", "--exists", "libcurl >= 7.85", "gnutls"]).returncode:
+            return True
         if w == "no-cgroup" and not cgroup_present():
             return True
         if w == "no-clients" and subprocess.run(["tools/clients.sh", "--check"], cwd=ROOT).returncode:

@@ -6,6 +6,7 @@
 #include "base/cpu.h"
 #include "base/opt_file.h"
 #include "cli/say.h"
+#include "store/store.h"
 
 enum group_bit {
 #define GROUP(name, bit, title) GROUP_##name = 1 << bit,
@@ -134,6 +135,18 @@ int cli_read(struct cli *c, const char *path, struct lathe_err *err)
     return 0;
 }
 
+/* -m may be the name of a model in the store. */
+static int find_model(struct cli *c, struct lathe_err *err)
+{
+    char path[STORE_PATH];
+    if (!c->o.model || !(c->command->groups & G(FILE)) || c->command->groups & G(SHOW))
+        return 0;
+    TRY(store_resolve(c->o.store ? c->o.store : getenv("LATHE_STORE"), c->o.model, path, err));
+    if (path[0])
+        c->o.model = arena_dup(&c->memory, path, strlen(path));
+    return 0;
+}
+
 int cli_main(int argc, const char *const *argv)
 {
     struct lathe_err err = {0};
@@ -156,7 +169,7 @@ int cli_main(int argc, const char *const *argv)
         rc = cli_read(c, c->o.config, &err);
     if (!rc && c->o.help)
         rc = print_help(command);
-    else if (!rc)
+    else if (!rc && !(rc = find_model(c, &err)))
         rc = functions[command - commands](c, &err);
     cli_free(c);
     if (rc < 0)

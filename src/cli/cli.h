@@ -8,6 +8,7 @@ struct cli_options {
     const char *completion;
     const char *model, *cache_dir; /* model */
     bool no_cache, exact, lock;
+    int load_as, convert_type;                     /* choices of their rows */
     int n_thread, n_ctx, n_chunk, fusion, kv_type; /* engine */
     int n_predict, n_logprob, stats;               /* answer */
     struct opt_list stop, logit_bias;
@@ -21,6 +22,8 @@ struct cli_options {
     const char *trace;
     const char *text_file, *save_base, *kl_base; /* perplexity */
     int n_chunks;
+    const char *store, *sha256; /* pull */
+    int n_retry;
     bool ids, parse_special, add_bos, decode;     /* tokenize */
     const char *template_file, *chat_file, *date; /* template */
     bool tensors;                                 /* info */

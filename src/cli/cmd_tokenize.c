@@ -55,19 +55,32 @@ static int encode(struct cli *c, const lathe_vocab *v, const struct buf *text, s
 
 static int decode(const lathe_vocab *v, const struct buf *text, struct lathe_err *err)
 {
+    int32_t *ids = NULL;
+    size_t n = 0, cap = 0, n_text;
+    char *out = NULL;
+    int rc = 0;
     for (const char *p = text->p ? text->p : ""; *(p += strspn(p, " \t\r\n,"));) {
         char *end;
         errno = 0;
         long id = strtol(p, &end, 10);
-        if (end == p || errno || id < 0 || id >= lathe_vocab_size(v) || !strchr(" \t\r\n,", *end))
-            return err_set(err, LATHE_E_USAGE, "'%.*s' is no token id: whole numbers from 0 to %d are",
-                           (int)strcspn(p, " \t\r\n,") % 60, p, lathe_vocab_size(v) - 1);
-        size_t n;
-        const char *bytes = lathe_token_text(v, (int32_t)id, true, &n);
-        fwrite(bytes, 1, n, stdout);
+        if (end == p || errno || id < 0 || id >= lathe_vocab_size(v) || !strchr(" \t\r\n,", *end)) {
+            rc = err_set(err, LATHE_E_USAGE, "'%.*s' is no token id: whole numbers from 0 to %d are",
+                         (int)strcspn(p, " \t\r\n,") % 60, p, lathe_vocab_size(v) - 1);
+            goto done;
+        }
+        if (n == cap) {
+            cap = 2 * cap + 64;
+            ids = mem_grow(ids, cap * sizeof *ids);
+        }
+        ids[n++] = (int32_t)id;
         p = end;
     }
-    return 0;
+    TRY_GOTO(lathe_detokenize(v, ids, n, true, &out, &n_text, err));
+    fwrite(out, 1, n_text, stdout);
+done:
+    free(ids);
+    free(out);
+    return rc;
 }
 
 int cmd_tokenize(struct cli *c, struct lathe_err *err)

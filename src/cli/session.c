@@ -12,6 +12,9 @@ static void show_progress(void *user, const char *what, double share)
     progress_show(user, what, share);
 }
 
+/* In the order of the row's choices. */
+static const char *const load_types[] = {NULL, "f32", "f16", "bf16", "q8_0"};
+
 int session_open(struct session *s, const struct cli_options *o, struct lathe_err *err)
 {
     struct lathe_model_options mo;
@@ -22,6 +25,7 @@ int session_open(struct session *s, const struct cli_options *o, struct lathe_er
     mo.no_cache = o->no_cache;
     mo.exact = o->exact;
     mo.lock = o->lock;
+    mo.load_as = load_types[o->load_as];
     mo.memory_bytes = o->memory;
     mo.n_thread = o->n_thread;
     mo.progress = show_progress;

@@ -34,7 +34,8 @@ struct hf_class {
     const char *arch; /* general.architecture of GGUF */
     uint32_t set;
     double rope_theta; /* where config.json has none */
-    bool tied;         /* tie_word_embeddings where config.json has none */
+    int head_dim;      /* the same; 0: hidden_size / num_attention_heads */
+    bool tied;         /* tie_word_embeddings, the same */
 };
 
 struct hf {

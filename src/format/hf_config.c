@@ -6,18 +6,18 @@
 #include <stdlib.h>
 
 static const struct hf_class classes[] = {
-    {"LlamaForCausalLM", "llama", HF_LLAMA, 10000, false},
-    {"MistralForCausalLM", "llama", HF_MISTRAL, 10000, false},
-    {"MixtralForCausalLM", "llama", HF_MIXTRAL, 1e6, false},
-    {"Qwen2ForCausalLM", "qwen2", HF_QWEN2, 10000, false},
-    {"Qwen3ForCausalLM", "qwen3", HF_QWEN3, 10000, false},
-    {"Qwen3MoeForCausalLM", "qwen3moe", HF_QWEN3MOE, 10000, false},
-    {"Gemma2ForCausalLM", "gemma2", HF_GEMMA2, 10000, true},
-    {"Gemma3ForCausalLM", "gemma3", HF_GEMMA3, 1e6, true},
-    {"Phi3ForCausalLM", "phi3", HF_PHI3, 10000, false},
-    {"GptOssForCausalLM", "gpt-oss", HF_GPTOSS, 150000, false},
-    {"BertModel", "bert", HF_BERT, 0, true},
-    {"BertForSequenceClassification", "bert", HF_BERTCLS, 0, true},
+    {"LlamaForCausalLM", "llama", HF_LLAMA, 10000, 0, false},
+    {"MistralForCausalLM", "llama", HF_MISTRAL, 10000, 0, false},
+    {"MixtralForCausalLM", "llama", HF_MIXTRAL, 1e6, 0, false},
+    {"Qwen2ForCausalLM", "qwen2", HF_QWEN2, 10000, 0, false},
+    {"Qwen3ForCausalLM", "qwen3", HF_QWEN3, 10000, 128, false},
+    {"Qwen3MoeForCausalLM", "qwen3moe", HF_QWEN3MOE, 10000, 0, false},
+    {"Gemma2ForCausalLM", "gemma2", HF_GEMMA2, 10000, 256, true},
+    {"Gemma3ForCausalLM", "gemma3", HF_GEMMA3, 1e6, 256, true},
+    {"Phi3ForCausalLM", "phi3", HF_PHI3, 10000, 0, false},
+    {"GptOssForCausalLM", "gpt-oss", HF_GPTOSS, 150000, 64, false},
+    {"BertModel", "bert", HF_BERT, 0, 0, true},
+    {"BertForSequenceClassification", "bert", HF_BERTCLS, 0, 0, true},
 };
 
 enum kind { NUMBER, REAL, BOOL, IS, OWN, UNUSED };
@@ -105,6 +105,9 @@ static int put_value(struct hf *h, const struct key_row *r, const json_t *v)
 {
     char key[80];
     hf_key(h, r->to, key);
+    for (uint64_t i = 0; i < h->f->n_meta; i++)
+        if (str_is(h->f->meta[i].key, key))
+            return 0;
     if (r->kind == NUMBER)
         return put_number(h, r, key, v);
     if (r->kind == REAL) {
@@ -195,13 +198,9 @@ static int put_heads(struct hf *h)
     TRY(count(h, "%.embedding_length", 1 << 20, &h->n_embd));
     TRY(count(h, "%.attention.head_count", 1 << 16, &h->n_head));
     TRY(count(h, "%.expert_count", 4096, &h->n_expert));
-    double plain = (double)(h->n_embd / h->n_head);
-    if (h->class->set & (HF_QWEN3 | HF_QWEN3MOE))
-        plain = 128; /* what transformers takes where these have none */
-    else if (h->class->set & HF_GEMMA)
-        plain = 256;
-    else if (h->class->set & HF_GPTOSS)
-        plain = 64;
+    if (h->class->set & HF_MOE && !h->n_expert)
+        return err_set(h->err, LATHE_E_FILE, "%sconfig.json has no number of experts", h->path);
+    double plain = h->class->head_dim ? h->class->head_dim : (double)(h->n_embd / h->n_head);
     TRY(hf_number(h, h->config, "head_dim", plain, 1, 65536, &dim));
     h->head_dim = (uint64_t)dim;
     if (h->class->set & HF_ENCODER)
@@ -253,7 +252,7 @@ static int put_window(struct hf *h)
         return err_set(h->err, LATHE_E_FILE, "%sconfig.json has layers with a window, but no sliding_window",
                        h->path);
     meta_put_u32(h->f, hf_key(h, "%.attention.sliding_window", key), (uint64_t)window);
-    if (n_slide < h->n_layer)
+    if (n_slide < h->n_layer || set & (HF_GEMMA | HF_GPTOSS))
         meta_put_array(h->f, hf_key(h, "%.attention.sliding_window_pattern", key), MF_BOOL, h->n_layer,
                        slides, h->n_layer);
     return 0;

@@ -76,6 +76,14 @@ static inline const uint8_t *mf_tensor_piece(const struct mf_tensor *t, uint64_t
     return t->piece ? t->piece[i] : t->data + t->n_bytes / t->dim[2] * i;
 }
 
+/* The row that comes at `row` when rotary halves are put side by side: of each head_dim rows the first n_half, of which
+ * pair i is rows i and i + n_half / 2. */
+static inline uint64_t mf_half_row(uint64_t row, uint64_t head_dim, uint64_t n_half)
+{
+    uint64_t in_head = row % head_dim;
+    return in_head < n_half ? row - in_head + in_head / 2 + in_head % 2 * (n_half / 2) : row;
+}
+
 /* A value of kind MF_STR. Should somebody rewrite the file since it was opened, it still ends in the mapping. */
 struct str mf_meta_str(const struct mf_meta *m);
 

@@ -17,9 +17,6 @@ static void type_name(uint32_t type, char *out, size_t n)
 static int tensor_shape(struct loader *l, const struct mf_tensor *t, const char *name, int n_row, int n_col)
 {
     uint64_t rows = t->dim[1] * t->dim[2] * t->dim[3];
-    if (!t->data)
-        return err_set(l->err, LATHE_E_UNSUPPORTED, "tensor %s is in pieces and cannot run as one matrix",
-                       name);
     if (t->dim[0] != (uint64_t)n_col || rows != (uint64_t)n_row)
         return err_set(l->err, LATHE_E_FILE, "tensor %s has %llu x %llu elements, the metadata say %d x %d",
                        name, (unsigned long long)rows, (unsigned long long)t->dim[0], n_row, n_col);
@@ -38,6 +35,37 @@ static int tensor_shape(struct loader *l, const struct mf_tensor *t, const char 
     return 0;
 }
 
+static bool is_float(uint32_t type)
+{
+    return type == FORMAT_F32 || type == FORMAT_F16 || type == FORMAT_BF16;
+}
+
+/* The tensor's first row of the range: in the file's own order, or the expert's of a tensor in pieces. */
+static const uint8_t *first_row(const struct mf_tensor *t, struct row_range rows, int n_col)
+{
+    const struct format *f = format_by_id(t->type);
+    if (t->piece)
+        return mf_tensor_piece(t, (uint64_t)(rows.first / rows.n));
+    return t->data + (size_t)rows.first * (size_t)(n_col / f->block_n) * (size_t)f->block_bytes;
+}
+
+/* That of the rows alone: past them it is zero. */
+static int load_bias(struct loader *l, struct matrix *m, struct row_range rows, const char *name)
+{
+    if (rows.of == rows.n)
+        return loader_vector(l, &m->bias, rows.n, false, "%s", name);
+    const struct mf_tensor *t = model_file_tensor_find(l->file, name);
+    if (!t)
+        return 0;
+    if (t->dim[0] * t->dim[1] != (uint64_t)rows.of || t->type != FORMAT_F32 || !t->data)
+        return err_set(l->err, LATHE_E_UNSUPPORTED, "tensor %s is not %d numbers of F32", name, rows.of);
+    float *v = arena_alloc(&l->model->arena, (size_t)(rows.n + LANES) * sizeof *v);
+    format_by_id(t->type)->decode(t->data + (size_t)rows.first * sizeof *v, v, rows.n);
+    l->model->n_param += (uint64_t)rows.n;
+    m->bias = v;
+    return 0;
+}
+
 static int matrix_init(struct loader *l, struct matrix *m, struct row_range rows, int n_col, const char *name)
 {
     char full[160];
@@ -48,9 +76,12 @@ static int matrix_init(struct loader *l, struct matrix *m, struct row_range rows
         return err_set(l->err, LATHE_E_FILE, "tensor %s is missing", full);
     TRY(tensor_shape(l, t, full, rows.of, n_col));
     *m = (struct matrix){.format = (enum format_id)t->type, .n_row = n_row, .n_col = n_col, .tensor = t};
-    const struct format *f = format_by_id(t->type);
     m->file_format = m->format;
-    m->rows = t->data + (size_t)rows.first * (size_t)(n_col / f->block_n) * (size_t)f->block_bytes;
+    if (l->load_as && t->type != l->load_as->id && is_float(t->type) && n_col % l->load_as->block_n == 0)
+        m->format = (enum format_id)l->load_as->id;
+    if (t->piece && (t->dim[2] != (uint64_t)(rows.of / rows.n) || rows.first % rows.n))
+        return err_set(l->err, LATHE_E_UNSUPPORTED, "tensor %s is in pieces and cannot run as one matrix", full);
+    m->rows = first_row(t, rows, n_col);
     m->n_panel = (n_row + LANES - 1) / LANES;
     m->panel_bytes = m->panel_stride = panel_bytes(m->format, n_col);
     const struct kern_row *dot = l->model->exact ? NULL : kern_choose(KERN_TILE_DOT, m->format);
@@ -58,10 +89,7 @@ static int matrix_init(struct loader *l, struct matrix *m, struct row_range rows
     if (m->format != FORMAT_F32)
         m->unpack = (unpack_fn *)kern_choose(KERN_UNPACK, m->format)->fn;
     snprintf(full, sizeof full, "%s.bias", name);
-    if (rows.of != n_row && model_file_tensor_find(l->file, full))
-        return err_set(l->err, LATHE_E_UNSUPPORTED, "tensor %s is of several matrices, which cannot run",
-                       full);
-    return loader_vector(l, &m->bias, n_row, false, "%s", full);
+    return load_bias(l, m, rows, full);
 }
 
 /* Declares a matrix for the layout. */
@@ -119,7 +147,7 @@ void loader_halves(struct loader *l, int head_dim, int n_rot)
         return;
     float *bias = arena_alloc(&l->model->arena, (size_t)m->n_panel * LANES * sizeof *bias);
     for (int row = 0; row < m->n_row; row++)
-        bias[row] = m->bias[matrix_file_row(m, row)];
+        bias[row] = m->bias[mf_half_row((uint64_t)row, (uint64_t)head_dim, (uint64_t)n_rot)];
     m->bias = bias;
 }
 
@@ -159,10 +187,9 @@ int loader_head_norm(struct loader *l, const float **out, const char *fmt, int l
     *out = in_file;
     if (!l->halves)
         return 0;
-    struct matrix one = {.head_dim = c->head_dim, .n_half = c->n_rot};
     float *v = arena_alloc(&l->model->arena, (size_t)(c->head_dim + LANES) * sizeof *v);
     for (int i = 0; i < c->head_dim; i++)
-        v[i] = in_file[matrix_file_row(&one, i)];
+        v[i] = in_file[mf_half_row((uint64_t)i, (uint64_t)c->head_dim, (uint64_t)c->n_rot)];
     *out = v;
     return 0;
 }

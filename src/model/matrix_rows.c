@@ -3,20 +3,12 @@
 #include <stdlib.h>
 #include <string.h>
 #include "model/model.h"
+#include "quant/encode.h"
 
 static size_t row_bytes_of(enum format_id format, int n_col)
 {
     const struct format *f = format_by_id(format);
     return (size_t)(n_col / f->block_n) * (size_t)f->block_bytes;
-}
-
-/* Of a head's rotary part, pair i is rows i and i + n_half / 2 in the file. */
-int matrix_file_row(const struct matrix *m, int row)
-{
-    int in_head = m->n_half ? row % m->head_dim : 0;
-    if (in_head >= m->n_half)
-        return row;
-    return row - in_head + in_head / 2 + in_head % 2 * (m->n_half / 2);
 }
 
 const uint8_t *matrix_rows(const struct matrix *m, int first, int n, uint8_t *room, size_t *row_bytes)
@@ -25,10 +17,20 @@ const uint8_t *matrix_rows(const struct matrix *m, int first, int n, uint8_t *ro
     *row_bytes = to_bytes;
     if (matrix_rows_as_they_are(m))
         return m->rows + (size_t)first * from_bytes;
+    float *values = m->format == m->file_format ? NULL : mem_new((size_t)m->n_col * sizeof *values);
     for (int i = 0; i < n; i++) {
-        const uint8_t *from = m->rows + (size_t)matrix_file_row(m, first + i) * from_bytes;
-        memcpy(room + (size_t)i * to_bytes, from, to_bytes);
+        uint64_t row = (uint64_t)(first + i);
+        if (m->n_half)
+            row = mf_half_row(row, (uint64_t)m->head_dim, (uint64_t)m->n_half);
+        const uint8_t *from = m->rows + row * from_bytes;
+        if (!values) {
+            memcpy(room + (size_t)i * to_bytes, from, to_bytes);
+            continue;
+        }
+        format_by_id(m->file_format)->decode(from, values, m->n_col);
+        format_encoder(m->format)(values, room + (size_t)i * to_bytes, m->n_col);
     }
+    free(values);
     return room;
 }
 

@@ -96,7 +96,8 @@ struct loader {
     struct lathe_model *model;
     const struct model_file *file;
     struct matrix_list matrices;
-    bool halves; /* the file has the rows of queries and keys as rotary halves */
+    const struct format *load_as; /* of matrices of floats; NULL: as they are */
+    bool halves;                  /* the file has the rows of queries and keys as rotary halves */
     struct lathe_err *err;
 };
 
@@ -125,8 +126,6 @@ int loader_embedding(struct loader *l, struct matrix *m, int n_row, int n_col, c
  * `required`. */
 int loader_vector(struct loader *l, const float **out, int n, bool required, const char *fmt, ...)
     __attribute__((format(printf, 5, 6)));
-/* The file's row that becomes `row` of the layout. */
-int matrix_file_row(const struct matrix *m, int row);
 static inline bool matrix_rows_as_they_are(const struct matrix *m)
 {
     return !m->n_half && m->format == m->file_format;

@@ -5,6 +5,7 @@
 #include "base/clock.h"
 #include "base/cpu.h"
 #include "model/model.h"
+#include "quant/encode.h"
 
 #define ARCH(name, load) {name, load},
 static const struct architecture architectures[] = {
@@ -76,6 +77,10 @@ static int load(struct lathe_model *m, const char *path, const struct lathe_mode
     TRY(find_architecture(m->architecture, &arch, err));
     TRY(vocab_open(m, o, err));
     struct loader l = {.model = m, .file = m->file, .err = err};
+    l.load_as = o->load_as ? format_encoded_as(o->load_as) : NULL;
+    if (o->load_as && !l.load_as)
+        return err_set(err, LATHE_E_USAGE, "weights cannot be loaded as '%.40s': f32, f16, bf16 or q8_0",
+                       o->load_as);
     int rc = arch->load(&l);
     if (!rc) {
         name_file_type(m, &l.matrices);

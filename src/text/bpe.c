@@ -62,7 +62,7 @@ static uint32_t pair_hash(int32_t left, int32_t right)
     return (uint32_t)(h >> 32) ^ (uint32_t)(h >> 17);
 }
 
-static void pair_put(vocab *v, int32_t left, int32_t right, uint32_t rank, int32_t id)
+void bpe_pair_put(vocab *v, int32_t left, int32_t right, uint32_t rank, int32_t id)
 {
     uint32_t i = pair_hash(left, right) & v->pair_mask;
     for (; v->pair[i].left_1; i = (i + 1) & v->pair_mask)
@@ -71,7 +71,7 @@ static void pair_put(vocab *v, int32_t left, int32_t right, uint32_t rank, int32
     v->pair[i] = (struct pair_slot){left + 1, right, rank, id};
 }
 
-static void bpe_rank(const vocab *v, const char *text, struct sym *a, const struct sym *b)
+void bpe_rank(const vocab *v, const char *text, struct sym *a, const struct sym *b)
 {
     a->rank = UINT32_MAX;
     if (a->id < 0 || b->id < 0)
@@ -154,8 +154,20 @@ static void lines_load(vocab *v, const struct str *merge, uint64_t n, char *scra
             line_find(v, &group[j], &guess);
         for (int j = 0; j < k; j++)
             if (group[j].left >= 0 && group[j].right >= 0 && group[j].id >= 0)
-                pair_put(v, group[j].left, group[j].right, group[j].rank, group[j].id);
+                bpe_pair_put(v, group[j].left, group[j].right, group[j].rank, group[j].id);
     }
+}
+
+int bpe_pairs_new(vocab *v, uint64_t n, struct lathe_err *err)
+{
+    uint32_t size = 64;
+    void *p;
+    while (size < n * 3 / 2)
+        size *= 2;
+    TRY(mem_try(size, sizeof *v->pair, "table of merges", &p, err));
+    v->pair = p;
+    v->pair_mask = size - 1;
+    return 0;
 }
 
 int bpe_load(vocab *v, const struct model_file *f, struct lathe_err *err)
@@ -173,12 +185,7 @@ int bpe_load(vocab *v, const struct model_file *f, struct lathe_err *err)
                      (unsigned long long)n, VOCAB_LIMIT);
     if (rc)
         goto done;
-    uint32_t size = 64;
-    while (size < n * 3 / 2)
-        size *= 2;
-    TRY_GOTO(mem_try(size, sizeof *v->pair, "table of merges", &p, err));
-    v->pair = p;
-    v->pair_mask = size - 1;
+    TRY_GOTO(bpe_pairs_new(v, n, err));
     TRY_GOTO(mem_try(GROUP * 4 * (size_t)v->max_len, 1, "merges", &p, err));
     scratch = p;
     lines_load(v, merge, n, scratch);

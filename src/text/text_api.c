@@ -1,12 +1,42 @@
 /* The public functions over the text room. */
 #include <lathe.h>
+#include <stdio.h>
+#include "base/read_file.h"
 #include "text/template.h"
 #include "text/vocab_impl.h"
+
+enum { JSON_LIMIT = 512 << 20 };
+
+/* Whether it is JSON: no model file begins like that. */
+static bool is_json(const char *path)
+{
+    char c = 0;
+    FILE *f = fopen(path, "rb");
+    if (!f)
+        return false;
+    while (fread(&c, 1, 1, f) == 1 && strchr(" \t\r\n", c) && c)
+        ;
+    fclose(f);
+    return c == '{';
+}
+
+static int open_json(const char *path, lathe_vocab **out, struct lathe_err *err)
+{
+    struct buf b;
+    buf_init(&b, JSON_LIMIT);
+    int rc = read_file(path, &b, err);
+    if (!rc)
+        rc = vocab_load_json((struct str){b.p ? b.p : "", b.n}, out, err);
+    buf_free(&b);
+    return rc;
+}
 
 int lathe_vocab_open(const char *path, lathe_vocab **out, struct lathe_err *err)
 {
     struct model_file *f;
     *out = NULL;
+    if (is_json(path))
+        return open_json(path, out, err);
     TRY(model_file_open(path, &f, err));
     int rc = vocab_load(f, out, err);
     if (rc)
@@ -52,6 +82,12 @@ const char *lathe_token_text(const lathe_vocab *v, int32_t id, bool special, siz
     struct str s = vocab_piece(v, id, special);
     *n_bytes = s.n;
     return s.p;
+}
+
+int lathe_detokenize(const lathe_vocab *v, const int32_t *ids, size_t n_ids, bool special, char **text,
+                     size_t *n_bytes, struct lathe_err *err)
+{
+    return vocab_decode(v, ids, n_ids, special, text, n_bytes, err);
 }
 
 #define TEMPLATE_OUT_LIMIT ((size_t)64 << 20)

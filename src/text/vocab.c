@@ -1,7 +1,7 @@
 /* The vocabulary: loading, lookup, and cutting a text into special tokens and plain stretches. */
 #include "text/vocab.h"
 #include "base/mem.h"
-#include "text/vocab_impl.h"
+#include "text/pipe.h"
 #include <stdlib.h>
 
 void ids_push(struct ids *a, int32_t id)
@@ -51,7 +51,15 @@ static void word_put(vocab *v, int32_t id, uint64_t hash)
     v->word[i] = (struct word_slot){tag, id + 1};
 }
 
-static int words_load(vocab *v, struct lathe_err *err)
+/* Whether plain text may become this token. */
+static bool is_word(const vocab *v, int32_t id)
+{
+    if (v->model == VOCAB_PIPE)
+        return v->flags[id] & TOKEN_MODEL;
+    return v->type[id] <= TOKEN_NORMAL || v->type[id] == TOKEN_USER;
+}
+
+int vocab_words_load(vocab *v, struct lathe_err *err)
 {
     uint32_t size = 512;
     void *p;
@@ -70,7 +78,7 @@ static int words_load(vocab *v, struct lathe_err *err)
             __builtin_prefetch(&v->word[hash[k - i] & v->word_mask], 1);
         }
         for (int32_t k = i; k < end; k++)
-            if (v->off[k + 1] > v->off[k] && (v->type[k] <= TOKEN_NORMAL || v->type[k] == TOKEN_USER))
+            if (v->off[k + 1] > v->off[k] && is_word(v, k))
                 word_put(v, k, hash[k - i]);
     }
     return 0;
@@ -78,8 +86,7 @@ static int words_load(vocab *v, struct lathe_err *err)
 
 /* ---- tokens ---- */
 
-/* "<0xAB>": the byte, or -1. */
-static int byte_spelling(struct str s)
+int byte_spelling(struct str s)
 {
     int b = 0;
     if (s.n != 6 || memcmp(s.p, "<0x", 3) || s.p[5] != '>')
@@ -195,7 +202,7 @@ static int tokens_load(vocab *v, const struct model_file *f, struct lathe_err *e
         v->max_len = len > v->max_len ? (uint32_t)len : v->max_len;
     }
     v->n_blob = v->off[v->n];
-    rc = words_load(v, err);
+    rc = vocab_words_load(v, err);
 done:
     free(token);
     return rc;
@@ -203,15 +210,25 @@ done:
 
 /* ---- ids with a meaning ---- */
 
+static const char *const id_keys[] = {"tokenizer.ggml.bos_token_id", "tokenizer.ggml.eos_token_id",
+                                      "tokenizer.ggml.unknown_token_id", "tokenizer.ggml.eot_token_id",
+                                      "tokenizer.ggml.eom_token_id"};
+
 static int id_load(const struct model_file *f, const char *key, int32_t *out, struct lathe_err *err)
 {
     uint32_t id = (uint32_t)*out;
-    const struct mf_meta *m = model_file_find(f, "tokenizer.ggml.tokens");
     TRY(mf_u32(f, key, &id, NULL, err));
-    if (id != UINT32_MAX && (!m || id >= m->n))
-        return err_set(err, LATHE_E_FILE, "%s is %u, but there are %llu tokens", key, id,
-                       m ? (unsigned long long)m->n : 0ull);
     *out = (int32_t)id;
+    return 0;
+}
+
+static int ids_check(const vocab *v, int32_t eot, int32_t eom, struct lathe_err *err)
+{
+    const int32_t ids[] = {v->bos, v->eos, v->unk, eot, eom};
+    for (int i = 0; i < 5; i++)
+        if (ids[i] != -1 && (uint32_t)ids[i] >= (uint32_t)v->n)
+            return err_set(err, LATHE_E_FILE, "%s is %u, but there are %d tokens", id_keys[i],
+                           (uint32_t)ids[i], v->n);
     return 0;
 }
 
@@ -286,63 +303,104 @@ static int rstrip_mark(vocab *v, const struct model_file *f, struct lathe_err *e
 
 static int keys_load(vocab *v, const struct model_file *f, int32_t *eot, int32_t *eom, struct lathe_err *err)
 {
-    bool spm = v->model == VOCAB_SPM;
-    v->bos = spm ? 1 : -1;
-    v->eos = spm ? 2 : -1;
-    v->unk = spm ? 0 : -1;
+    int32_t *const ids[] = {&v->bos, &v->eos, &v->unk, eot, eom};
     *eot = *eom = -1;
-    v->add_bos = spm || pretok_flags(v->pre) & PRE_ADD_BOS;
-    v->add_space_prefix = spm;
-    v->ignore_merges = !spm && pretok_flags(v->pre) & PRE_IGNORE_MERGES;
-    TRY(id_load(f, "tokenizer.ggml.bos_token_id", &v->bos, err));
-    TRY(id_load(f, "tokenizer.ggml.eos_token_id", &v->eos, err));
-    TRY(id_load(f, "tokenizer.ggml.unknown_token_id", &v->unk, err));
-    TRY(id_load(f, "tokenizer.ggml.eot_token_id", eot, err));
-    TRY(id_load(f, "tokenizer.ggml.eom_token_id", eom, err));
+    if (!f)
+        return 0;
+    for (int i = 0; i < 5; i++)
+        TRY(id_load(f, id_keys[i], ids[i], err));
     TRY(mf_bool(f, "tokenizer.ggml.add_bos_token", &v->add_bos, NULL, err));
     TRY(mf_bool(f, "tokenizer.ggml.add_eos_token", &v->add_eos, NULL, err));
     return mf_bool(f, "tokenizer.ggml.add_space_prefix", &v->add_space_prefix, NULL, err);
 }
 
-static int model_load(vocab *v, const struct model_file *f, struct lathe_err *err)
+/* The kind of vocabulary, and what it has where the file does not say. `json` is set for a tokenizer.json. */
+static int model_load(vocab *v, const struct model_file *f, struct str *json, struct lathe_err *err)
 {
     struct str model = {0}, pre = STR("default");
     bool has;
     TRY(mf_str(f, "tokenizer.ggml.model", &model, &has, err));
-    if (!has)
-        return err_set(err, LATHE_E_FILE, "tokenizer.ggml.model is missing: the file has no vocabulary");
+    if (!has) {
+        v->model = VOCAB_PIPE;
+        TRY(mf_str(f, "tokenizer.huggingface.json", json, &has, err));
+        return has ? 0
+                   : err_set(
+                         err, LATHE_E_FILE,
+                         "neither tokenizer.ggml.model nor tokenizer.huggingface.json is there: the file has "
+                         "no vocabulary");
+    }
+    if (ggml_pipe_defaults(model, v)) {
+        v->model = VOCAB_PIPE;
+        return 0;
+    }
     if (str_is(model, "llama")) {
         v->model = VOCAB_SPM;
+        v->bos = 1;
+        v->eos = 2;
+        v->unk = 0;
+        v->add_bos = v->add_space_prefix = true;
         return 0;
     }
     if (!str_is(model, "gpt2"))
         return err_set(err, LATHE_E_UNSUPPORTED,
-                       "tokenizer model '" STR_FMT "' is not supported (gpt2 and llama are)", STR_ARG(model));
+                       "tokenizer model '" STR_FMT "' is not supported (gpt2, llama, t5 and bert are)",
+                       STR_ARG(model));
+    v->model = VOCAB_BPE;
     TRY(mf_str(f, "tokenizer.ggml.pre", &pre, NULL, err));
-    return pretok_new(pre, &v->pre, err);
+    TRY(pretok_new(pre, &v->pre, err));
+    v->add_bos = pretok_flags(v->pre) & PRE_ADD_BOS;
+    v->ignore_merges = pretok_flags(v->pre) & PRE_IGNORE_MERGES;
+    return 0;
+}
+
+/* What tokenizer.json says of ids that GGUF has keys for; keys that are there have the last word. */
+static int json_load(vocab *v, const struct model_file *f, struct str json, bool tables,
+                     struct lathe_err *err)
+{
+    TRY(tokenizer_json_load(v, json, tables, err));
+    struct post *p = &v->pipe->post;
+    if (v->bos < 0 && p->n_before)
+        v->bos = p->before[0];
+    if (v->eos < 0 && p->n_after)
+        v->eos = p->after[p->n_after - 1];
+    return 0;
 }
 
 static int tables_build(vocab *v, const struct model_file *f, int32_t eot, int32_t eom, struct lathe_err *err)
 {
-    TRY(tokens_load(v, f, err));
-    TRY(v->model == VOCAB_SPM ? spm_load(v, f, err) : bpe_load(v, f, err));
+    if (v->model != VOCAB_PIPE) {
+        TRY(tokens_load(v, f, err));
+        TRY(v->model == VOCAB_SPM ? spm_load(v, f, err) : bpe_load(v, f, err));
+    }
+    TRY(ids_check(v, eot, eom, err));
     TRY(special_load(v, err));
-    TRY(rstrip_mark(v, f, err));
+    if (f)
+        TRY(rstrip_mark(v, f, err));
     eog_mark(v, eot, eom);
     return 0;
 }
 
-/* `index` is NULL where the tables are to be built. */
-static int load(const struct model_file *f, const void *index, size_t n, vocab **out, struct lathe_err *err)
+/* `index` is NULL where the tables are to be built; `f` is NULL for a tokenizer.json alone. */
+static int load(const struct model_file *f, struct str json, const void *index, size_t n, vocab **out,
+                struct lathe_err *err)
 {
     vocab *v = mem_new(sizeof *v);
     int32_t eot, eom;
     int rc;
     *out = NULL;
     memset(v->byte_id, 0xff, sizeof v->byte_id);
-    TRY_GOTO(model_load(v, f, err));
+    v->bos = v->eos = v->unk = -1;
+    v->model = VOCAB_PIPE;
+    if (f)
+        TRY_GOTO(model_load(v, f, &json, err));
     TRY_GOTO(keys_load(v, f, &eot, &eom, err));
-    TRY_GOTO(index ? index_map(v, f, index, n, err) : tables_build(v, f, eot, eom, err));
+    if (index)
+        TRY_GOTO(index_map(v, f, index, n, err));
+    if (v->model == VOCAB_PIPE && json.p)
+        TRY_GOTO(json_load(v, f, index ? v->config : json, !index, err));
+    else if (v->model == VOCAB_PIPE)
+        TRY_GOTO(ggml_pipe_load(v, f, !index, err));
+    TRY_GOTO(index ? ids_check(v, eot, eom, err) : tables_build(v, f, eot, eom, err));
     *out = v;
     return 0;
 done:
@@ -352,13 +410,18 @@ done:
 
 int vocab_load(const struct model_file *f, vocab **out, struct lathe_err *err)
 {
-    return load(f, NULL, 0, out, err);
+    return load(f, (struct str){0}, NULL, 0, out, err);
+}
+
+int vocab_load_json(struct str json, vocab **out, struct lathe_err *err)
+{
+    return load(NULL, json, NULL, 0, out, err);
 }
 
 int vocab_load_index(const struct model_file *f, const void *index, size_t n, vocab **out,
                      struct lathe_err *err)
 {
-    return load(f, index, n, out, err);
+    return load(f, (struct str){0}, index, n, out, err);
 }
 
 void vocab_free(vocab *v)
@@ -366,7 +429,10 @@ void vocab_free(vocab *v)
     if (!v)
         return;
     pretok_free(v->pre);
-    void *const tables[] = {v->blob, v->off, v->type, v->rank, v->word, v->pair, v->special};
+    pipeline_free(v->pipe);
+    void *const tables[] = {v->blob,       v->off,     v->type,     v->rank,       v->word,
+                            v->pair,       v->special, v->score,    v->trie.first, v->trie.id,
+                            v->trie.label, v->piece,   v->piece_off};
     for (size_t i = 0; !v->borrowed && i < sizeof tables / sizeof *tables; i++)
         free(tables[i]);
     model_file_free(v->owned);
@@ -391,7 +457,36 @@ struct str vocab_piece(const vocab *v, int32_t id, bool special)
         return (struct str){"", 0};
     if (!special && (v->type[id] == TOKEN_CONTROL || v->type[id] == TOKEN_UNKNOWN))
         return (struct str){"", 0};
-    return vocab_raw(v, id);
+    if (v->model != VOCAB_PIPE)
+        return vocab_raw(v, id);
+    uint32_t from = v->piece_off[id], to = v->piece_off[id + 1];
+    if (from > to || to > v->n_piece)
+        return (struct str){"", 0};
+    return (struct str){v->piece + from, to - from};
+}
+
+int vocab_decode(const vocab *v, const int32_t *ids, size_t n, bool special, char **text, size_t *n_text,
+                 struct lathe_err *err)
+{
+    struct out out = {0};
+    int rc = 0;
+    *text = NULL;
+    if (v->model == VOCAB_PIPE)
+        rc = pipe_decode(v, ids, n, special, &out, err);
+    for (size_t i = 0; v->model != VOCAB_PIPE && i < n; i++) {
+        struct str s = vocab_piece(v, ids[i], special);
+        out_put(&out, s.p, s.n);
+    }
+    out_put(&out, "", 1);
+    if (!rc)
+        rc = out_check(&out, "decoding", err);
+    if (rc) {
+        free(out.p);
+        return rc;
+    }
+    *text = out.p;
+    *n_text = out.n - 1;
+    return 0;
 }
 
 static int encode_plain(const vocab *v, const char *text, size_t n, bool first, struct ids *out,
@@ -409,6 +504,12 @@ void vocab_mark_add(struct vocab_marks *m, struct vocab_mark mark)
         m->p = mem_grow(m->p, m->cap * sizeof *m->p);
     }
     m->p[m->n++] = mark;
+}
+
+static void push_all(struct ids *out, const int32_t *ids, int n)
+{
+    for (int i = 0; i < n; i++)
+        ids_push(out, ids[i]);
 }
 
 static int encode_text(const vocab *v, const char *text, size_t n, size_t from, bool control,
@@ -460,14 +561,24 @@ int vocab_encode_from(const vocab *v, const char *text, size_t n, int flags, str
         return err_set(err, LATHE_E_LIMIT, "text of %zu bytes is longer than %zu", n, VOCAB_TEXT_LIMIT);
     for (size_t i = 0; i < from.id; i++)
         ids_push(&out, before[i]);
-    if (from.id == 0 && flags & LATHE_TOK_BOS && v->add_bos && v->bos >= 0)
-        ids_push(&out, v->bos);
-    int rc = encode_text(v, text, n, from.byte, flags & LATHE_TOK_SPECIAL, marks, &out, err);
+    bool has_post = flags & LATHE_TOK_BOS && v->model == VOCAB_PIPE && v->pipe->post.present;
+    const struct post *post = has_post ? &v->pipe->post : NULL;
+    if (from.byte == 0 && from.id == 0) {
+        if (post)
+            push_all(&out, post->before, post->n_before);
+        else if (flags & LATHE_TOK_BOS && v->add_bos && v->bos >= 0)
+            ids_push(&out, v->bos);
+    }
+    int rc = v->model == VOCAB_PIPE
+                 ? pipe_encode(v, text, n, from.byte, flags & LATHE_TOK_SPECIAL, marks, &out, err)
+                 : encode_text(v, text, n, from.byte, flags & LATHE_TOK_SPECIAL, marks, &out, err);
     if (rc) {
         free(out.p);
         return rc;
     }
-    if (flags & LATHE_TOK_BOS && v->add_eos && v->eos >= 0)
+    if (post)
+        push_all(&out, post->after, post->n_after);
+    else if (flags & LATHE_TOK_BOS && v->add_eos && v->eos >= 0)
         ids_push(&out, v->eos);
     *ids = out.p ? out.p : mem_new(sizeof *out.p);
     *n_ids = out.n;

@@ -1,8 +1,9 @@
 /* Tokenizer: bytes to ids and back. Immutable after loading, shared by threads.
  *
  * vocab_load reads the `tokenizer.ggml.*` keys of a file. Models "gpt2" (byte-level BPE; the pre-tokenizer
- * expression is a row keyed by `tokenizer.ggml.pre`) and "llama" (SentencePiece-style BPE by score with byte
- * fallback, which llama2.c files need). */
+ * expression is a row keyed by `tokenizer.ggml.pre`), "llama" (SentencePiece-style BPE by score with byte
+ * fallback, which llama2.c files need), "t5" (SentencePiece's Unigram) and "bert" (WordPiece). Where there is no
+ * `tokenizer.ggml.model` it reads Hugging Face's tokenizer.json out of `tokenizer.huggingface.json`. */
 #ifndef LATHE_TEXT_VOCAB_H
 #define LATHE_TEXT_VOCAB_H
 #include "base/str.h"
@@ -14,6 +15,9 @@ typedef struct lathe_vocab vocab;
  * outlive the vocabulary. */
 int vocab_load(const struct model_file *f, vocab **out, struct lathe_err *err);
 
+/* A tokenizer.json alone; its bytes are not needed afterwards. */
+int vocab_load_json(struct str json, vocab **out, struct lathe_err *err);
+
 /* The index that loading builds, as bytes that can be kept between runs: vocab_load_index takes them and builds
  * nothing. They belong to one file and one version; who keeps them sees to both, and to a digest.
  *
@@ -21,7 +25,7 @@ int vocab_load(const struct model_file *f, vocab **out, struct lathe_err *err);
  * looks at the head alone, so the tables may hold anything: whatever is read from them is checked where it is
  * used. Wrong bytes, or bytes that turn to zeros later, give wrong tokens, never an access out of bounds or a
  * loop without end. The bytes, at a multiple of 8, must outlive the vocabulary. */
-enum { VOCAB_INDEX_VERSION = 1 }; /* goes up with every change of what loading builds from the same file */
+enum { VOCAB_INDEX_VERSION = 2 }; /* goes up with every change of what loading builds from the same file */
 int vocab_index_save(const vocab *v, void **out, size_t *n, struct lathe_err *err); /* malloc-ed */
 int vocab_load_index(const struct model_file *f, const void *index, size_t n, vocab **out,
                      struct lathe_err *err);
@@ -48,6 +52,11 @@ int vocab_encode_from(const vocab *v, const char *text, size_t n, int flags, str
                       struct lathe_err *err);
 /* Bytes of the longest special token: what lies that far in front of a difference is not touched by it. */
 size_t vocab_longest_special(const vocab *v);
-/* Bytes of a token; control tokens are empty unless `special`; an id out of range is empty. */
+/* Bytes of a token, as it reads in the middle of a text; control tokens are empty unless `special`; an id out of range is empty.
+ * What is told of a growing text is the sum of these. */
 struct str vocab_piece(const vocab *v, int32_t id, bool special);
+/* A whole text, malloc-ed. It is the sum of the pieces but for its ends, where some tokenizers read a token otherwise: the first
+ * word has no space in front, and the last none behind it. */
+int vocab_decode(const vocab *v, const int32_t *ids, size_t n, bool special, char **text, size_t *n_text,
+                 struct lathe_err *err);
 #endif

@@ -5,17 +5,19 @@
  *   blob, off   raw bytes of every token: byte-level spelling and SentencePiece's U+2581 are already undone
  *   word        open-addressing hash: raw bytes -> id, of the tokens that plain text may become
  *   pair        open-addressing hash: (left id, right id) -> rank and merged id (byte-level BPE)
+ *   score, trie, piece   of a pipeline
  *   special     ids of tokens that are matched before anything else, sorted by their bytes */
 #ifndef LATHE_TEXT_VOCAB_IMPL_H
 #define LATHE_TEXT_VOCAB_IMPL_H
 #include "text/pretok.h"
+#include "text/trie.h"
 #include "text/vocab.h"
 #define XXH_INLINE_ALL
 #include <xxhash.h>
 
 enum token_type { TOKEN_NORMAL = 1, TOKEN_UNKNOWN, TOKEN_CONTROL, TOKEN_USER, TOKEN_UNUSED, TOKEN_BYTE };
-enum token_flag { TOKEN_EOG = 1, TOKEN_RSTRIP = 2 };
-enum vocab_model { VOCAB_BPE, VOCAB_SPM };
+enum token_flag { TOKEN_EOG = 1, TOKEN_RSTRIP = 2, TOKEN_MODEL = 4 }; /* MODEL: a pipeline's model knows it */
+enum vocab_model { VOCAB_BPE, VOCAB_SPM, VOCAB_PIPE };
 
 struct word_slot {
     uint32_t tag; /* upper half of the hash */
@@ -51,6 +53,13 @@ struct lathe_vocab {
     bool add_bos, add_eos, add_space_prefix, ignore_merges, has_duplicates;
     bool space_begins; /* SPM: no token has a space behind something else */
     struct pretok *pre;
+    struct pipeline *pipe; /* VOCAB_PIPE: text/pipe.h */
+    double *score;         /* of a pipeline with scores */
+    struct trie trie;      /* of a pipeline that looks for the longest token, or for all */
+    char *piece;           /* what tokens read as in the middle of a text, where that is not their text */
+    uint32_t *piece_off;   /* [n + 1] */
+    uint32_t n_piece;
+    struct str config; /* a pipeline's, in an index */
 };
 
 /* Bytes of any id; empty if there are none. So an id whose bytes are not empty is one of the vocabulary. */
@@ -83,7 +92,12 @@ static inline int32_t vocab_word(const vocab *v, const char *p, size_t n)
     return vocab_word_at(v, p, n, word_hash(p, n));
 }
 
+int vocab_words_load(vocab *v, struct lathe_err *err); /* builds `word` */
+int byte_spelling(struct str s);                       /* of "<0xAB>": the byte, or -1 */
+
 /* bpe.c */
+int bpe_pairs_new(vocab *v, uint64_t n, struct lathe_err *err);
+void bpe_pair_put(vocab *v, int32_t left, int32_t right, uint32_t rank, int32_t id); /* unless it is there */
 int bpe_load(vocab *v, const struct model_file *f, struct lathe_err *err);
 int bpe_encode(const vocab *v, const char *text, size_t n, struct ids *out, struct lathe_err *err);
 /* Undoes the byte-level spelling; the number of bytes, or -1 if the text is not of that spelling. `out` has
@@ -116,6 +130,7 @@ struct sym {
 /* Sets a->rank and a->merged for the pair of neighbours (a, b). */
 typedef void merge_rank(const vocab *v, const char *text, struct sym *a, const struct sym *b);
 /* s[n] linked in order; afterwards the list from s[0] holds what is left. */
+merge_rank bpe_rank; /* bpe.c: by the table of pairs */
 int merge_all(const vocab *v, const char *text, struct sym *s, uint32_t n, merge_rank *rank,
               struct lathe_err *err);
 

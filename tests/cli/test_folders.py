@@ -241,3 +241,43 @@ def test_cut_anywhere(run, tmp_path):
     for n in (0, 1, 7, 8, 9, 100, 1000, len(whole) // 2, len(whole) - 1):
         path.write_bytes(whole[:n])
         refuse(run, folder, "model.safetensors")
+
+
+# ---- what it computes
+
+def logits(run, model, tmp_path, *args):
+    r = run("run", "-m", model, "--raw", "-p", "the hello in you \u00e4", "-n", "6", "--temp", "0", "--dump-logits", tmp_path / "logits", *args)
+    assert r.returncode == 0, r.stderr.decode()
+    return r.stdout, (tmp_path / "logits").read_text()
+
+
+@pytest.mark.parametrize("kind,shards,pad", [("F32", 1, True), ("BF16", 3, True), ("F16", 2, False), ("F32", 1, False)])
+def test_answers_are_those_of_gguf_bit_for_bit(run, tmp_path, kind, shards, pad):
+    import tiny_model
+    tiny_model.write(str(tmp_path / "m.gguf"), kind)
+    folder = hf_folder.write(tmp_path / "m", kind, shards=shards, pad=pad)
+    want = logits(run, tmp_path / "m.gguf", tmp_path)
+    assert want[1].count("\n") >= 7
+    for args in ([], [], ["--no-cache"], ["--exact"], ["--load-as", "q8_0"]):
+        assert logits(run, folder, tmp_path, *args) == logits(run, tmp_path / "m.gguf", tmp_path, *args)
+    assert run("convert", folder, tmp_path / "c.gguf").returncode == 0
+    assert logits(run, tmp_path / "c.gguf", tmp_path) == want
+    chat = ["-p", "hello", "-n", "5", "--temp", "0"]
+    assert run("run", "-m", folder, *chat).stdout == run("run", "-m", tmp_path / "m.gguf", *chat).stdout
+
+
+def test_a_changed_file_is_another_model(run, tmp_path):
+    """What is kept between runs is of these files, configuration and tokenizer included."""
+    folder = hf_folder.write(tmp_path / "m")
+    cache = ["--cache-dir", tmp_path / "cache"]
+    first = logits(run, folder, tmp_path, *cache)
+    cfg = hf_folder.config()
+    cfg["rms_norm_eps"] = 0.1
+    (folder / "config.json").write_text(json.dumps(cfg))
+    assert logits(run, folder, tmp_path, *cache) != first
+    hf_folder.write(tmp_path / "m")
+    assert logits(run, folder, tmp_path, *cache) == first
+    tokenizer = hf_folder.tokenizer()
+    tokenizer["model"]["merges"] = ["h e"]
+    (folder / "tokenizer.json").write_text(json.dumps(tokenizer))
+    assert logits(run, folder, tmp_path, *cache) != first

@@ -273,9 +273,9 @@ static void test_refusals(void **state)
     open_gw(g, LATHE_E_UNSUPPORTED);
     assert_non_null(strstr(err.text, "no-such-pre"));
     g = gw_new();
-    gw_str(g, "tokenizer.ggml.model", "bert");
+    gw_str(g, "tokenizer.ggml.model", "rwkv");
     open_gw(g, LATHE_E_UNSUPPORTED);
-    assert_non_null(strstr(err.text, "bert"));
+    assert_non_null(strstr(err.text, "rwkv"));
     open_gw(gw_new(), LATHE_E_FILE);
     g = tv_bpe("gpt-2");
     gw_u32(g, "tokenizer.ggml.eos_token_id", 99999);
@@ -347,8 +347,8 @@ static void check_vectors(const char *name)
 
 static void test_published(void **state)
 {
-    static const char *const names[] = {"deepseek-llm", "gpt-2",     "llama-bpe", "mpt",  "qwen2",
-                                        "qwen35",       "starcoder", "llama-spm", "phi-3"};
+    static const char *const names[] = {"deepseek-llm", "gpt-2",     "llama-bpe", "mpt",   "qwen2",
+                                        "qwen35",       "starcoder", "llama-spm", "phi-3", "bert-bge"};
     char path[1024];
     snprintf(path, sizeof path, "%s/data/tokenizers", shared());
     if (access(path, R_OK))

@@ -149,8 +149,8 @@ static void round_trip(void **state)
 
 static void published(void **state)
 {
-    static const char *const names[] = {"deepseek-llm", "gpt-2",     "llama-bpe", "mpt",  "qwen2",
-                                        "qwen35",       "starcoder", "llama-spm", "phi-3"};
+    static const char *const names[] = {"deepseek-llm", "gpt-2",     "llama-bpe", "mpt",   "qwen2",
+                                        "qwen35",       "starcoder", "llama-spm", "phi-3", "bert-bge"};
     const char *shared = getenv("LATHE_SHARED");
     char path[1024];
     snprintf(path, sizeof path, "%s/data/tokenizers", shared ? shared : "../shared");
@@ -251,7 +251,7 @@ static void flips(void **state)
  * everywhere. */
 static void hostile_tables(void **state)
 {
-    enum { HEAD = 8 + 10 * 4 + 257 * 4 + 256 * 4 };
+    enum { HEAD = 8 + 15 * 4 + 257 * 4 + 256 * 4 };
     uint64_t seed = 5;
     for (int i = 0; i < 2; i++) {
         struct kept k = keep(open_gw(i ? tv_spm() : tv_bpe("llama-bpe")));

@@ -1,0 +1,105 @@
+/* A file that appears complete or not at all: it has no name while it is written (O_TMPFILE), and gets it by a rename. On
+ * file systems without such files it has a temporary name, which goes when writing fails. */
+#include "base/new_file.h"
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+static int failed(const struct new_file *f, struct lathe_err *err)
+{
+    return err_set(err, LATHE_E_IO, "%.200s cannot be written: %s", f->path, strerror(errno));
+}
+
+/* Of the folder that the file is in. */
+static void folder_of(const char *path, char *out, size_t n)
+{
+    const char *slash = strrchr(path, '/');
+    snprintf(out, n, "%.*s", slash ? (int)(slash - path + (slash == path)) : 1, slash ? path : ".");
+}
+
+int new_file_open(struct new_file *f, const char *path, uint64_t n_bytes, struct lathe_err *err)
+{
+    char folder[4200];
+    *f = (struct new_file){.fd = -1, .path = path};
+    if (strlen(path) + 16 > sizeof f->temporary)
+        return err_set(err, LATHE_E_USAGE, "%.100s... is too long a path", path);
+    folder_of(path, folder, sizeof folder);
+    f->fd = open(folder, O_TMPFILE | O_WRONLY | O_CLOEXEC, 0644);
+    if (f->fd < 0 && (errno == EOPNOTSUPP || errno == EISDIR)) {
+        snprintf(f->temporary, sizeof f->temporary, "%s.XXXXXX", path);
+        f->fd = mkostemp(f->temporary, O_CLOEXEC);
+        if (f->fd < 0)
+            f->temporary[0] = 0;
+    }
+    if (f->fd < 0)
+        return failed(f, err);
+    int rc = n_bytes ? posix_fallocate(f->fd, 0, (off_t)n_bytes) : 0;
+    if (rc == 0 || rc == EOPNOTSUPP || rc == EINVAL)
+        return 0;
+    errno = rc;
+    return new_file_close(f, failed(f, err), err);
+}
+
+int new_file_write(struct new_file *f, const void *p, size_t n, struct lathe_err *err)
+{
+    while (n) {
+        ssize_t k = pwrite(f->fd, p, n, (off_t)f->n_bytes);
+        if (k < 0 && errno == EINTR)
+            continue;
+        if (k <= 0) {
+            errno = k ? errno : ENOSPC;
+            return failed(f, err);
+        }
+        p = (const char *)p + k;
+        n -= (size_t)k;
+        f->n_bytes += (uint64_t)k;
+    }
+    return 0;
+}
+
+static int give_name(struct new_file *f)
+{
+    if (!f->temporary[0]) {
+        char self[64];
+        snprintf(self, sizeof self, "/proc/self/fd/%d", f->fd);
+        snprintf(f->temporary, sizeof f->temporary, "%s.%ld", f->path, (long)getpid());
+        if (linkat(AT_FDCWD, self, AT_FDCWD, f->temporary, AT_SYMLINK_FOLLOW)) {
+            f->temporary[0] = 0;
+            return -1;
+        }
+    } else if (fchmod(f->fd, 0644)) {
+        return -1;
+    }
+    return rename(f->temporary, f->path);
+}
+
+/* The name is on the disk too. */
+static void sync_folder(const char *path)
+{
+    char folder[4200];
+    folder_of(path, folder, sizeof folder);
+    int fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (fd < 0)
+        return;
+    fsync(fd);
+    close(fd);
+}
+
+int new_file_close(struct new_file *f, int rc, struct lathe_err *err)
+{
+    if (f->fd < 0)
+        return rc;
+    if (!rc && (ftruncate(f->fd, (off_t)f->n_bytes) || fsync(f->fd) || give_name(f)))
+        rc = failed(f, err);
+    if (rc && f->temporary[0])
+        unlink(f->temporary);
+    else if (!rc)
+        sync_folder(f->path);
+    close(f->fd);
+    f->fd = -1;
+    return rc;
+}

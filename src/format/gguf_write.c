@@ -1,0 +1,307 @@
+/* The GGUF writer. What a view has of other containers is brought into the form that every reader of GGUF expects: one
+ * file, rotary pairs of llama side by side, vectors in f32, experts as one tensor. */
+#include "format/gguf_write.h"
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include "base/mem.h"
+#include "base/new_file.h"
+#include "format/view.h"
+#include "quant/encode.h"
+
+enum { ALIGN = 32, MAX_HEAD = 1 << 30, ROWS_BYTES = 8 << 20 };
+
+struct writer {
+    const struct model_file *f;
+    const struct gguf_write *o;
+    uint32_t head_dim, n_half; /* of rotary halves; 0 without */
+    char arch[64];
+    const struct format **type; /* of each tensor as written; NULL: a type of unknown blocks, copied */
+    uint64_t *n_bytes, n_all;
+    struct buf head;
+    struct new_file out;
+    struct lathe_err *err;
+};
+
+/* ---- what is written ---- */
+
+/* Small tensors that decide much stay f32, as other converters have them. */
+static bool stays_f32(const struct mf_tensor *t)
+{
+    static const char *const ends[] = {"ffn_gate_inp.weight", "position_embd.weight", "token_types.weight"};
+    size_t n = strlen(t->name);
+    for (size_t i = 0; i < sizeof ends / sizeof *ends; i++)
+        if (n >= strlen(ends[i]) && strcmp(t->name + n - strlen(ends[i]), ends[i]) == 0)
+            return true;
+    return t->n_dim == 1;
+}
+
+static bool is_float(uint32_t type)
+{
+    return type == FORMAT_F32 || type == FORMAT_F16 || type == FORMAT_BF16;
+}
+
+static int choose_type(struct writer *w, uint64_t i)
+{
+    const struct mf_tensor *t = model_file_tensor(w->f, i);
+    const struct format *from = format_by_id(t->type), *to = from;
+    if (stays_f32(t))
+        to = is_float(t->type) ? format_by_id(FORMAT_F32) : from;
+    else if (w->o->type)
+        to = t->dim[0] % (uint64_t)w->o->type->block_n ? format_by_id(FORMAT_F16) : w->o->type;
+    if (to != from && (!from || !from->decode))
+        return err_set(w->err, LATHE_E_UNSUPPORTED,
+                       "tensor %.100s is %s, which cannot be decoded to make it %s", t->name,
+                       from ? from->name : "of an unknown type", to->name);
+    w->type[i] = to;
+    w->n_bytes[i] = t->n_bytes;
+    if (to != from)
+        w->n_bytes[i] =
+            t->dim[0] * t->dim[1] * t->dim[2] * t->dim[3] / (uint64_t)to->block_n * (uint64_t)to->block_bytes;
+    w->n_all += (w->n_bytes[i] + ALIGN - 1) / ALIGN * ALIGN;
+    return 0;
+}
+
+/* general.file_type: what most weights are. Numbers of llama.cpp. */
+static uint32_t file_type(const struct writer *w, bool *has)
+{
+    static const struct {
+        uint32_t type, number;
+    } rows[] = {{FORMAT_F32, 0}, {FORMAT_F16, 1}, {FORMAT_Q8_0, 7}, {FORMAT_BF16, 32}};
+    for (size_t i = 0; w->o->type && i < sizeof rows / sizeof *rows; i++)
+        if (rows[i].type == w->o->type->id) {
+            *has = true;
+            return rows[i].number;
+        }
+    uint32_t number = 0;
+    *has = false;
+    mf_u32(w->f, "general.file_type", &number, has, NULL);
+    return number;
+}
+
+/* ---- the header ---- */
+
+static void put(struct writer *w, const void *p, size_t n)
+{
+    buf_put(&w->head, p, n);
+}
+
+static void put_u32(struct writer *w, uint32_t v)
+{
+    put(w, &v, sizeof v);
+}
+
+static void put_u64(struct writer *w, uint64_t v)
+{
+    put(w, &v, sizeof v);
+}
+
+static void put_str(struct writer *w, struct str s)
+{
+    put_u64(w, s.n);
+    put(w, s.p, s.n);
+}
+
+static void put_meta(struct writer *w, const struct mf_meta *m)
+{
+    put_str(w, m->key);
+    put_u32(w, m->kind);
+    if (m->kind == MF_ARRAY) {
+        put_u32(w, m->elem);
+        put_u64(w, m->n);
+    }
+    if (m->kind == MF_STR)
+        put_str(w, mf_meta_str(m));
+    else
+        put(w, m->data, m->n_bytes);
+}
+
+static bool is_dropped(const struct mf_meta *m)
+{
+    static const char *const keys[] = {"general.alignment", "general.file_type", "split.no", "split.count",
+                                       "split.tensors.count"};
+    for (size_t i = 0; i < sizeof keys / sizeof *keys; i++)
+        if (str_is(m->key, keys[i]))
+            return true;
+    size_t n = strlen(".rope.halves");
+    return m->key.n > n && memcmp(m->key.p + m->key.n - n, ".rope.halves", n) == 0;
+}
+
+static void put_metadata(struct writer *w)
+{
+    bool has_type;
+    uint32_t type = file_type(w, &has_type);
+    uint64_t n = has_type;
+    for (uint64_t i = 0; i < model_file_n_meta(w->f); i++)
+        n += !is_dropped(model_file_meta(w->f, i));
+    put_u64(w, n);
+    for (uint64_t i = 0; i < model_file_n_meta(w->f); i++)
+        if (!is_dropped(model_file_meta(w->f, i)))
+            put_meta(w, model_file_meta(w->f, i));
+    if (has_type) {
+        put_str(w, STR("general.file_type"));
+        put_u32(w, MF_U32);
+        put_u32(w, type);
+    }
+}
+
+static int put_head(struct writer *w)
+{
+    static const char zeros[ALIGN];
+    uint64_t offset = 0;
+    put(w, "GGUF", 4);
+    put_u32(w, 3);
+    put_u64(w, model_file_n_tensor(w->f));
+    put_metadata(w);
+    for (uint64_t i = 0; i < model_file_n_tensor(w->f); i++) {
+        const struct mf_tensor *t = model_file_tensor(w->f, i);
+        put_str(w, str_of(t->name));
+        put_u32(w, (uint32_t)t->n_dim);
+        put(w, t->dim, (size_t)t->n_dim * sizeof *t->dim);
+        put_u32(w, w->type[i] ? w->type[i]->id : t->type);
+        put_u64(w, offset);
+        offset += (w->n_bytes[i] + ALIGN - 1) / ALIGN * ALIGN;
+    }
+    put(w, zeros, (ALIGN - w->head.n % ALIGN) % ALIGN);
+    if (w->head.full)
+        return err_set(w->err, LATHE_E_LIMIT, "%s: its metadata have more than %d bytes",
+                       mf_path_tail(model_file_path(w->f)), MAX_HEAD);
+    return 0;
+}
+
+/* ---- the data ---- */
+
+static bool has_halves(const struct writer *w, const struct mf_tensor *t)
+{
+    return w->n_half && (strstr(t->name, ".attn_q.") || strstr(t->name, ".attn_k."));
+}
+
+/* Rows [first, first + n) of matrix k as they are written, into room. Vectors count as rows of one element when they
+ * are reordered. */
+static void take_rows(const struct writer *w, uint64_t i, uint64_t k, uint64_t first, uint64_t n,
+                      uint8_t *room, float *values)
+{
+    const struct mf_tensor *t = model_file_tensor(w->f, i);
+    const struct format *from = format_by_id(t->type), *to = w->type[i];
+    bool halves = has_halves(w, t), vector = halves && t->n_dim == 1;
+    uint64_t n_col = vector ? 1 : t->dim[0],
+             from_bytes = n_col / (uint64_t)from->block_n * (uint64_t)from->block_bytes,
+             to_bytes = n_col / (uint64_t)to->block_n * (uint64_t)to->block_bytes;
+    for (uint64_t r = 0; r < n; r++) {
+        uint64_t row = halves ? mf_half_row(first + r, w->head_dim, w->n_half) : first + r;
+        const uint8_t *p = mf_tensor_piece(t, k) + row * from_bytes;
+        if (from == to) {
+            memcpy(room + r * to_bytes, p, to_bytes);
+            continue;
+        }
+        from->decode(p, values, (int64_t)n_col);
+        format_encoder(to->id)(values, room + r * to_bytes, (int64_t)n_col);
+    }
+}
+
+static int write_rows(struct writer *w, uint64_t i, uint64_t k)
+{
+    const struct mf_tensor *t = model_file_tensor(w->f, i);
+    const struct format *to = w->type[i];
+    bool vector = t->n_dim == 1 && has_halves(w, t);
+    uint64_t n_row = vector ? t->dim[0] : t->dim[1], n_col = vector ? 1 : t->dim[0],
+             row_bytes = n_col / (uint64_t)to->block_n * (uint64_t)to->block_bytes,
+             step = row_bytes < ROWS_BYTES ? ROWS_BYTES / row_bytes : 1;
+    void *room, *values = NULL;
+    int rc = mem_try(step < n_row ? step : n_row, row_bytes, "rows of a tensor", &room, w->err);
+    if (!rc)
+        rc = mem_try(n_col, sizeof(float), "a row of a tensor", &values, w->err);
+    for (uint64_t r = 0; !rc && r < n_row; r += step) {
+        uint64_t n = step < n_row - r ? step : n_row - r;
+        take_rows(w, i, k, r, n, room, values);
+        rc = new_file_write(&w->out, room, n * row_bytes, w->err);
+    }
+    free(room);
+    free(values);
+    return rc;
+}
+
+static int write_tensor(struct writer *w, uint64_t i)
+{
+    static const char zeros[ALIGN];
+    const struct mf_tensor *t = model_file_tensor(w->f, i);
+    bool as_it_is = (!w->type[i] || w->type[i]->id == t->type) && !has_halves(w, t);
+    uint64_t n_matrix = t->dim[2];
+    if (t->dim[3] > 1 && !as_it_is)
+        return err_set(w->err, LATHE_E_UNSUPPORTED,
+                       "tensor %.100s has 4 dimensions and cannot change its type", t->name);
+    if (as_it_is && !t->piece)
+        n_matrix = 1;
+    for (uint64_t k = 0; k < n_matrix; k++)
+        TRY(as_it_is ? new_file_write(&w->out, mf_tensor_piece(t, k), t->n_bytes / n_matrix, w->err)
+                     : write_rows(w, i, k));
+    TRY(new_file_write(&w->out, zeros, (ALIGN - w->n_bytes[i] % ALIGN) % ALIGN, w->err));
+    model_file_drop(w->f, t);
+    return 0;
+}
+
+static int write_all(struct writer *w)
+{
+    TRY(new_file_write(&w->out, w->head.p, w->head.n, w->err));
+    for (uint64_t i = 0; i < model_file_n_tensor(w->f); i++) {
+        TRY(write_tensor(w, i));
+        if (w->o->progress)
+            w->o->progress(w->o->user, "writing", (double)w->out.n_bytes / (double)(w->head.n + w->n_all));
+    }
+    if (model_file_damaged(w->f))
+        return err_set(w->err, LATHE_E_FILE, "%s was cut while it was read",
+                       mf_path_tail(model_file_path(w->f)));
+    return 0;
+}
+
+/* Rotary halves are an affair of the view; in the file there are pairs. */
+static int read_halves(struct writer *w)
+{
+    struct str arch = {0};
+    char key[128];
+    bool halves = false;
+    TRY(mf_str(w->f, "general.architecture", &arch, NULL, w->err));
+    snprintf(w->arch, sizeof w->arch, STR_FMT, (int)(arch.n < 60 ? arch.n : 60), arch.p);
+    snprintf(key, sizeof key, "%s.rope.halves", w->arch);
+    TRY(mf_bool(w->f, key, &halves, NULL, w->err));
+    if (!halves)
+        return 0;
+    snprintf(key, sizeof key, "%s.attention.key_length", w->arch);
+    TRY(mf_u32(w->f, key, &w->head_dim, NULL, w->err));
+    snprintf(key, sizeof key, "%s.rope.dimension_count", w->arch);
+    TRY(mf_u32(w->f, key, &w->n_half, NULL, w->err));
+    if (!w->head_dim || w->n_half > w->head_dim || w->n_half % 2)
+        return err_set(w->err, LATHE_E_FILE, "metadata %s is %u of heads of %u, which cannot be halves", key,
+                       w->n_half, w->head_dim);
+    for (uint64_t i = 0; i < model_file_n_tensor(w->f); i++) {
+        const struct mf_tensor *t = model_file_tensor(w->f, i);
+        if (has_halves(w, t) && t->dim[t->n_dim == 1 ? 0 : 1] % w->head_dim)
+            return err_set(w->err, LATHE_E_FILE,
+                           "tensor %.100s has %" PRIu64 " rows, which are not heads of %u", t->name,
+                           t->dim[t->n_dim == 1 ? 0 : 1], w->head_dim);
+    }
+    return 0;
+}
+
+int gguf_write(const struct model_file *f, const struct gguf_write *o, const char *path,
+               struct lathe_err *err)
+{
+    struct writer w = {.f = f, .o = o, .err = err, .out.fd = -1};
+    uint64_t n = model_file_n_tensor(f);
+    int rc;
+    buf_init(&w.head, MAX_HEAD);
+    w.type = mem_new((n + 1) * sizeof *w.type);
+    w.n_bytes = mem_new((n + 1) * sizeof *w.n_bytes);
+    TRY_GOTO(read_halves(&w));
+    for (uint64_t i = 0; i < n; i++)
+        TRY_GOTO(choose_type(&w, i));
+    TRY_GOTO(put_head(&w));
+    TRY_GOTO(new_file_open(&w.out, path, w.head.n + w.n_all, err));
+    rc = new_file_close(&w.out, write_all(&w), err);
+done:
+    buf_free(&w.head);
+    free(w.type);
+    free(w.n_bytes);
+    return rc;
+}

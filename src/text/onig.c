@@ -1,0 +1,205 @@
+/* Oniguruma's expressions, which tokenizer.json has, in PCRE2's syntax.
+ *
+ * Most of it is the same. Translated are classes whose members differ (\s \w \h and their opposites), the escape \uHHHH, {,n}, and
+ * a + behind {n,m}, which repeats there and is possessive here. What would mean something else without an error (sets within
+ * sets, &&, options that are called differently) is refused by name. `\s+$` would scan a long run of spaces once per start:
+ * since a run that has no match from its start on has none at all, it begins only there, or where the match before ended. */
+#include "base/mem.h"
+#include "text/pattern.h"
+
+#define SPACE "\\p{Z}\\t-\\r\\x{85}"
+#define WORD                                                                                             \
+    "\\p{L}\\p{M}\\p{Nd}\\p{Nl}\\p{Pc}\\x{24B6}-\\x{24E9}\\x{1F130}-\\x{1F149}\\x{1F150}-\\x{1F169}\\x{" \
+    "1F170}-\\x{1F189}"
+#define HEX "0-9A-Fa-f"
+
+static const struct escape {
+    char c;
+    const char *inside; /* members as they stand in a class */
+    bool opposite;
+} escapes[] = {{'s', SPACE, false}, {'S', SPACE, true}, {'w', WORD, false},
+               {'W', WORD, true},   {'h', HEX, false},  {'H', HEX, true}};
+
+struct onig {
+    struct str in;
+    size_t i;
+    struct buf *out;
+    const char *where;
+    struct lathe_err *err;
+    bool in_class;
+};
+
+static int refuse(struct onig *o, const char *what)
+{
+    return err_set(o->err, LATHE_E_UNSUPPORTED,
+                   "%s: the expression '" STR_FMT "' has %s, which is not supported", o->where,
+                   STR_ARG(o->in), what);
+}
+
+static bool ahead(const struct onig *o, const char *s)
+{
+    size_t n = strlen(s);
+    return o->in.n - o->i >= n && memcmp(o->in.p + o->i, s, n) == 0;
+}
+
+static int put_hex(struct onig *o)
+{
+    if (o->in.n - o->i < 6)
+        return refuse(o, "an escape \\u without four digits");
+    for (size_t k = 2; k < 6; k++)
+        if (!strchr("0123456789abcdefABCDEF", o->in.p[o->i + k]))
+            return refuse(o, "an escape \\u without four digits");
+    buf_puts(o->out, "\\x{");
+    buf_put(o->out, o->in.p + o->i + 2, 4);
+    o->i += 6;
+    return buf_puts(o->out, "}");
+}
+
+static int put_escape(struct onig *o)
+{
+    char c = o->i + 1 < o->in.n ? o->in.p[o->i + 1] : 0;
+    if (!c)
+        return refuse(o, "a backslash at its end");
+    for (size_t k = 0; k < sizeof escapes / sizeof *escapes; k++) {
+        const struct escape *e = &escapes[k];
+        if (e->c != c)
+            continue;
+        o->i += 2;
+        if (!o->in_class)
+            return buf_printf(o->out, "[%s%s]", e->opposite ? "^" : "", e->inside);
+        if (!e->opposite)
+            return buf_puts(o->out, e->inside);
+        return c == 'S' ? buf_puts(o->out, "\\S") : refuse(o, "\\W or \\H in a set");
+    }
+    if (c == 'u')
+        return put_hex(o);
+    if (c == 'x' && o->i + 2 < o->in.n && o->in.p[o->i + 2] != '{' && o->in.p[o->i + 2] >= '8')
+        return refuse(o, "a byte that is no ASCII as \\x");
+    if (strchr("RXKOyYkgGCMcN", c))
+        return refuse(o, (char[]){'\\', c, 0});
+    size_t n = 2;
+    if (strchr("pPx", c) && o->i + 2 < o->in.n && o->in.p[o->i + 2] == '{')
+        while (o->i + n < o->in.n && o->in.p[o->i + n++] != '}')
+            ;
+    buf_put(o->out, o->in.p + o->i, n);
+    o->i += n;
+    return 0;
+}
+
+/* {n}, {n,}, {n,m}, {,m} at `i`; anything else is text. */
+static int put_braces(struct onig *o)
+{
+    size_t k = o->i + 1, from = k;
+    while (k < o->in.n && ((o->in.p[k] >= '0' && o->in.p[k] <= '9') || o->in.p[k] == ','))
+        k++;
+    if (k == from || k >= o->in.n || o->in.p[k] != '}') {
+        o->i++;
+        return buf_puts(o->out, "\\{");
+    }
+    struct str inside = {o->in.p + from, k - from};
+    bool plus = k + 1 < o->in.n && o->in.p[k + 1] == '+', low = inside.p[0] == '0' || inside.p[0] == '1';
+    const char *comma = memchr(inside.p, ',', inside.n);
+    o->i = k + 1;
+    if (!plus) {
+        buf_puts(o->out, *inside.p == ',' ? "{0" : "{");
+        buf_put(o->out, inside.p, inside.n);
+        return buf_puts(o->out, "}");
+    }
+    o->i++;
+    if (!low || (comma ? comma - inside.p != 1 : inside.n != 1)) /* n times something, again and again */
+        return refuse(o, "a + behind a repeat of two and more");
+    return buf_printf(o->out, "{%c,}", *inside.p);
+}
+
+static int put_in_class(struct onig *o)
+{
+    char c = o->in.p[o->i];
+    if (c == '\\')
+        return put_escape(o);
+    if (ahead(o, "&&"))
+        return refuse(o, "an intersection of sets (&&)");
+    if (c == '[' && !ahead(o, "[:"))
+        return refuse(o, "a set within a set");
+    if (c == '[') {
+        const char *end = memmem(o->in.p + o->i, o->in.n - o->i, ":]", 2);
+        size_t n = end ? (size_t)(end + 2 - (o->in.p + o->i)) : 0;
+        if (!end)
+            return refuse(o, "a set within a set");
+        buf_put(o->out, o->in.p + o->i, n);
+        o->i += n;
+        return 0;
+    }
+    if (c == ']')
+        o->in_class = false;
+    o->i++;
+    return buf_putc(o->out, c);
+}
+
+static int put_group(struct onig *o)
+{
+    static const char *const known[] = {"(?:", "(?=",  "(?!",  "(?<=", "(?<!",
+                                        "(?>", "(?i:", "(?i)", "(?#",  "(?-i:"};
+    bool ok = !ahead(o, "(?") && !ahead(o, "(*");
+    for (size_t k = 0; !ok && k < sizeof known / sizeof *known; k++)
+        ok = ahead(o, known[k]);
+    if (!ok)
+        return refuse(o, "a group of a kind other than (?: (?= (?! (?<= (?<! (?> (?i");
+    o->i++;
+    return buf_putc(o->out, '(');
+}
+
+/* Whether the n bytes here are a whole alternative of the expression. */
+static bool is_alternative(const struct onig *o, size_t n)
+{
+    size_t i = o->i;
+    bool begins = i == 0 || (o->in.p[i - 1] == '|' && (i < 2 || o->in.p[i - 2] != '\\'));
+    return begins && (i + n == o->in.n || o->in.p[i + n] == '|');
+}
+
+static int put_one(struct onig *o)
+{
+    char c = o->in.p[o->i];
+    if (o->in_class)
+        return put_in_class(o);
+    if (ahead(o, "\\s+$") && is_alternative(o, 4)) {
+        o->i += 4;
+        return buf_puts(o->out, "(?:(?<![" SPACE "])|\\G)[" SPACE "]+$");
+    }
+    if (c == '\\')
+        return put_escape(o);
+    if (c == '{')
+        return put_braces(o);
+    if (c == '(')
+        return put_group(o);
+    o->i++;
+    if (c != '[')
+        return buf_putc(o->out, c);
+    o->in_class = true;
+    buf_putc(o->out, '[');
+    if (ahead(o, "^")) {
+        o->i++;
+        buf_putc(o->out, '^');
+    }
+    if (ahead(o, "]")) {
+        o->i++;
+        return buf_puts(o->out, "\\]");
+    }
+    return 0;
+}
+
+int onig_translate(struct str source, const char *where, char **out, size_t *n_out, struct lathe_err *err)
+{
+    struct buf b;
+    struct onig o = {.in = source, .out = &b, .where = where, .err = err};
+    int rc = 0;
+    *out = NULL;
+    buf_init(&b, (size_t)1 << 20);
+    while (!rc && o.i < source.n)
+        rc = put_one(&o);
+    if (!rc && b.full)
+        rc = refuse(&o, "too much text");
+    if (!rc)
+        *out = buf_take(&b, n_out);
+    buf_free(&b);
+    return rc;
+}

@@ -1,0 +1,74 @@
+"""Folders that PyPI's safetensors wrote, and files that its gguf reads: what lathe convert writes is what others mean."""
+import json, os, subprocess, sys
+from pathlib import Path
+
+import gguf
+import numpy as np
+import pytest
+from gguf import quants
+from safetensors.numpy import save_file
+
+ROOT = Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(ROOT / "tests"))
+import hf_folder  # noqa: E402
+import tiny_model  # noqa: E402
+
+PROGRAM = os.environ.get("LATHE_PROGRAM", str(ROOT / "build/lathe"))
+Q = gguf.GGMLQuantizationType
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    place = hf_folder.write(tmp_path_factory.mktemp("hf") / "m")
+    arrays = {n: np.frombuffer(raw, np.float32).reshape(shape) for n, (_, shape, raw) in hf_folder.tensors().items()}
+    save_file(arrays, place / "model.safetensors", metadata={"format": "pt"})
+    return place
+
+
+def weights():
+    return {name: np.array(values, np.float32).reshape(shape[::-1]) for name, shape, values in tiny_model.model()[1]}
+
+
+def convert(folder, tmp_path, kind):
+    out = tmp_path / f"{kind}.gguf"
+    subprocess.run([PROGRAM, "convert", folder, out, "--type", kind], check=True, env={**os.environ, "HOME": str(tmp_path)})
+    return gguf.GGUFReader(out)
+
+
+@pytest.mark.parametrize("kind", ["f32", "f16", "bf16", "q8_0"])
+def test_gguf_reads_the_same_bits(folder, tmp_path, kind):
+    reader, want = convert(folder, tmp_path, kind), weights()
+    assert {t.name for t in reader.tensors} == set(want)
+    for t in reader.tensors:
+        type_of = Q.F32 if want[t.name].ndim == 1 else getattr(Q, kind.upper())
+        assert t.tensor_type == type_of and list(t.shape) == list(want[t.name].shape[::-1])
+        mine, theirs = np.asarray(t.data).view(np.uint8).ravel(), quants.quantize(want[t.name], type_of).view(np.uint8).ravel()
+        assert np.array_equal(mine, theirs), t.name
+
+
+def test_gguf_reads_the_metadata(folder, tmp_path):
+    reader = convert(folder, tmp_path, "f16")
+    want = {"general.architecture": "llama", "llama.block_count": 2, "llama.attention.head_count_kv": 2, "llama.rope.freq_base": 10000.0,
+            "general.file_type": 1, "tokenizer.chat_template": tiny_model.TEMPLATE}
+    for key, value in want.items():
+        assert reader.get_field(key).contents() == value, key
+    assert json.loads(reader.get_field("tokenizer.huggingface.json").contents()) == hf_folder.tokenizer()
+
+
+@pytest.mark.parametrize("arch,names", [
+    (gguf.MODEL_ARCH.LLAMA, ["model.layers.3.self_attn.q_proj", "model.layers.3.mlp.down_proj", "model.layers.3.input_layernorm", "lm_head",
+                             "model.layers.3.block_sparse_moe.gate"]),
+    (gguf.MODEL_ARCH.QWEN3, ["model.layers.3.self_attn.q_norm", "model.layers.3.post_attention_layernorm"]),
+    (gguf.MODEL_ARCH.QWEN3MOE, ["model.layers.3.mlp.gate"]),
+    (gguf.MODEL_ARCH.GEMMA3, ["model.layers.3.pre_feedforward_layernorm", "model.layers.3.post_feedforward_layernorm",
+                              "model.layers.3.self_attn.k_norm"]),
+    (gguf.MODEL_ARCH.PHI3, ["model.layers.3.self_attn.qkv_proj", "model.layers.3.mlp.gate_up_proj"]),
+    (gguf.MODEL_ARCH.BERT, ["encoder.layer.3.attention.self.query", "encoder.layer.3.attention.output.LayerNorm", "embeddings.word_embeddings",
+                            "encoder.layer.3.output.LayerNorm", "encoder.layer.3.intermediate.dense", "embeddings.LayerNorm",
+                            "embeddings.position_embeddings", "embeddings.token_type_embeddings"])])
+def test_names_are_those_of_the_other_converter(arch, names):
+    rows = (ROOT / "src/format/hf_names.inc").read_text()
+    known = gguf.get_tensor_name_map(arch, 8)
+    for name in names:
+        ours = f'"{name}.weight", "{known.get_name(name)}.weight"'.replace(".3.", ".%.")
+        assert ours in rows, ours
