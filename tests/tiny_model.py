@@ -1,11 +1,12 @@
 #!/usr/bin/env python3
-"""Writes a tiny random llama model with a byte-level tokenizer and a chat template: tiny_model.py OUT.gguf [F32|Q8_0|Q4_0] [key=value ...]
+"""Writes a tiny random llama model with a byte-level tokenizer and a chat template: tiny_model.py OUT.gguf [F32|F16|BF16|Q8_0|Q4_0] [key=value ...]
 
-Nothing but the standard library; the same bytes on every machine. n_ctx, n_layer, n_embd and template=0 can be set by key=value.
+Nothing but the standard library; the same bytes on every machine. n_ctx, n_layer, n_embd, template=0 and alike=1 (all layers
+have the weights of the first: a large file in little time) can be set by key=value.
 """
-import random, struct, sys
+import functools, random, struct, sys
 
-TYPES = {"F32": 0, "Q4_0": 2, "Q8_0": 8}
+TYPES = {"F32": 0, "F16": 1, "Q4_0": 2, "Q8_0": 8, "BF16": 30}
 TEMPLATE = ("{% for m in messages %}<|im_start|>{{ m.role }}\n{{ m.content }}<|im_end|>\n{% endfor %}"
             "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}")
 
@@ -44,6 +45,11 @@ def value(v):
 def encode(values, kind):
     if kind == "F32":
         return struct.pack(f"<{len(values)}f", *values)
+    if kind == "F16":
+        return struct.pack(f"<{len(values)}e", *values)
+    if kind == "BF16":
+        bits = struct.unpack(f"<{len(values)}I", struct.pack(f"<{len(values)}f", *values))
+        return struct.pack(f"<{len(values)}H", *(b + 0x7fff + (b >> 16 & 1) >> 16 for b in bits))
     out = []
     for i in range(0, len(values), 32):
         block = values[i:i + 32]
@@ -57,7 +63,9 @@ def encode(values, kind):
     return b"".join(out)
 
 
-def write(path, kind="Q8_0", n_ctx=256, n_layer=2, n_embd=64, template=1):
+@functools.lru_cache
+def model(n_ctx=256, n_layer=2, n_embd=64, template=1, alike=0):
+    """Its metadata, and its tensors as (name, shape, values), innermost dimension first."""
     rnd = random.Random(7)
     spell = byte_spellings()
     tokens = [spell[b] for b in range(256)] + ["\u0120t", "he", "\u0120the", "in", "<|im_start|>", "<|im_end|>", "<|end|>"]
@@ -74,24 +82,38 @@ def write(path, kind="Q8_0", n_ctx=256, n_layer=2, n_embd=64, template=1):
             "tokenizer.ggml.merges": ["\u0120 t", "h e", "\u0120t he", "i n"]}
     if template:
         meta["tokenizer.chat_template"] = TEMPLATE
-    tensors = [("token_embd.weight", [n_embd, n_vocab], kind), ("output_norm.weight", [n_embd], "F32")]
+    shapes = [("token_embd.weight", [n_embd, n_vocab]), ("output_norm.weight", [n_embd])]
     for i in range(n_layer):
-        tensors += [(f"blk.{i}.{name}.weight", shape, "F32" if len(shape) == 1 else kind) for name, shape in (
+        shapes += [(f"blk.{i}.{name}.weight", shape) for name, shape in (
             ("attn_norm", [n_embd]), ("attn_q", [n_embd, n_head * dim]), ("attn_k", [n_embd, n_kv * dim]), ("attn_v", [n_embd, n_kv * dim]),
             ("attn_output", [n_head * dim, n_embd]), ("ffn_norm", [n_embd]), ("ffn_gate", [n_embd, n_ff]), ("ffn_up", [n_embd, n_ff]),
             ("ffn_down", [n_ff, n_embd]))]
+    tensors, made = [], {}
+    for name, shape in shapes:
+        kin = name.split(".", 2)[-1] if alike else name
+        if kin in made:
+            tensors.append((name, shape, made[kin]))
+            continue
+        n = shape[0] * (shape[1] if len(shape) > 1 else 1)
+        tensors.append((name, shape, [1.0 + rnd.uniform(-0.1, 0.1) if len(shape) == 1 else rnd.gauss(0, 0.6 / shape[0] ** 0.5 * 4)
+                                      for _ in range(n)]))
+        made[kin] = tensors[-1][2]
+    return meta, tensors
+
+
+def write(path, kind="Q8_0", **sizes):
+    meta, tensors = model(**sizes)
     head = struct.pack("<4sIQQ", b"GGUF", 3, len(tensors), len(meta))
     for k, v in meta.items():
         t, b = value(v)
         head += text(k) + struct.pack("<I", t) + b
-    data = b""
-    for name, shape, t in tensors:
-        n = 1
-        for d in shape:
-            n *= d
-        values = [1.0 + rnd.uniform(-0.1, 0.1) if len(shape) == 1 else rnd.gauss(0, 0.6 / shape[0] ** 0.5 * 4) for _ in range(n)]
+    data, encoded = b"", {}
+    for name, shape, values in tensors:
+        t = "F32" if len(shape) == 1 else kind
         head += text(name) + struct.pack(f"<I{len(shape)}QIQ", len(shape), *shape, TYPES[t], len(data))
-        data += encode(values, t)
+        if id(values) not in encoded:
+            encoded[id(values)] = encode(values, t)
+        data += encoded[id(values)]
         data += b"\0" * (-len(data) % 32)
     head += b"\0" * (-len(head) % 32)
     with open(path, "wb") as f:

@@ -19,7 +19,8 @@ int input_need_model(const char *path, struct lathe_err *err)
 {
     if (!path)
         return err_set(err, LATHE_E_USAGE, "no model: give one with -m FILE or in LATHE_MODEL");
-    return input_check(path, err);
+    struct stat st; /* a folder may be a model */
+    return stat(path, &st) ? err_set(err, LATHE_E_FILE, "%s: %s", path, strerror(errno)) : 0;
 }
 
 int input_read(const char *path, struct buf *out, struct lathe_err *err)

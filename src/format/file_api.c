@@ -192,6 +192,8 @@ const char *lathe_file_meta(const lathe_file *file, uint64_t i, char *value, siz
     buf_init(&b, 2 * n + 1024);
     if (m->kind == MF_ARRAY)
         put_array(&b, m);
+    else if (m->kind == MF_STR)
+        put_text(&b, mf_meta_str(m), n);
     else
         put_value(&b, m->kind, m->data, (const uint8_t *)m->data + m->n_bytes, n);
     if (b.n >= n) {

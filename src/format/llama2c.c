@@ -10,7 +10,7 @@
  *
  * The tokenizer: i32 longest token, then per token f32 score, i32 n, n bytes, where a blank stands for the
  * U+2581 of SentencePiece. */
-#include "format/view.h"
+#include "format/meta_build.h"
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -129,73 +129,27 @@ static int add_tensors(struct model_file *f, const struct shape *s, struct lathe
 
 /* ---- metadata ---- */
 
-enum { MAX_KEYS = 32 };
-
-static void add(struct model_file *f, const char *key, enum mf_kind kind, const void *data, uint64_t n_bytes)
-{
-    f->meta[f->n_meta++] = (struct mf_meta){.key = str_of(key),
-                                            .kind = kind,
-                                            .elem = kind,
-                                            .n = 1,
-                                            .n_bytes = n_bytes,
-                                            .data = arena_dup(&f->arena, data, n_bytes)};
-}
-
-static void add_u32(struct model_file *f, const char *key, uint64_t v)
-{
-    uint32_t u = (uint32_t)v;
-    add(f, key, MF_U32, &u, sizeof u);
-}
-
-static void add_f32(struct model_file *f, const char *key, float v)
-{
-    add(f, key, MF_F32, &v, sizeof v);
-}
-
-static void add_bool(struct model_file *f, const char *key, bool v)
-{
-    uint8_t b = v;
-    add(f, key, MF_BOOL, &b, sizeof b);
-}
-
-static void add_str(struct model_file *f, const char *key, const char *v)
-{
-    char text[64];
-    uint64_t n = strlen(v);
-    memcpy(text, &n, sizeof n);
-    memcpy(text + sizeof n, v, n);
-    add(f, key, MF_STR, text, sizeof n + n);
-}
-
-static void add_array(struct model_file *f, const char *key, enum mf_kind elem, uint64_t n, const void *data,
-                      uint64_t n_bytes)
-{
-    add(f, key, MF_ARRAY, data, n_bytes);
-    f->meta[f->n_meta - 1].elem = elem;
-    f->meta[f->n_meta - 1].n = n;
-}
-
 static void add_keys(struct model_file *f, const struct shape *s)
 {
-    add_str(f, "general.architecture", "llama");
-    add_str(f, "general.name", "llama2.c checkpoint");
-    add_u32(f, "llama.context_length", s->n_ctx);
-    add_u32(f, "llama.embedding_length", s->dim);
-    add_u32(f, "llama.block_count", s->n_layer);
-    add_u32(f, "llama.feed_forward_length", s->hidden);
-    add_u32(f, "llama.attention.head_count", s->n_head);
-    add_u32(f, "llama.attention.head_count_kv", s->n_head_kv);
-    add_f32(f, "llama.attention.layer_norm_rms_epsilon", 1e-5f);
-    add_u32(f, "llama.rope.dimension_count", s->head_dim);
-    add_f32(f, "llama.rope.freq_base", 10000.0f);
-    add_u32(f, "llama.vocab_size", s->n_vocab);
-    add_str(f, "tokenizer.ggml.model", "llama");
-    add_u32(f, "tokenizer.ggml.bos_token_id", 1);
-    add_u32(f, "tokenizer.ggml.eos_token_id", 2);
-    add_u32(f, "tokenizer.ggml.unknown_token_id", 0);
-    add_bool(f, "tokenizer.ggml.add_bos_token", true);
-    add_bool(f, "tokenizer.ggml.add_eos_token", false);
-    add_bool(f, "tokenizer.ggml.add_space_prefix", true);
+    meta_put_str(f, "general.architecture", STR("llama"));
+    meta_put_str(f, "general.name", STR("llama2.c checkpoint"));
+    meta_put_u32(f, "llama.context_length", s->n_ctx);
+    meta_put_u32(f, "llama.embedding_length", s->dim);
+    meta_put_u32(f, "llama.block_count", s->n_layer);
+    meta_put_u32(f, "llama.feed_forward_length", s->hidden);
+    meta_put_u32(f, "llama.attention.head_count", s->n_head);
+    meta_put_u32(f, "llama.attention.head_count_kv", s->n_head_kv);
+    meta_put_f32(f, "llama.attention.layer_norm_rms_epsilon", 1e-5f);
+    meta_put_u32(f, "llama.rope.dimension_count", s->head_dim);
+    meta_put_f32(f, "llama.rope.freq_base", 10000.0f);
+    meta_put_u32(f, "llama.vocab_size", s->n_vocab);
+    meta_put_str(f, "tokenizer.ggml.model", STR("llama"));
+    meta_put_u32(f, "tokenizer.ggml.bos_token_id", 1);
+    meta_put_u32(f, "tokenizer.ggml.eos_token_id", 2);
+    meta_put_u32(f, "tokenizer.ggml.unknown_token_id", 0);
+    meta_put_bool(f, "tokenizer.ggml.add_bos_token", true);
+    meta_put_bool(f, "tokenizer.ggml.add_eos_token", false);
+    meta_put_bool(f, "tokenizer.ggml.add_space_prefix", true);
 }
 
 /* ---- tokenizer ---- */
@@ -300,9 +254,9 @@ static int add_tokenizer(struct model_file *f, const struct shape *s, struct lat
     k.type = type;
     buf_init(&k.text, 8 * s->n_vocab + 3 * t->n); /* the lengths, and blanks of one byte that become three */
     TRY_GOTO(read_tokens(t, s->n_vocab, &k, err));
-    add_array(f, "tokenizer.ggml.tokens", MF_STR, s->n_vocab, k.text.p, k.text.n);
-    add_array(f, "tokenizer.ggml.scores", MF_F32, s->n_vocab, score, s->n_vocab * sizeof *k.score);
-    add_array(f, "tokenizer.ggml.token_type", MF_I32, s->n_vocab, type, s->n_vocab * sizeof *k.type);
+    meta_put_array(f, "tokenizer.ggml.tokens", MF_STR, s->n_vocab, k.text.p, k.text.n);
+    meta_put_array(f, "tokenizer.ggml.scores", MF_F32, s->n_vocab, score, s->n_vocab * sizeof *k.score);
+    meta_put_array(f, "tokenizer.ggml.token_type", MF_I32, s->n_vocab, type, s->n_vocab * sizeof *k.type);
 done:
     buf_free(&k.text);
     free(score);
@@ -313,12 +267,9 @@ done:
 int llama2c_read(struct model_file *f, struct lathe_err *err)
 {
     struct shape s;
-    void *meta;
     if (!read_shape(f->part.p, f->part.n, &s) || file_bytes(&s) != f->part.n)
         return err_set(err, LATHE_E_FILE, "%s is not a llama2.c checkpoint", mf_path_tail(f->part.path));
     TRY(add_tensors(f, &s, err));
-    TRY(mem_try(MAX_KEYS, sizeof *f->meta, "metadata of the model file", &meta, err));
-    f->meta = meta;
     add_keys(f, &s);
     TRY(add_tokenizer(f, &s, err));
     return mf_index_meta(f, err);

@@ -161,6 +161,13 @@ struct str mf_load_str(const uint8_t *p, const uint8_t *end)
     return (struct str){(const char *)p + sizeof n, (size_t)n};
 }
 
+struct str mf_meta_str(const struct mf_meta *m)
+{
+    if (m->plain)
+        return (struct str){m->data, m->n_bytes};
+    return mf_load_str(m->data, (const uint8_t *)m->data + m->n_bytes);
+}
+
 int mf_str(const struct model_file *f, const char *key, struct str *out, bool *has, struct lathe_err *err)
 {
     const struct mf_meta *m = find(f, key, has);
@@ -168,7 +175,7 @@ int mf_str(const struct model_file *f, const char *key, struct str *out, bool *h
         return 0;
     if (m->kind != MF_STR)
         return wrong_kind(f, m, "a string", err);
-    *out = mf_load_str(m->data, (const uint8_t *)m->data + m->n_bytes);
+    *out = mf_meta_str(m);
     return 0;
 }
 

@@ -1,5 +1,5 @@
 /* A model file as one read-only view: typed metadata and tensors, whatever the container (GGUF, split GGUF,
- * llama2.c).
+ * llama2.c, a Hugging Face folder of safetensors). Names and keys are those of GGUF.
  *
  * Opening validates everything that can be validated without reading tensor data: after it, every accessor is
  * total and every tensor's bytes lie inside the mapping. Strings and arrays point into the mapping, which
@@ -32,8 +32,9 @@ struct mf_meta {
     enum mf_kind kind;
     enum mf_kind elem; /* of an array */
     uint64_t n;        /* elements of an array, else 1 */
-    const void *data;  /* first element, unaligned, little-endian; strings: see mf_strings */
+    const void *data;  /* first element, unaligned, little-endian; strings: see mf_meta_str */
     uint64_t n_bytes;
+    bool plain; /* a string: data is its bytes, without GGUF's length in front */
 };
 
 struct mf_tensor {
@@ -41,14 +42,16 @@ struct mf_tensor {
     uint32_t type;       /* GGML type number; format_by_id (quant/format.h) knows the ones that run */
     int n_dim;           /* 1..4 */
     uint64_t dim[4];     /* innermost first, unused ones 1, all > 0 */
-    const uint8_t *data; /* n_bytes, inside the mapping; at least 4-byte aligned */
+    const uint8_t *data; /* n_bytes, inside the mapping, at any address; NULL if it lies in pieces */
     uint64_t n_bytes;    /* for a type of unknown block size: up to the next tensor */
+    const uint8_t *const
+        *piece; /* dim[2] matrices of n_bytes / dim[2], each somewhere in the mappings; else NULL */
 };
 
 struct model_file;
 
-/* Opens a GGUF file (all parts of a split one; any part may be named) or a llama2.c checkpoint. FILE on
- * malformed input. */
+/* Opens a GGUF file (all parts of a split one; any part may be named), a llama2.c checkpoint, or a Hugging Face folder
+ * (it, a safetensors file or an index in it may be named). FILE on malformed input. */
 int model_file_open(const char *path, struct model_file **out, struct lathe_err *err);
 void model_file_free(struct model_file *f);
 
@@ -66,6 +69,15 @@ uint64_t model_file_n_tensor(const struct model_file *f);
 const struct mf_tensor *model_file_tensor(const struct model_file *f, uint64_t i);
 const struct mf_tensor *model_file_tensor_find(const struct model_file *f,
                                                const char *name); /* NULL if absent; hashed */
+
+/* Matrix i < dim[2] of a tensor, in pieces or not. */
+static inline const uint8_t *mf_tensor_piece(const struct mf_tensor *t, uint64_t i)
+{
+    return t->piece ? t->piece[i] : t->data + t->n_bytes / t->dim[2] * i;
+}
+
+/* A value of kind MF_STR. Should somebody rewrite the file since it was opened, it still ends in the mapping. */
+struct str mf_meta_str(const struct mf_meta *m);
 
 /* Typed reads. An absent key leaves *out unchanged and is 0; a present one of another kind or out of range is
  * FILE naming key and value. Integers of any width are accepted for each other when the value fits. `has` may

@@ -87,7 +87,7 @@ const char *mf_sniff(const uint8_t *p, uint64_t n)
         {"lmgg", "it is a GGML file of the time before GGUF; convert it to GGUF", 0},
         {"fmgg", "it is a GGML file of the time before GGUF; convert it to GGUF", 0},
         {"algg", "it is a GGML adapter, not a model", 0},
-        {"{\"", "it is a safetensors file, which is not supported; convert it to GGUF", 8},
+        {"{\"", "it is a safetensors file; name the folder that it is in", 8},
         {"PK\3\4", "it is a ZIP or PyTorch archive; convert the model to GGUF", 0},
         {"\x80\2", "it is a Python pickle; convert the model to GGUF", 0},
         {"\x1f\x8b", "it is compressed by gzip; unpack it first", 0},

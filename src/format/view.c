@@ -186,11 +186,24 @@ void model_file_populate(const struct model_file *f)
             madvise((void *)p->p, p->n, MADV_WILLNEED);
 }
 
-/* Only whole pages: the tensor's neighbours may still be in use. */
-void model_file_drop(const struct model_file *f, const struct mf_tensor *t)
+/* Only whole pages: the neighbours may still be in use. */
+static void drop_bytes(const uint8_t *p, uint64_t n_bytes)
 {
-    uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE), from = ((uintptr_t)t->data + page - 1) & ~(page - 1),
-              to = ((uintptr_t)t->data + t->n_bytes) & ~(page - 1);
+    uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE), from = ((uintptr_t)p + page - 1) & ~(page - 1),
+              to = ((uintptr_t)p + n_bytes) & ~(page - 1);
     if (from < to)
         madvise((void *)from, to - from, MADV_DONTNEED);
+}
+
+/* What a reader made in memory must stay: dropped, it would read as zeros. */
+void model_file_drop(const struct model_file *f, const struct mf_tensor *t)
+{
+    const struct mf_part *p;
+    uint64_t n = t->piece ? t->dim[2] : 1;
+    for (uint64_t k = 0; k < n; k++) {
+        const uint8_t *at = t->piece ? t->piece[k] : t->data;
+        for (int i = 0; (p = part_at(f, i)); i++)
+            if (at >= p->p && at < p->p + p->n)
+                drop_bytes(at, t->n_bytes / n);
+    }
 }

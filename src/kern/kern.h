@@ -61,6 +61,10 @@ typedef void rmsnorm_fn(const float *x, const float *w, int n, float eps, float 
 typedef void rope_fn(const float *x, const float *cs, int n_pair, float scale, float *y);
 /* h = g / (1 + exp(-g)) * u; h may be g. */
 typedef void silu_mul_fn(const float *g, const float *u, float *h, int n);
+/* h = gelu(g) * u, gelu by tanh (Hendrycks, Gimelshein 2016): g / (1 + exp(-g (GELU_1 + GELU_3 g^2))); h may be g. */
+typedef void gelu_mul_fn(const float *g, const float *u, float *h, int n);
+/* x = cap * tanh(x / cap), as cap * (1 - 2 / (exp(x * (2 / cap)) + 1)), in place. */
+typedef void softcap_fn(float *x, int n, float cap);
 /* One attention span for n_query rows of scores s[q * 64 + key]: of row q the first n_key[q] keys count.
  * Scores are in units of log2: turns them into 2^(s - max) (0 past n_key), gives max and sum. n_key[q] == 0 gives max -inf, sum 0. */
 typedef void span_softmax_fn(float *s, int n_query, const int *n_key, float *max, float *sum);
@@ -86,6 +90,8 @@ enum kern_op {
     KERN_RMSNORM,
     KERN_ROPE,
     KERN_SILU_MUL,
+    KERN_GELU_MUL,
+    KERN_SOFTCAP,
     KERN_SPAN_SOFTMAX,
     KERN_SPAN_MERGE,
     KERN_TO_F16,
@@ -123,6 +129,8 @@ struct kern_set {
     rmsnorm_fn *rmsnorm;
     rope_fn *rope;
     silu_mul_fn *silu_mul;
+    gelu_mul_fn *gelu_mul;
+    softcap_fn *softcap;
     span_softmax_fn *span_softmax;
     span_merge_fn *span_merge;
     to_f16_fn *to_f16;

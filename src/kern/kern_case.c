@@ -206,7 +206,7 @@ static bool to_half(enum kern_op op)
 
 static bool in_place(enum kern_op op)
 {
-    return op == KERN_ROPE || op == KERN_RMSNORM || op == KERN_SILU_MUL;
+    return op == KERN_ROPE || op == KERN_RMSNORM || op == KERN_SILU_MUL || op == KERN_GELU_MUL;
 }
 
 void kern_case_plan(struct kern_case *c, const struct kern_row *row, struct kern_shape s)
@@ -300,7 +300,9 @@ static void fill_vectors(struct kern_case *c, uint64_t *state)
         float tie = scalar_from_bits((uint32_t)kern_random(state) >> 2 << 16 | 0x8000);
         memcpy(c->in[0] + 4 * i, &tie, 4);
     }
-    if (op == KERN_SUM_EXP || op == KERN_ROPE)
+    if (op == KERN_SOFTCAP)
+        c->number = 30.0f;
+    else if (op == KERN_SUM_EXP || op == KERN_ROPE)
         c->number = kern_kind_float(c->s.kind, 0, state);
     else
         c->number = c->s.kind == KIND_ZERO ? 0.0f : 1e-5f;
@@ -337,7 +339,7 @@ void kern_case_fill(struct kern_case *c, uint64_t *state)
         break;
     default:
         fill_vectors(c, state);
-        c->begin = c->s.extra && in_place(c->row->op) ? c->in[0] : NULL;
+        c->begin = c->row->op == KERN_SOFTCAP || (c->s.extra && in_place(c->row->op)) ? c->in[0] : NULL;
     }
 }
 
@@ -382,6 +384,12 @@ void kern_case_call(const struct kern_case *c, const struct kern_row *row, uint8
         break;
     case KERN_SILU_MUL:
         ((silu_mul_fn *)row->fn)(x, in1, y, s.n);
+        break;
+    case KERN_GELU_MUL:
+        ((gelu_mul_fn *)row->fn)(x, in1, y, s.n);
+        break;
+    case KERN_SOFTCAP:
+        ((softcap_fn *)row->fn)(y, s.n, c->number);
         break;
     case KERN_SPAN_SOFTMAX:
         ((span_softmax_fn *)row->fn)(y, s.n_tok, c->n_key, y + s.n_tok * 64, y + s.n_tok * 65);

@@ -17,6 +17,9 @@ static void type_name(uint32_t type, char *out, size_t n)
 static int tensor_shape(struct loader *l, const struct mf_tensor *t, const char *name, int n_row, int n_col)
 {
     uint64_t rows = t->dim[1] * t->dim[2] * t->dim[3];
+    if (!t->data)
+        return err_set(l->err, LATHE_E_UNSUPPORTED, "tensor %s is in pieces and cannot run as one matrix",
+                       name);
     if (t->dim[0] != (uint64_t)n_col || rows != (uint64_t)n_row)
         return err_set(l->err, LATHE_E_FILE, "tensor %s has %llu x %llu elements, the metadata say %d x %d",
                        name, (unsigned long long)rows, (unsigned long long)t->dim[0], n_row, n_col);
@@ -35,15 +38,19 @@ static int tensor_shape(struct loader *l, const struct mf_tensor *t, const char 
     return 0;
 }
 
-static int matrix_init(struct loader *l, struct matrix *m, int n_row, int n_col, const char *name)
+static int matrix_init(struct loader *l, struct matrix *m, struct row_range rows, int n_col, const char *name)
 {
     char full[160];
+    int n_row = rows.n;
     snprintf(full, sizeof full, "%s.weight", name);
     const struct mf_tensor *t = model_file_tensor_find(l->file, full);
     if (!t)
         return err_set(l->err, LATHE_E_FILE, "tensor %s is missing", full);
-    TRY(tensor_shape(l, t, full, n_row, n_col));
+    TRY(tensor_shape(l, t, full, rows.of, n_col));
     *m = (struct matrix){.format = (enum format_id)t->type, .n_row = n_row, .n_col = n_col, .tensor = t};
+    const struct format *f = format_by_id(t->type);
+    m->file_format = m->format;
+    m->rows = t->data + (size_t)rows.first * (size_t)(n_col / f->block_n) * (size_t)f->block_bytes;
     m->n_panel = (n_row + LANES - 1) / LANES;
     m->panel_bytes = m->panel_stride = panel_bytes(m->format, n_col);
     const struct kern_row *dot = l->model->exact ? NULL : kern_choose(KERN_TILE_DOT, m->format);
@@ -51,7 +58,26 @@ static int matrix_init(struct loader *l, struct matrix *m, int n_row, int n_col,
     if (m->format != FORMAT_F32)
         m->unpack = (unpack_fn *)kern_choose(KERN_UNPACK, m->format)->fn;
     snprintf(full, sizeof full, "%s.bias", name);
+    if (rows.of != n_row && model_file_tensor_find(l->file, full))
+        return err_set(l->err, LATHE_E_UNSUPPORTED, "tensor %s is of several matrices, which cannot run",
+                       full);
     return loader_vector(l, &m->bias, n_row, false, "%s", full);
+}
+
+/* Declares a matrix for the layout. */
+static int add_matrix(struct loader *l, struct matrix *m, struct row_range rows, int n_col, const char *name)
+{
+    TRY(matrix_init(l, m, rows, n_col, name));
+    struct matrix_list *list = &l->matrices;
+    if (list->n == list->cap) {
+        list->cap = list->cap ? list->cap * 2 : 64;
+        list->v = mem_grow(list->v, list->cap * sizeof *list->v);
+    }
+    list->v[list->n++] = m;
+    m->offset = list->layout_bytes;
+    list->layout_bytes += (uint64_t)m->n_panel * m->panel_bytes;
+    l->model->n_param += (uint64_t)rows.n * (uint64_t)n_col;
+    return 0;
 }
 
 int loader_matrix(struct loader *l, struct matrix *m, int n_row, int n_col, const char *fmt, ...)
@@ -61,17 +87,17 @@ int loader_matrix(struct loader *l, struct matrix *m, int n_row, int n_col, cons
     va_start(args, fmt);
     vsnprintf(name, sizeof name, fmt, args);
     va_end(args);
-    TRY(matrix_init(l, m, n_row, n_col, name));
-    struct matrix_list *list = &l->matrices;
-    if (list->n == list->cap) {
-        list->cap = list->cap ? list->cap * 2 : 64;
-        list->v = mem_grow(list->v, list->cap * sizeof *list->v);
-    }
-    list->v[list->n++] = m;
-    m->offset = list->layout_bytes;
-    list->layout_bytes += (uint64_t)m->n_panel * m->panel_bytes;
-    l->model->n_param += (uint64_t)n_row * (uint64_t)n_col;
-    return 0;
+    return add_matrix(l, m, (struct row_range){0, n_row, n_row}, n_col, name);
+}
+
+int loader_rows(struct loader *l, struct matrix *m, struct row_range rows, int n_col, const char *fmt, ...)
+{
+    char name[128];
+    va_list args;
+    va_start(args, fmt);
+    vsnprintf(name, sizeof name, fmt, args);
+    va_end(args);
+    return add_matrix(l, m, rows, n_col, name);
 }
 
 void loader_interleave(struct loader *l)
@@ -83,9 +109,23 @@ void loader_interleave(struct loader *l)
     a->panel_stride = b->panel_stride = 2 * a->panel_bytes;
 }
 
+/* The bias of a row goes with it. */
+void loader_halves(struct loader *l, int head_dim, int n_rot)
+{
+    struct matrix *m = l->matrices.v[l->matrices.n - 1];
+    m->head_dim = head_dim;
+    m->n_half = n_rot;
+    if (!m->bias)
+        return;
+    float *bias = arena_alloc(&l->model->arena, (size_t)m->n_panel * LANES * sizeof *bias);
+    for (int row = 0; row < m->n_row; row++)
+        bias[row] = m->bias[matrix_file_row(m, row)];
+    m->bias = bias;
+}
+
 int loader_embedding(struct loader *l, struct matrix *m, int n_row, int n_col, const char *name)
 {
-    TRY(matrix_init(l, m, n_row, n_col, name));
+    TRY(matrix_init(l, m, (struct row_range){0, n_row, n_row}, n_col, name));
     l->model->n_param += (uint64_t)n_row * (uint64_t)n_col;
     return 0;
 }
@@ -109,13 +149,20 @@ int loader_vector(struct loader *l, const float **out, int n, bool required, con
     return 0;
 }
 
-void matrix_row(const struct matrix *m, int row, float *out)
+int loader_head_norm(struct loader *l, const float **out, const char *fmt, int layer)
 {
-    if (m->panels) {
-        panel_row(m->format, m->panels + (size_t)(row / LANES) * m->panel_stride, row % LANES, m->n_col, out);
-        return;
-    }
-    const struct format *f = format_by_id(m->format);
-    size_t row_bytes = (size_t)(m->n_col / f->block_n) * (size_t)f->block_bytes;
-    f->decode(m->tensor->data + (size_t)row * row_bytes, out, m->n_col);
+    const struct model_config *c = &l->model->config;
+    char name[160];
+    const float *in_file;
+    snprintf(name, sizeof name, fmt, layer);
+    TRY(loader_vector(l, &in_file, c->head_dim, true, "%s", name));
+    *out = in_file;
+    if (!l->halves)
+        return 0;
+    struct matrix one = {.head_dim = c->head_dim, .n_half = c->n_rot};
+    float *v = arena_alloc(&l->model->arena, (size_t)(c->head_dim + LANES) * sizeof *v);
+    for (int i = 0; i < c->head_dim; i++)
+        v[i] = in_file[matrix_file_row(&one, i)];
+    *out = v;
+    return 0;
 }

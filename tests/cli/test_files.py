@@ -17,7 +17,7 @@ def check(r, *words):
 @pytest.mark.parametrize("command", COMMANDS, ids=lambda c: c[0])
 def test_missing_and_directory(run, tmp_path, command):
     check(run(*command, "-m", tmp_path / "none.gguf"), "none.gguf", "No such file")
-    check(run(*command, "-m", tmp_path), str(tmp_path), "is a directory")
+    check(run(*command, "-m", tmp_path), str(tmp_path), "has no config.json")
 
 
 @pytest.mark.parametrize("command", COMMANDS, ids=lambda c: c[0])

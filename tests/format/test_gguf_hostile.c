@@ -391,7 +391,7 @@ static void things_that_are_not_models(void **state)
         {"GGUF", 4, LATHE_E_FILE, "ends at byte 4 inside the header"},
         {"version https://git-lfs.github.com/spec/v1\n", 43, LATHE_E_FILE, "it is a Git LFS pointer"},
         {"<!DOCTYPE html><html>", 21, LATHE_E_FILE, "it is a web page"},
-        {"\x40\0\0\0\0\0\0\0{\"__metadata__\":", 24, LATHE_E_UNSUPPORTED, "it is a safetensors file"},
+        {"\x40\0\0\0\0\0\0\0{\"__metadata__\":", 24, LATHE_E_FILE, "has no config.json"},
         {"FUGG\0\0\0\3", 8, LATHE_E_UNSUPPORTED, "it is a big-endian GGUF file"},
         {"tjgg\3\0\0\0", 8, LATHE_E_FILE, "before GGUF"},
         {"PK\3\4xxxx", 8, LATHE_E_FILE, "ZIP or PyTorch"},
@@ -419,7 +419,7 @@ static void expect_refused(const char *path, const char *words)
 
 static void paths_that_are_not_files(void **state)
 {
-    expect_refused("/tmp", "is a folder");
+    expect_refused("/tmp", "has no config.json");
     expect_refused("/dev/zero", "is not a regular file (a device)");
     expect_refused("", "cannot open");
     expect_refused(tmp_path("absent.gguf"), "No such file");

@@ -150,9 +150,9 @@ static bool check_line(const char *name, const char *feature, const char *switch
     return good;
 }
 
-static void fixtures(void **state)
+static void check_index(const char *path, int least)
 {
-    FILE *in = fopen("tests/fixtures/index.txt", "r");
+    FILE *in = fopen(path, "r");
     assert_non_null(in);
     char line[1000], name[100], feature[200], switches[500], change[100];
     int n = 0, n_bad = 0;
@@ -166,12 +166,22 @@ static void fixtures(void **state)
         n++;
     }
     fclose(in);
-    assert_true(n > 30);
+    assert_true(n > least);
     assert_int_equal(n_bad, 0);
+}
+
+static void llama(void **state)
+{
+    check_index("tests/fixtures/index.txt", 30);
+}
+
+static void decoders(void **state)
+{
+    check_index("tests/fixtures/index_decoders.txt", 15);
 }
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(fixtures)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(llama), cmocka_unit_test(decoders)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -68,6 +68,20 @@ void silu_mul_c(const float *g, const float *u, float *h, int n)
         h[i] = g[i] / (1.0f + scalar_exp(-g[i])) * u[i];
 }
 
+void gelu_mul_c(const float *g, const float *u, float *h, int n)
+{
+    for (int i = 0; i < n; i++) {
+        float z = g[i] * __builtin_fmaf(GELU_3, g[i] * g[i], GELU_1);
+        h[i] = g[i] / (1.0f + scalar_exp(-z)) * u[i];
+    }
+}
+
+void softcap_c(float *x, int n, float cap)
+{
+    for (int i = 0; i < n; i++)
+        x[i] = cap * (1.0f - 2.0f / (scalar_exp(x[i] * (2.0f / cap)) + 1.0f));
+}
+
 void span_softmax_c(float *s, int n_query, const int *n_key, float *max, float *sum)
 {
     for (int q = 0; q < n_query; q++) {

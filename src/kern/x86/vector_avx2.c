@@ -189,6 +189,27 @@ void silu_mul_avx2(const float *g, const float *u, float *h, int n)
     }
 }
 
+void gelu_mul_avx2(const float *g, const float *u, float *h, int n)
+{
+    for (int i = 0; i < n; i += 8) {
+        __m256 gv = load_first(g + i, n - i), uv = load_first(u + i, n - i);
+        __m256 z = _mm256_fmadd_ps(_mm256_set1_ps(GELU_3), _mm256_mul_ps(gv, gv), _mm256_set1_ps(GELU_1));
+        __m256 minus = _mm256_xor_ps(_mm256_mul_ps(gv, z), _mm256_set1_ps(-0.0f));
+        __m256 e = _mm256_add_ps(_mm256_set1_ps(1.0f), exp_lanes(minus));
+        store_first(h + i, n - i, _mm256_mul_ps(_mm256_div_ps(gv, e), uv));
+    }
+}
+
+void softcap_avx2(float *x, int n, float cap)
+{
+    const __m256 c = _mm256_set1_ps(cap), inner = _mm256_set1_ps(2.0f / cap), one = _mm256_set1_ps(1.0f);
+    for (int i = 0; i < n; i += 8) {
+        __m256 e = _mm256_add_ps(exp_lanes(_mm256_mul_ps(load_first(x + i, n - i), inner)), one);
+        __m256 t = _mm256_sub_ps(one, _mm256_div_ps(_mm256_set1_ps(2.0f), e));
+        store_first(x + i, n - i, _mm256_mul_ps(c, t));
+    }
+}
+
 void span_softmax_avx2(float *s, int n_query, const int *n_key, float *max, float *sum)
 {
     const __m256 lowest = _mm256_set1_ps(-INFINITY);

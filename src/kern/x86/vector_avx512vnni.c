@@ -168,6 +168,30 @@ void silu_mul_avx512vnni(const float *g, const float *u, float *h, int n)
     }
 }
 
+void gelu_mul_avx512vnni(const float *g, const float *u, float *h, int n)
+{
+    for (int i = 0; i < n; i += LANES) {
+        __mmask16 m = tail_mask(n - i);
+        __m512 gv = _mm512_maskz_loadu_ps(m, g + i), uv = _mm512_maskz_loadu_ps(m, u + i);
+        __m512 z = _mm512_fmadd_ps(_mm512_set1_ps(GELU_3), _mm512_mul_ps(gv, gv), _mm512_set1_ps(GELU_1));
+        __m512i minus =
+            _mm512_xor_si512(_mm512_castps_si512(_mm512_mul_ps(gv, z)), _mm512_set1_epi32(INT32_MIN));
+        __m512 e = _mm512_add_ps(_mm512_set1_ps(1.0f), exp_lanes(_mm512_castsi512_ps(minus)));
+        _mm512_mask_storeu_ps(h + i, m, _mm512_mul_ps(_mm512_div_ps(gv, e), uv));
+    }
+}
+
+void softcap_avx512vnni(float *x, int n, float cap)
+{
+    const __m512 c = _mm512_set1_ps(cap), inner = _mm512_set1_ps(2.0f / cap), one = _mm512_set1_ps(1.0f);
+    for (int i = 0; i < n; i += LANES) {
+        __mmask16 m = tail_mask(n - i);
+        __m512 e = _mm512_add_ps(exp_lanes(_mm512_mul_ps(_mm512_maskz_loadu_ps(m, x + i), inner)), one);
+        __m512 t = _mm512_sub_ps(one, _mm512_div_ps(_mm512_set1_ps(2.0f), e));
+        _mm512_mask_storeu_ps(x + i, m, _mm512_mul_ps(c, t));
+    }
+}
+
 /* The fixed tree for four vectors at once. */
 static inline __m128 tree_of_four(const __m512 v[4])
 {
