@@ -13,6 +13,9 @@
  *       4 bits   4 lines; operand j in line j % 4, low nibbles for j < 4, else high ones
  *       2 bits   2 lines; operand j in line j / 4, bits 2 (j % 4)
  *       1 bit    1 line; operand j in bit j
+ *       trits    13 lines of a super-block; five operands each (the last four) in ascending order, as TQ1_0 packs them
+ *
+ *                The IQ formats with a grid keep the bits of their codes and signs as the file has them: panel_grid.c
  *
  * Everything begins on a cache line, and all of it together is at most 1.03 times the file's bytes. */
 #ifndef LATHE_KERN_FORM_H
@@ -27,7 +30,15 @@ enum form_ints {
     INTS_6,   /* 4 + 2 */
     INTS_3,   /* 2 + 1 */
     INTS_2,
-    INTS_8
+    INTS_8,
+    INTS_TRITS,
+    INTS_IQ3_XXS, /* these and the following: rows of a grid */
+    INTS_IQ3_S,
+    INTS_IQ2_XXS,
+    INTS_IQ2_XS,
+    INTS_IQ2_S,
+    INTS_IQ1_S,
+    INTS_IQ1_M
 };
 
 enum form_scales {
@@ -37,8 +48,9 @@ enum form_scales {
     SCALES_32,   /* 8 bytes, less 32 */
     SCALES_INT8, /* 16 signed bytes */
     SCALES_6, /* 16 of 6 bits, less 32: two lines of nibbles, scale i of row r in line i / 8, byte 4r + i % 8 / 2;
-                     a line of two bits, in byte 4r + i / 4 */
-    SCALES_4 /* 16 bytes: low nibble scale, high nibble minimum */
+                    a line of two bits, in byte 4r + i / 4 */
+    SCALES_4,   /* 16 bytes: low nibble scale, high nibble minimum */
+    SCALES_GRID /* s of 3 or 4 bits, for 2 s + 1, where the format's codes are */
 };
 
 /* What happens to the exact dots of a block (kern.h has the formulas). */
@@ -56,20 +68,29 @@ struct form {
 };
 
 /* format, integers, scales, math, minimum, offset, n_block, n_super, n_half, bytes of head, scales, integers */
-#define FORMS(X)                                                               \
-    X(Q4_0, INTS_4, SCALES_HALF, MATH_32, false, 8, 1, 2, 1, 64, 0, 256)       \
-    X(Q4_1, INTS_4, SCALES_HALF, MATH_32, true, 0, 1, 2, 2, 128, 0, 256)       \
-    X(Q8_0, INTS_8, SCALES_HALF, MATH_32, false, 128, 1, 2, 1, 64, 0, 512)     \
-    X(Q5_0, INTS_5, SCALES_HALF, MATH_32, false, 16, 1, 2, 1, 64, 0, 320)      \
-    X(Q5_1, INTS_5, SCALES_HALF, MATH_32, true, 0, 1, 2, 2, 128, 0, 320)       \
-    X(IQ4_NL, INTS_IQ4, SCALES_HALF, MATH_32, false, 128, 1, 2, 1, 64, 0, 256) \
-    X(MXFP4, INTS_FP4, SCALES_E8M0, MATH_32, false, 16, 1, 4, 0, 64, 0, 256)   \
-    X(Q4_K, INTS_4, SCALES_K, MATH_32, true, 0, 8, 1, 2, 64, 256, 256)         \
-    X(Q5_K, INTS_5, SCALES_K, MATH_32, true, 0, 8, 1, 2, 64, 256, 320)         \
-    X(IQ4_XS, INTS_IQ4, SCALES_32, MATH_32, false, 128, 8, 2, 1, 64, 128, 256) \
-    X(Q6_K, INTS_6, SCALES_INT8, MATH_16, false, 32, 8, 2, 1, 64, 256, 384)    \
-    X(Q3_K, INTS_3, SCALES_6, MATH_INT, false, 4, 8, 2, 1, 64, 192, 192)       \
-    X(Q2_K, INTS_2, SCALES_4, MATH_INT, true, 0, 8, 1, 2, 64, 256, 128)
+#define FORMS(X)                                                                   \
+    X(Q4_0, INTS_4, SCALES_HALF, MATH_32, false, 8, 1, 2, 1, 64, 0, 256)           \
+    X(Q4_1, INTS_4, SCALES_HALF, MATH_32, true, 0, 1, 2, 2, 128, 0, 256)           \
+    X(Q8_0, INTS_8, SCALES_HALF, MATH_32, false, 128, 1, 2, 1, 64, 0, 512)         \
+    X(Q5_0, INTS_5, SCALES_HALF, MATH_32, false, 16, 1, 2, 1, 64, 0, 320)          \
+    X(Q5_1, INTS_5, SCALES_HALF, MATH_32, true, 0, 1, 2, 2, 128, 0, 320)           \
+    X(IQ4_NL, INTS_IQ4, SCALES_HALF, MATH_32, false, 128, 1, 2, 1, 64, 0, 256)     \
+    X(MXFP4, INTS_FP4, SCALES_E8M0, MATH_32, false, 16, 1, 4, 0, 64, 0, 256)       \
+    X(Q4_K, INTS_4, SCALES_K, MATH_32, true, 0, 8, 1, 2, 64, 256, 256)             \
+    X(Q5_K, INTS_5, SCALES_K, MATH_32, true, 0, 8, 1, 2, 64, 256, 320)             \
+    X(IQ4_XS, INTS_IQ4, SCALES_32, MATH_32, false, 128, 8, 2, 1, 64, 128, 256)     \
+    X(Q6_K, INTS_6, SCALES_INT8, MATH_16, false, 32, 8, 2, 1, 64, 256, 384)        \
+    X(Q3_K, INTS_3, SCALES_6, MATH_INT, false, 4, 8, 2, 1, 64, 192, 192)           \
+    X(Q2_K, INTS_2, SCALES_4, MATH_INT, true, 0, 8, 1, 2, 64, 256, 128)            \
+    X(TQ2_0, INTS_2, SCALES_HALF, MATH_32, false, 1, 8, 2, 1, 64, 0, 128)          \
+    X(TQ1_0, INTS_TRITS, SCALES_HALF, MATH_32, false, 1, 8, 2, 1, 64, 0, 104)      \
+    X(IQ3_XXS, INTS_IQ3_XXS, SCALES_GRID, MATH_32, false, 64, 8, 2, 1, 64, 0, 192) \
+    X(IQ3_S, INTS_IQ3_S, SCALES_GRID, MATH_32, false, 64, 8, 2, 1, 64, 192, 192)   \
+    X(IQ2_XXS, INTS_IQ2_XXS, SCALES_GRID, MATH_32, false, 64, 8, 2, 1, 64, 0, 128) \
+    X(IQ2_XS, INTS_IQ2_XS, SCALES_GRID, MATH_16, false, 64, 8, 2, 1, 64, 128, 128) \
+    X(IQ2_S, INTS_IQ2_S, SCALES_GRID, MATH_16, false, 64, 8, 2, 1, 64, 256, 128)   \
+    X(IQ1_S, INTS_IQ1_S, SCALES_GRID, MATH_32, false, 16, 8, 2, 1, 64, 256, 64)    \
+    X(IQ1_M, INTS_IQ1_M, SCALES_GRID, MATH_16, false, 16, 8, 1, 0, 0, 384, 64)
 
 /* form_Q4_K and so on are constants: kernels are written once and made for each form. */
 #define X(name, ints, scales, math, has_min, offset, n_block, n_super, n_half, head, scale_bytes, int_bytes) \
@@ -118,6 +139,7 @@ static inline struct plane form_plane(enum form_ints ints, int i)
         [INTS_6] = {{4, 0, 0}, {2, 256, 4}},
         [INTS_3] = {{2, 0, 0}, {1, 128, 2}},
         [INTS_2] = {{2, 0, 0}},
+        [INTS_IQ1_M] = {{0, 0, 0}},
     };
     return i < 2 ? planes[ints][i] : (struct plane){0, 0, 0};
 }

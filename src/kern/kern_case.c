@@ -110,9 +110,11 @@ struct halves {
 };
 
 static const struct halves all_halves[] = {
-    {FORMAT_Q4_0, {0, -1}},   {FORMAT_Q4_1, {0, 2}},   {FORMAT_Q8_0, {0, -1}},   {FORMAT_Q5_0, {0, -1}},
-    {FORMAT_Q5_1, {0, 2}},    {FORMAT_Q4_K, {0, 2}},   {FORMAT_Q5_K, {0, 2}},    {FORMAT_Q6_K, {208, -1}},
-    {FORMAT_Q3_K, {108, -1}}, {FORMAT_Q2_K, {80, 82}}, {FORMAT_IQ4_NL, {0, -1}}, {FORMAT_IQ4_XS, {0, -1}},
+    {FORMAT_Q4_0, {0, -1}},   {FORMAT_Q4_1, {0, 2}},    {FORMAT_Q8_0, {0, -1}},    {FORMAT_Q5_0, {0, -1}},
+    {FORMAT_Q5_1, {0, 2}},    {FORMAT_Q4_K, {0, 2}},    {FORMAT_Q5_K, {0, 2}},     {FORMAT_Q6_K, {208, -1}},
+    {FORMAT_Q3_K, {108, -1}}, {FORMAT_Q2_K, {80, 82}},  {FORMAT_IQ4_NL, {0, -1}},  {FORMAT_IQ4_XS, {0, -1}},
+    {FORMAT_TQ1_0, {52, -1}}, {FORMAT_TQ2_0, {64, -1}}, {FORMAT_IQ1_S, {0, -1}},   {FORMAT_IQ2_XXS, {0, -1}},
+    {FORMAT_IQ2_XS, {0, -1}}, {FORMAT_IQ2_S, {0, -1}},  {FORMAT_IQ3_XXS, {0, -1}}, {FORMAT_IQ3_S, {0, -1}},
 };
 
 /* E8M0, in the places of a kind. */

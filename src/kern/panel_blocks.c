@@ -91,6 +91,7 @@ static void get_scales(const struct form *f, const uint8_t *from, int r, struct 
             break;
         case SCALES_HALF:
         case SCALES_E8M0:
+        case SCALES_GRID:
             break;
         }
     }
@@ -112,15 +113,64 @@ static void get_head(const struct form *f, const uint8_t *from, int slot, int r,
         memcpy(&p->d[i], from + 32 * (i * f->n_super + slot) + 2 * r, 2);
 }
 
+/* ---- integers of three values ---- */
+
+/* Operand o (0..63) of a super-block is digit o % 5 of line o / 5. */
+static void put_trits(const uint16_t *q, int r, uint8_t *to)
+{
+    static const int worth[] = {81, 27, 9, 3, 1};
+    for (int k = 0; k < 256; k += 20)
+        for (int i = 0; i < 4; i++) {
+            int v = 0;
+            for (int digit = 0; digit < 5 && k + 4 * digit < 256; digit++)
+                v += q[k + 4 * digit + i] * worth[digit];
+            to[64 * (k / 20) + 4 * r + i] = (uint8_t)((v * 256 + 242) / 243);
+        }
+}
+
+static void get_trits(const uint8_t *from, int r, uint16_t *q)
+{
+    for (int k = 0; k < 256; k++) {
+        unsigned fraction = from[64 * (k / 20) + 4 * r + k % 4];
+        for (int digit = 0; digit <= k % 20 / 4; digit++)
+            fraction = (fraction & 255) * 3;
+        q[k] = (uint16_t)(fraction >> 8);
+    }
+}
+
 /* ---- panels ---- */
+
+static void put_body(const struct form *f, const struct parts *p, int r, uint8_t *to)
+{
+    if (f->scales == SCALES_GRID) {
+        grid_put(f, p, r, to);
+        return;
+    }
+    put_scales(f, p, r, to);
+    if (f->ints == INTS_TRITS)
+        put_trits(p->q, r, to + f->scale_bytes);
+    for (int b = 0; f->ints != INTS_TRITS && b < f->n_block; b++)
+        put_ints(f, p->q + 32 * b, r, to + f->scale_bytes + b * f->int_bytes);
+}
+
+static void get_body(const struct form *f, const uint8_t *from, int r, struct parts *p)
+{
+    if (f->scales == SCALES_GRID) {
+        grid_get(f, from, r, p);
+        return;
+    }
+    get_scales(f, from, r, p);
+    if (f->ints == INTS_TRITS)
+        get_trits(from + f->scale_bytes, r, p->q);
+    for (int b = 0; f->ints != INTS_TRITS && b < f->n_block; b++)
+        get_ints(f, from + f->scale_bytes + b * f->int_bytes, r, p->q + 32 * b);
+}
 
 void blocks_get(const struct form *f, const uint8_t *panel, int64_t s, int r, struct parts *p)
 {
     struct form_place at = form_place(*f, s);
     get_head(f, panel + at.head, at.slot, r, p);
-    get_scales(f, panel + at.body, r, p);
-    for (int b = 0; b < f->n_block; b++)
-        get_ints(f, panel + at.body + f->scale_bytes + b * f->int_bytes, r, p->q + 32 * b);
+    get_body(f, panel + at.body, r, p);
 }
 
 void blocks_pack(const struct form *f, const uint8_t *rows, size_t row_bytes, int n_row, int64_t n_col,
@@ -134,9 +184,7 @@ void blocks_pack(const struct form *f, const uint8_t *rows, size_t row_bytes, in
         for (int r = 0; r < n_row; r++) {
             format->take(rows + (size_t)r * row_bytes + (size_t)(s * format->block_bytes), &p);
             put_head(f, &p, at.slot, r, panel + at.head);
-            put_scales(f, &p, r, panel + at.body);
-            for (int b = 0; b < f->n_block; b++)
-                put_ints(f, p.q + 32 * b, r, panel + at.body + f->scale_bytes + b * f->int_bytes);
+            put_body(f, &p, r, panel + at.body);
         }
     }
 }

@@ -23,23 +23,23 @@
     X(Q5_K, 13, 256, 176, BLOCKS)   \
     X(Q6_K, 14, 256, 210, BLOCKS)   \
     X(Q8_K, 15, 256, 292, NO)       \
-    X(IQ2_XXS, 16, 256, 66, NO)     \
-    X(IQ2_XS, 17, 256, 74, NO)      \
-    X(IQ3_XXS, 18, 256, 98, NO)     \
-    X(IQ1_S, 19, 256, 50, NO)       \
+    X(IQ2_XXS, 16, 256, 66, BLOCKS) \
+    X(IQ2_XS, 17, 256, 74, BLOCKS)  \
+    X(IQ3_XXS, 18, 256, 98, BLOCKS) \
+    X(IQ1_S, 19, 256, 50, BLOCKS)   \
     X(IQ4_NL, 20, 32, 18, BLOCKS)   \
-    X(IQ3_S, 21, 256, 110, NO)      \
-    X(IQ2_S, 22, 256, 82, NO)       \
+    X(IQ3_S, 21, 256, 110, BLOCKS)  \
+    X(IQ2_S, 22, 256, 82, BLOCKS)   \
     X(IQ4_XS, 23, 256, 136, BLOCKS) \
     X(I8, 24, 1, 1, NO)             \
     X(I16, 25, 1, 2, NO)            \
     X(I32, 26, 1, 4, NO)            \
     X(I64, 27, 1, 8, NO)            \
     X(F64, 28, 1, 8, NO)            \
-    X(IQ1_M, 29, 256, 56, NO)       \
+    X(IQ1_M, 29, 256, 56, BLOCKS)   \
     X(BF16, 30, 1, 2, FLOATS)       \
-    X(TQ1_0, 34, 256, 54, NO)       \
-    X(TQ2_0, 35, 256, 66, NO)       \
+    X(TQ1_0, 34, 256, 54, BLOCKS)   \
+    X(TQ2_0, 35, 256, 66, BLOCKS)   \
     X(MXFP4, 39, 32, 17, BLOCKS)
 
 enum format_id {

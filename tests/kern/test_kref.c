@@ -44,6 +44,8 @@ static void tame_block(const struct format *f, uint8_t *b)
         memcpy(b, f->id == FORMAT_BF16 ? (const void *)&u : &h, 2);
     if (f->id == FORMAT_MXFP4)
         b[0] = (uint8_t)(110 + rng() % 20);
+    if (f->id == FORMAT_IQ1_M)
+        b[55] &= 0xbf; /* |d| < 2 */
 }
 
 static void sizes(const struct format *f, const uint8_t *row, int n_col, double *size)
@@ -85,10 +87,11 @@ static void weights_free(struct weights *w)
     free(w->size);
 }
 
-static const enum format_id formats[] = {FORMAT_F32,  FORMAT_F16,    FORMAT_BF16,   FORMAT_Q4_0,
-                                         FORMAT_Q4_1, FORMAT_Q8_0,   FORMAT_Q5_0,   FORMAT_Q5_1,
-                                         FORMAT_Q2_K, FORMAT_Q3_K,   FORMAT_Q4_K,   FORMAT_Q5_K,
-                                         FORMAT_Q6_K, FORMAT_IQ4_NL, FORMAT_IQ4_XS, FORMAT_MXFP4};
+static const enum format_id formats[] = {
+    FORMAT_F32,    FORMAT_F16,   FORMAT_BF16,    FORMAT_Q4_0,  FORMAT_Q4_1,  FORMAT_Q8_0,  FORMAT_Q5_0,
+    FORMAT_Q5_1,   FORMAT_Q2_K,  FORMAT_Q3_K,    FORMAT_Q4_K,  FORMAT_Q5_K,  FORMAT_Q6_K,  FORMAT_IQ4_NL,
+    FORMAT_IQ4_XS, FORMAT_MXFP4, FORMAT_TQ1_0,   FORMAT_TQ2_0, FORMAT_IQ1_S, FORMAT_IQ1_M, FORMAT_IQ2_XXS,
+    FORMAT_IQ2_XS, FORMAT_IQ2_S, FORMAT_IQ3_XXS, FORMAT_IQ3_S};
 enum { N_FORMAT = sizeof formats / sizeof *formats };
 
 /* The panel as f32: what the tile reads in place, or what the row makes of it. */

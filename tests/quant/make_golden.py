@@ -12,7 +12,8 @@ import numpy as np
 from gguf import GGML_QUANT_SIZES, GGMLQuantizationType as Type, quants
 
 HALVES = {"Q4_0": [0], "Q4_1": [0, 2], "Q5_0": [0], "Q5_1": [0, 2], "Q8_0": [0], "Q2_K": [80, 82], "Q3_K": [108], "Q4_K": [0, 2], "Q5_K": [0, 2],
-          "Q6_K": [208], "IQ4_NL": [0], "IQ4_XS": [0], "MXFP4": []}
+          "Q6_K": [208], "IQ4_NL": [0], "IQ4_XS": [0], "MXFP4": [], "IQ2_XXS": [0], "IQ2_XS": [0], "IQ2_S": [0], "IQ3_XXS": [0], "IQ3_S": [0], "IQ1_S": [0],
+          "IQ1_M": [], "TQ1_0": [52], "TQ2_0": [64]}
 SPECIAL = [0x0000, 0x8000, 0x0001, 0x83ff, 0x7bff, 0xfbff, 0x3c00]
 
 
@@ -24,6 +25,8 @@ def blocks(name, n, rng):
         special = rng.choice(SPECIAL, n)
         h = np.where(rng.integers(0, 4, n) == 0, special, h).astype("<u2")
         out[:, at:at + 2] = h.view(np.uint8).reshape(n, 2)
+    if name == "IQ1_M":  # the f16 number is in the upper nibbles of four words
+        out[:, 55] &= 0xbf
     if name == "MXFP4":
         out[:, 0] = np.where(out[:, 0] == 255, 0, out[:, 0])
         out[:4, 0] = [0, 1, 2, 254]
@@ -35,7 +38,7 @@ def main():
     data = b""
     for name in HALVES:
         per_block = GGML_QUANT_SIZES[Type[name]][0]
-        b = blocks(name, 2048 // per_block if per_block == 256 else 24, rng)
+        b = blocks(name, 24 if name.startswith("IQ1") else 8 if per_block == 256 else 24, rng)
         with np.errstate(all="ignore"):
             w = quants.dequantize(b, Type[name]).astype("<f4")
         assert not np.isnan(w).any() and w.size == len(b) * per_block

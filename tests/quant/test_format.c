@@ -39,7 +39,7 @@ static void rows_are_found(void **state)
         assert_true(f->runs == (f->decode != NULL));
         n_run += f->runs;
     }
-    assert_int_equal(n_run, 16);
+    assert_int_equal(n_run, 25);
     assert_null(format_by_id(4)); /* a type that was removed */
     assert_null(format_by_id(UINT32_MAX));
     assert_null(format_by_name("q4_0"));

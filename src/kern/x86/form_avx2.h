@@ -4,6 +4,7 @@
 #include <immintrin.h>
 #include <string.h>
 #include "kern/form.h"
+#include "kern/x86/grid_avx2.h"
 #include "kern/panel.h"
 #include "quant/parts.h"
 
@@ -52,9 +53,14 @@ ALWAYS __m256i values_avx2(const int8_t *values, int offset, int shift, int mask
     return _mm256_shuffle_epi8(_mm256_broadcastsi128_si256(v), nibbles);
 }
 
-/* Columns 4j..4j+3 as bytes that are f.offset too large. */
-ALWAYS __m256i line_avx2(struct form f, const uint8_t *ints, int p, int j)
+/* Columns 4j..4j+3 of block i of a super-block as bytes that are f.offset too large. */
+ALWAYS __m256i line_avx2(struct form f, const uint8_t *body, int p, int i, int j)
 {
+    const uint8_t *ints = body + f.scale_bytes + i * f.int_bytes;
+    if (f.ints == INTS_TRITS)
+        return trits_line(body + f.scale_bytes, p, 8 * i + j);
+    if (f.scales == SCALES_GRID)
+        return grid_line(f, body, p, i, j);
     __m256i v = codes_avx2(f, ints, p, j);
     if (f.ints == INTS_IQ4)
         return values_avx2(iq4_values, f.offset, 0, 255, v);
@@ -62,8 +68,9 @@ ALWAYS __m256i line_avx2(struct form f, const uint8_t *ints, int p, int j)
 }
 
 /* The same as two planes of nibbles. */
-ALWAYS void planes_avx2(struct form f, const uint8_t *ints, int p, int j, __m256i *low, __m256i *high)
+ALWAYS void planes_avx2(struct form f, const uint8_t *body, int p, int i, int j, __m256i *low, __m256i *high)
 {
+    const uint8_t *ints = body + f.scale_bytes + i * f.int_bytes;
     __m256i v = codes_avx2(f, ints, p, j);
     if (f.ints == INTS_IQ4) {
         *low = values_avx2(iq4_values, f.offset, 0, 15, v);
@@ -148,6 +155,12 @@ ALWAYS void scales_avx2(struct form f, const uint8_t *head, int slot, const uint
         s->w[0] = exponent_lanes(head + 16 * slot, p);
         return;
     }
+    if (f.ints == INTS_IQ1_M) {
+        __m256 number = iq1_m_number(scales + 256, p);
+        s->w[0] = grid_weight(f, number, scales, p, i, 0);
+        s->w[1] = grid_weight(f, number, scales, p, i, 1);
+        return;
+    }
     __m256 d = half_lanes(head + 32 * slot, p), d1 = d;
     if (f.n_half == 2)
         d1 = half_lanes(head + 32 * (f.n_super + slot), p);
@@ -165,6 +178,9 @@ ALWAYS void scales_avx2(struct form f, const uint8_t *head, int slot, const uint
             __m128i sc = _mm_loadl_epi64((const __m128i *)(scales + 16 * (2 * i + h) + 8 * p));
             s->w[h] = _mm256_mul_ps(d, _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(sc)));
         }
+    } else if (f.scales == SCALES_GRID) {
+        s->w[0] = grid_weight(f, d, scales, p, i, 0);
+        s->w[1] = f.math == MATH_16 ? grid_weight(f, d, scales, p, i, 1) : d;
     } else if (f.math == MATH_INT) {
         s->m = negated(d1);
         int_scales(f, scales, p, i, s);

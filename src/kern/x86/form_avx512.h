@@ -3,6 +3,7 @@
 #define LATHE_KERN_FORM_AVX512_H
 #include <immintrin.h>
 #include "kern/form.h"
+#include "kern/x86/grid_avx512.h"
 #include "kern/panel.h"
 #include "quant/parts.h"
 
@@ -42,9 +43,14 @@ ALWAYS __m512i values_avx512(const int8_t *values, int offset)
     return _mm512_broadcast_i32x4(v);
 }
 
-/* Columns 4j..4j+3 of 16 rows, as bytes that are f.offset too large. */
-ALWAYS __m512i line_avx512(struct form f, const uint8_t *ints, int j)
+/* Columns 4j..4j+3 of block i of a super-block, 16 rows, as bytes that are f.offset too large. */
+ALWAYS __m512i line_avx512(struct form f, const uint8_t *body, int i, int j)
 {
+    const uint8_t *ints = body + f.scale_bytes + i * f.int_bytes;
+    if (f.ints == INTS_TRITS)
+        return trits_line(body + f.scale_bytes, 8 * i + j);
+    if (f.scales == SCALES_GRID)
+        return grid_line(f, body, i, j);
     if (f.ints == INTS_8)
         return load_line(ints + 64 * j);
     const struct plane p = form_plane(f.ints, 0), high = form_plane(f.ints, 1);
@@ -142,6 +148,12 @@ ALWAYS void scales_avx512(struct form f, const uint8_t *head, int slot, const ui
         s->w[0] = exponent_lanes(head + 16 * slot);
         return;
     }
+    if (f.ints == INTS_IQ1_M) {
+        __m512 number = iq1_m_number(scales + 256);
+        s->w[0] = grid_weight(f, number, scales, i, 0);
+        s->w[1] = grid_weight(f, number, scales, i, 1);
+        return;
+    }
     __m512 d = half_lanes(head + 32 * slot), d1 = d;
     if (f.n_half == 2)
         d1 = half_lanes(head + 32 * (f.n_super + slot));
@@ -159,6 +171,9 @@ ALWAYS void scales_avx512(struct form f, const uint8_t *head, int slot, const ui
             __m128i sc = _mm_load_si128((const __m128i *)(scales + 16 * (2 * i + h)));
             s->w[h] = _mm512_mul_ps(d, _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(sc)));
         }
+    } else if (f.scales == SCALES_GRID) {
+        s->w[0] = grid_weight(f, d, scales, i, 0);
+        s->w[1] = f.math == MATH_16 ? grid_weight(f, d, scales, i, 1) : d;
     } else if (f.math == MATH_INT) {
         s->m = negated(d1);
         int_scales(f, scales, i, s);

@@ -3,7 +3,7 @@
  * vpmaddubsw multiplies unsigned weights with int8 of -127..127, two products a lane, in int16. With nibbles
  * (0..15) a block of 32 columns is eight lines and at most 8 * 2 * 15 * 127 = 30480: it sums in int16, exactly, and
  * one vpmaddwd per block widens it. Wider integers widen after fewer lines: 5 bits (31) and MXFP4's values plus 16
- * (28) after four, 6 bits (63) after two. Weights of 8 bits, IQ4's values among them, are two planes of nibbles,
+ * (28) after four, 6 bits (63) after two, magnitudes of IQ2 and IQ3 plus 64 after each. Weights of 8 bits, IQ4's values among them, are two planes of nibbles,
  * 16 * high + low: as many instructions as abs/sign with a vpmaddwd each time, and no -128 to fear. Integer scales
  * of 16 columns are the other operand of the vpmaddwd that widens.
  *
@@ -58,15 +58,15 @@ static const int line_order[2][8] = {{0, 4, 1, 5, 2, 6, 3, 7}, {0, 1, 2, 3, 4, 5
 
 /* ---- 4 bits: both halves of the rows at once ---- */
 
-ALWAYS void block_nibbles(struct form f, const struct scales_avx2 scales[2], const uint8_t *ints,
+ALWAYS void block_nibbles(struct form f, const struct scales_avx2 scales[2], const uint8_t *body, int i,
                           const struct act_block *x, int n, __m256 acc[][2])
 {
     const __m256i ones = _mm256_set1_epi16(1);
     struct sums_avx2 s;
-    UNROLL for (int i = 0; i < 8; i++)
+    UNROLL for (int k = 0; k < 8; k++)
     {
-        int j = line_order[0][i];
-        dot_line(&s, line_avx2(f, ints, 0, j), line_avx2(f, ints, 1, j), x->q[j], n, i == 0);
+        int j = line_order[0][k];
+        dot_line(&s, line_avx2(f, body, 0, i, j), line_avx2(f, body, 1, i, j), x->q[j], n, k == 0);
     }
     UNROLL for (int t = 0; t < n; t++) UNROLL for (int p = 0; p < 2; p++)
     {
@@ -80,17 +80,17 @@ ALWAYS void block_nibbles(struct form f, const struct scales_avx2 scales[2], con
 /* ---- 8 bits: two planes of half p ---- */
 
 /* Weights are 128 too large: 16 * (dot of high nibbles - 8 * sum of x) + dot of low nibbles. */
-ALWAYS void block_planes(struct form f, const struct scales_avx2 *scales, const uint8_t *ints, int p,
+ALWAYS void block_planes(struct form f, const struct scales_avx2 *scales, const uint8_t *body, int p, int i,
                          const struct act_block *x, int n, __m256 acc[][2])
 {
     const __m256i ones = _mm256_set1_epi16(1);
     struct sums_avx2 s;
-    UNROLL for (int i = 0; i < 8; i++)
+    UNROLL for (int k = 0; k < 8; k++)
     {
-        int j = line_order[f.ints == INTS_8][i];
+        int j = line_order[f.ints == INTS_8][k];
         __m256i low, high;
-        planes_avx2(f, ints, p, j, &low, &high);
-        dot_line(&s, low, high, x->q[j], n, i == 0);
+        planes_avx2(f, body, p, i, j, &low, &high);
+        dot_line(&s, low, high, x->q[j], n, k == 0);
     }
     UNROLL for (int t = 0; t < n; t++)
     {
@@ -103,16 +103,17 @@ ALWAYS void block_planes(struct form f, const struct scales_avx2 *scales, const 
 /* ---- the others: sums of half p that are widened before the block's end ---- */
 
 /* dot[t] (+)= columns 16 h .. 16 h + 15 of half p with n tokens, times sc. */
-ALWAYS void half_dots(struct form f, const uint8_t *ints, int p, int h, __m256i sc, const struct act_block *x,
-                      int n, bool first, __m256i *dot)
+ALWAYS void half_dots(struct form f, const uint8_t *body, int p, int i, int h, __m256i sc,
+                      const struct act_block *x, int n, bool first, __m256i *dot)
 {
-    const int n_line = f.ints == INTS_6 ? 2 : 4;
+    const bool wide = f.offset == 64; /* IQ2 and IQ3: up to 126 */
+    const int n_line = wide ? 1 : f.ints == INTS_6 ? 2 : 4;
     UNROLL for (int from = 4 * h; from < 4 * h + 4; from += n_line)
     {
         __m256i sum[ACT_GROUP];
         UNROLL for (int j = from; j < from + n_line; j++)
         {
-            __m256i w = line_avx2(f, ints, p, j);
+            __m256i w = line_avx2(f, body, p, i, j);
             UNROLL for (int t = 0; t < n; t++)
             {
                 __m256i product = _mm256_maddubs_epi16(w, broadcast4(x->q[j][t]));
@@ -122,24 +123,26 @@ ALWAYS void half_dots(struct form f, const uint8_t *ints, int p, int h, __m256i 
         }
         UNROLL for (int t = 0; t < n; t++)
         {
-            __m256i wide = _mm256_madd_epi16(sum[t], sc);
-            dot[t] = first && from == 4 * h ? wide : _mm256_add_epi32(dot[t], wide);
+            __m256i more = _mm256_madd_epi16(sum[t], sc);
+            dot[t] = first && from == 4 * h ? more : _mm256_add_epi32(dot[t], more);
         }
     }
 }
 
-ALWAYS void block_half(struct form f, const struct scales_avx2 *s, const uint8_t *ints, int p,
+ALWAYS void block_half(struct form f, const struct scales_avx2 *s, const uint8_t *body, int p, int i,
                        const struct act_block *x, int n, __m256 acc[][2])
 {
     const __m256i ones = _mm256_set1_epi16(1);
     __m256i dot[ACT_GROUP];
-    half_dots(f, ints, p, 0, f.math == MATH_INT ? s->sc[0] : ones, x, n, true, dot);
-    half_dots(f, ints, p, 1, f.math == MATH_INT ? s->sc[1] : ones, x, n, false, dot);
+    half_dots(f, body, p, i, 0, f.math == MATH_INT ? s->sc[0] : ones, x, n, true, dot);
+    half_dots(f, body, p, i, 1, f.math == MATH_INT ? s->sc[1] : ones, x, n, false, dot);
     UNROLL for (int t = 0; t < n; t++)
     {
         if (f.math == MATH_32) {
             if (f.offset)
-                dot[t] = _mm256_add_epi32(dot[t], _mm256_set1_epi32(x->n8sum[t] * (f.offset / 8)));
+                dot[t] =
+                    _mm256_add_epi32(dot[t], _mm256_set1_epi32(f.offset % 8 ? x->n8sum[t] / 8 * f.offset
+                                                                            : x->n8sum[t] * (f.offset / 8)));
             acc[t][p] = add_block(f, s, dot[t], x, t, acc[t][p]);
             continue;
         }
@@ -156,7 +159,7 @@ ALWAYS void block_half(struct form f, const struct scales_avx2 *s, const uint8_t
 }
 
 /* Scales of 16 columns that are no small integers: each half's dot is a number of its own. */
-ALWAYS void block_two(struct form f, const struct scales_avx2 *s, const uint8_t *ints, int p,
+ALWAYS void block_two(struct form f, const struct scales_avx2 *s, const uint8_t *body, int p, int i,
                       const struct act_block *x, int n, __m256 acc[][2])
 {
     const __m256i ones = _mm256_set1_epi16(1);
@@ -164,7 +167,7 @@ ALWAYS void block_two(struct form f, const struct scales_avx2 *s, const uint8_t 
     UNROLL for (int h = 0; h < 2; h++)
     {
         __m256i dot[ACT_GROUP];
-        half_dots(f, ints, p, h, ones, x, n, true, dot);
+        half_dots(f, body, p, i, h, ones, x, n, true, dot);
         UNROLL for (int t = 0; t < n; t++)
         {
             __m256 sum =
@@ -181,12 +184,11 @@ ALWAYS void block_two(struct form f, const struct scales_avx2 *s, const uint8_t 
 ALWAYS void tile_block(struct form f, const uint8_t *head, int slot, const uint8_t *body, int i,
                        const struct act_block *x, int n, __m256 acc[][2])
 {
-    const uint8_t *ints = body + f.scale_bytes + i * f.int_bytes;
     if (f.ints == INTS_4) {
         struct scales_avx2 both[2];
         scales_avx2(f, head, slot, body, 0, i, &both[0]);
         scales_avx2(f, head, slot, body, 1, i, &both[1]);
-        block_nibbles(f, both, ints, x, n, acc);
+        block_nibbles(f, both, body, i, x, n, acc);
         return;
     }
     UNROLL for (int p = 0; p < 2; p++)
@@ -194,11 +196,11 @@ ALWAYS void tile_block(struct form f, const uint8_t *head, int slot, const uint8
         struct scales_avx2 s;
         scales_avx2(f, head, slot, body, p, i, &s);
         if (f.ints == INTS_8 || f.ints == INTS_IQ4)
-            block_planes(f, &s, ints, p, x, n, acc);
+            block_planes(f, &s, body, p, i, x, n, acc);
         else if (f.math == MATH_16)
-            block_two(f, &s, ints, p, x, n, acc);
+            block_two(f, &s, body, p, i, x, n, acc);
         else
-            block_half(f, &s, ints, p, x, n, acc);
+            block_half(f, &s, body, p, i, x, n, acc);
     }
 }
 

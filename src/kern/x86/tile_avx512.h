@@ -55,17 +55,17 @@ ALWAYS __m512 add_sum(struct form f, const struct scales_avx512 *s, __m512i sum,
 static const int line_order[8] = {0, 4, 1, 5, 2, 6, 3, 7};
 
 /* A block with one sum a token. */
-ALWAYS void block_one(struct form f, const struct scales_avx512 *s, const uint8_t *ints,
+ALWAYS void block_one(struct form f, const struct scales_avx512 *s, const uint8_t *body, int i,
                       const struct act_block *x, int64_t group_stride, int n, __m512 *acc)
 {
     const int offset = f.math == MATH_INT && !f.has_min ? SCALED_OFFSET : f.offset;
     __m512i sum[TILE_TOK];
     UNROLL for (int t = 0; t < n; t++) sum[t] =
         minus_offset(offset, x[t / ACT_GROUP * group_stride].n8sum[t % ACT_GROUP]);
-    UNROLL for (int i = 0; i < 8; i++)
+    UNROLL for (int k = 0; k < 8; k++)
     {
-        int j = f.ints == INTS_8 ? i : line_order[i];
-        __m512i w = line_avx512(f, ints, j);
+        int j = f.ints == INTS_8 || f.ints >= INTS_TRITS ? k : line_order[k];
+        __m512i w = line_avx512(f, body, i, j);
         if (f.math == MATH_INT)
             w = scaled_avx512(f, s, w, j / 4);
         UNROLL for (int t = 0; t < n; t++) sum[t] =
@@ -77,7 +77,7 @@ ALWAYS void block_one(struct form f, const struct scales_avx512 *s, const uint8_
 
 /* The same for integer scales and few tokens, for which it does not pay to multiply the weights: a half's dot is at
  * most 16 * 7 * 127 and fits the words of vpdpwssd. */
-ALWAYS void block_words(struct form f, const struct scales_avx512 *s, const uint8_t *ints,
+ALWAYS void block_words(struct form f, const struct scales_avx512 *s, const uint8_t *body, int i,
                         const struct act_block *x, int n, __m512 *acc)
 {
     const __m512i low_words = _mm512_set1_epi32(0xffff);
@@ -87,7 +87,7 @@ ALWAYS void block_words(struct form f, const struct scales_avx512 *s, const uint
         UNROLL for (int t = 0; t < n; t++) half[h][t] = _mm512_setzero_si512();
         UNROLL for (int j = 4 * h; j < 4 * h + 4; j++)
         {
-            __m512i w = line_avx512(f, ints, j);
+            __m512i w = line_avx512(f, body, i, j);
             UNROLL for (int t = 0; t < n; t++) half[h][t] = dot_broadcast(half[h][t], w, &x->q[j][t]);
         }
     }
@@ -104,27 +104,27 @@ ALWAYS void block_words(struct form f, const struct scales_avx512 *s, const uint
 
 /* A block with a sum for each half. The lines stay in registers while groups of four tokens go over them: sums of
  * all tokens at once would need more than there are. */
-ALWAYS void block_two(struct form f, const struct scales_avx512 *s, const uint8_t *ints,
+ALWAYS void block_two(struct form f, const struct scales_avx512 *s, const uint8_t *body, int i,
                       const struct act_block *x, int64_t group_stride, int n, __m512 *acc)
 {
     __m512i w[8];
-    UNROLL for (int j = 0; j < 8; j++) w[j] = line_avx512(f, ints, j);
+    UNROLL for (int j = 0; j < 8; j++) w[j] = line_avx512(f, body, i, j);
     UNROLL for (int t = 0; t < n; t += ACT_GROUP)
     {
         const struct act_block *b = &x[t / ACT_GROUP * group_stride];
         __m512i sum[ACT_GROUP][2];
         const int n_here = n - t < ACT_GROUP ? n - t : ACT_GROUP;
-        UNROLL for (int i = 0; i < n_here; i++) UNROLL for (int h = 0; h < 2; h++)
+        UNROLL for (int u = 0; u < n_here; u++) UNROLL for (int h = 0; h < 2; h++)
         {
-            sum[i][h] = minus_offset(f.offset, -8 * b->half[i][h]);
-            UNROLL for (int j = 0; j < 4; j++) sum[i][h] =
-                dot_broadcast(sum[i][h], w[4 * h + j], &b->q[4 * h + j][i]);
+            sum[u][h] = minus_offset(f.offset, -8 * b->half[u][h]);
+            UNROLL for (int j = 0; j < 4; j++) sum[u][h] =
+                dot_broadcast(sum[u][h], w[4 * h + j], &b->q[4 * h + j][u]);
         }
-        UNROLL for (int i = 0; i < n_here; i++)
+        UNROLL for (int u = 0; u < n_here; u++)
         {
-            __m512 both = _mm512_mul_ps(_mm512_cvtepi32_ps(sum[i][0]), s->w[0]);
-            both = _mm512_fmadd_ps(_mm512_cvtepi32_ps(sum[i][1]), s->w[1], both);
-            acc[t + i] = _mm512_fmadd_ps(both, _mm512_set1_ps(b->d[i]), acc[t + i]);
+            __m512 both = _mm512_mul_ps(_mm512_cvtepi32_ps(sum[u][0]), s->w[0]);
+            both = _mm512_fmadd_ps(_mm512_cvtepi32_ps(sum[u][1]), s->w[1], both);
+            acc[t + u] = _mm512_fmadd_ps(both, _mm512_set1_ps(b->d[u]), acc[t + u]);
         }
     }
 }
@@ -133,14 +133,13 @@ ALWAYS void tile_block(struct form f, const uint8_t *head, int slot, const uint8
                        const struct act_block *x, int64_t group_stride, int n, __m512 *acc)
 {
     struct scales_avx512 s;
-    const uint8_t *ints = body + f.scale_bytes + i * f.int_bytes;
     scales_avx512(f, head, slot, body, i, &s);
     if (f.math == MATH_16)
-        block_two(f, &s, ints, x, group_stride, n, acc);
+        block_two(f, &s, body, i, x, group_stride, n, acc);
     else if (f.math == MATH_INT && n < MULTIPLY_FROM)
-        block_words(f, &s, ints, x, n, acc);
+        block_words(f, &s, body, i, x, n, acc);
     else
-        block_one(f, &s, ints, x, group_stride, n, acc);
+        block_one(f, &s, body, i, x, group_stride, n, acc);
 }
 
 ALWAYS void look_ahead(const uint8_t *at, int n_bytes)

@@ -37,13 +37,12 @@ ALWAYS void weight_scales(struct form f, const struct scales_avx2 *s, int h, __m
 ALWAYS void unpack_half(struct form f, const uint8_t *head, int slot, const uint8_t *body, int p, int i,
                         float *out)
 {
-    const uint8_t *ints = body + f.scale_bytes + i * f.int_bytes;
     struct scales_avx2 s;
     scales_avx2(f, head, slot, body, p, i, &s);
     UNROLL for (int j = 0; j < 8; j++)
     {
         __m256 w, m;
-        __m256i line = line_avx2(f, ints, p, j);
+        __m256i line = line_avx2(f, body, p, i, j);
         weight_scales(f, &s, j / 4, &w, &m);
         for (int c = 0; c < 4; c++, out += LANES) {
             __m256i q = _mm256_and_si256(_mm256_srli_epi32(line, 8 * c), _mm256_set1_epi32(255));
@@ -81,3 +80,12 @@ UNPACK(q6_k, Q6_K)
 UNPACK(iq4_nl, IQ4_NL)
 UNPACK(iq4_xs, IQ4_XS)
 UNPACK(mxfp4, MXFP4)
+UNPACK(tq1_0, TQ1_0)
+UNPACK(tq2_0, TQ2_0)
+UNPACK(iq1_s, IQ1_S)
+UNPACK(iq1_m, IQ1_M)
+UNPACK(iq2_xxs, IQ2_XXS)
+UNPACK(iq2_xs, IQ2_XS)
+UNPACK(iq2_s, IQ2_S)
+UNPACK(iq3_xxs, IQ3_XXS)
+UNPACK(iq3_s, IQ3_S)

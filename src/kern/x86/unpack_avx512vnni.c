@@ -36,13 +36,12 @@ ALWAYS void weight_scales(struct form f, const struct scales_avx512 *s, int h, _
 /* Each line of 16 rows x 4 columns becomes four rows of out[column][16]. */
 ALWAYS void unpack_block(struct form f, const uint8_t *head, int slot, const uint8_t *body, int i, float *out)
 {
-    const uint8_t *ints = body + f.scale_bytes + i * f.int_bytes;
     struct scales_avx512 s;
     scales_avx512(f, head, slot, body, i, &s);
     UNROLL for (int j = 0; j < 8; j++)
     {
         __m512 w, m;
-        __m512i line = line_avx512(f, ints, j);
+        __m512i line = line_avx512(f, body, i, j);
         weight_scales(f, &s, j / 4, &w, &m);
         for (int c = 0; c < 4; c++, out += LANES) {
             __m512i q = _mm512_and_si512(_mm512_srli_epi32(line, (unsigned)(8 * c)), _mm512_set1_epi32(255));
@@ -79,3 +78,12 @@ UNPACK(q6_k, Q6_K)
 UNPACK(iq4_nl, IQ4_NL)
 UNPACK(iq4_xs, IQ4_XS)
 UNPACK(mxfp4, MXFP4)
+UNPACK(tq1_0, TQ1_0)
+UNPACK(tq2_0, TQ2_0)
+UNPACK(iq1_s, IQ1_S)
+UNPACK(iq1_m, IQ1_M)
+UNPACK(iq2_xxs, IQ2_XXS)
+UNPACK(iq2_xs, IQ2_XS)
+UNPACK(iq2_s, IQ2_S)
+UNPACK(iq3_xxs, IQ3_XXS)
+UNPACK(iq3_s, IQ3_S)
