@@ -80,7 +80,8 @@ static int matrix_init(struct loader *l, struct matrix *m, struct row_range rows
     if (l->load_as && t->type != l->load_as->id && is_float(t->type) && n_col % l->load_as->block_n == 0)
         m->format = (enum format_id)l->load_as->id;
     if (t->piece && (t->dim[2] != (uint64_t)(rows.of / rows.n) || rows.first % rows.n))
-        return err_set(l->err, LATHE_E_UNSUPPORTED, "tensor %s is in pieces and cannot run as one matrix", full);
+        return err_set(l->err, LATHE_E_UNSUPPORTED, "tensor %s is in pieces and cannot run as one matrix",
+                       full);
     m->rows = first_row(t, rows, n_col);
     m->n_panel = (n_row + LANES - 1) / LANES;
     m->panel_bytes = m->panel_stride = panel_bytes(m->format, n_col);
