@@ -172,21 +172,29 @@ static void refusals(void **state)
         expect(rows[i].json, rows[i].code, rows[i].words);
 }
 
+/* A thousand times the same thing, and what closes it. */
 static void deep_and_many(void **state)
 {
+    static const struct {
+        const char *open, *each, *each_end, *close;
+        int code;
+        const char *words;
+    } kinds[] = {
+        {"", "{\"type\":\"Sequence\",\"normalizers\":[", "]}", "}", LATHE_E_FILE, "more than 32"},
+        {"{\"type\":\"Sequence\",\"normalizers\":[{\"type\":\"NFC\"}", ",{\"type\":\"NFC\"}", "", "]}}",
+         LATHE_E_LIMIT, "more than 32"},
+        {"", "[", "", "}", LATHE_E_FILE, "line"},
+        {"", "[[[", "]]]", "}", LATHE_E_FILE, "line"},
+    };
     char *json = malloc(1 << 20);
-    for (int kind = 0; kind < 3; kind++) {
-        size_t n = (size_t)sprintf(json, "{" MODEL ",\"normalizer\":");
+    for (size_t k = 0; k < sizeof kinds / sizeof *kinds; k++) {
+        size_t n = (size_t)sprintf(json, "{" MODEL ",\"normalizer\":%s", kinds[k].open);
         for (int i = 0; i < 1000; i++)
-            n += (size_t)sprintf(json + n, kind == 0        ? "{\"type\":\"Sequence\",\"normalizers\":["
-                                           : kind == 1 && i ? ",{\"type\":\"NFC\"}"
-                                           : kind == 1
-                                               ? "{\"type\":\"Sequence\",\"normalizers\":[{\"type\":\"NFC\"}"
-                                               : "[");
-        for (int i = 0; kind == 0 && i < 1000; i++)
-            n += (size_t)sprintf(json + n, "]}");
-        strcpy(json + n, kind == 1 ? "]}}" : "}");
-        expect(json, kind == 1 ? LATHE_E_LIMIT : LATHE_E_FILE, kind == 2 ? "line" : "more than 32");
+            n += (size_t)sprintf(json + n, "%s", kinds[k].each);
+        for (int i = 0; i < 1000; i++)
+            n += (size_t)sprintf(json + n, "%s", kinds[k].each_end);
+        strcpy(json + n, kinds[k].close);
+        expect(json, kinds[k].code, kinds[k].words);
     }
     free(json);
 }
@@ -195,7 +203,7 @@ static void deep_and_many(void **state)
 static void cuts_and_flips(void **state)
 {
     static const char json[] = "{" MODEL ",\"added_tokens\":[{\"id\":2,\"content\":\"<s>\",\"special\":true}]"
-                                         ",\"normalizer\":{\"type\":\"Sequence\",\"normalizers\":"
+                               ",\"normalizer\":{\"type\":\"Sequence\",\"normalizers\":"
                                "[{\"type\":\"NFKC\"},{\"type\":\"Replace\",\"pattern\":{\"Regex\":\"\\\\s+$|["
                                "^\\\\S\\\\n]{2,}\"},\"content\":\" \"}]},\"pre_tokenizer\":{\"type\":"
                                "\"Metaspace\",\"replacement\":\"_\"},\"decoder\":{\"type\":\"Metaspace\"},"
