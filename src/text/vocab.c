@@ -282,6 +282,23 @@ static void eog_mark(vocab *v, int32_t eot, int32_t eom)
             v->flags[by_key[i]] |= TOKEN_EOG;
 }
 
+/* Ids that the file lists, all of them. */
+static int eog_list(vocab *v, const struct model_file *f, struct lathe_err *err)
+{
+    int32_t *id;
+    uint64_t n;
+    int rc = 0;
+    TRY(mf_i32s(f, "tokenizer.ggml.eog_token_ids", &id, &n, err));
+    for (uint64_t i = 0; i < n && !rc; i++)
+        if (id[i] < 0 || id[i] >= v->n)
+            rc = err_set(err, LATHE_E_FILE, "tokenizer.ggml.eog_token_ids has %d, but there are %d tokens",
+                         id[i], v->n);
+        else
+            v->flags[id[i]] |= TOKEN_EOG;
+    free(id);
+    return rc;
+}
+
 /* Phi-3's tokenizer eats the white space after a special token; its file says so nowhere but in the name. */
 static int rstrip_mark(vocab *v, const struct model_file *f, struct lathe_err *err)
 {
@@ -307,6 +324,10 @@ static int keys_load(vocab *v, const struct model_file *f, int32_t *eot, int32_t
     *eot = *eom = -1;
     if (!f)
         return 0;
+    if (v->model == VOCAB_PIPE) { /* older names of what stands around a text */
+        TRY(id_load(f, "tokenizer.ggml.cls_token_id", &v->bos, err));
+        TRY(id_load(f, "tokenizer.ggml.seperator_token_id", &v->eos, err)); /* as files spell it */
+    }
     for (int i = 0; i < 5; i++)
         TRY(id_load(f, id_keys[i], ids[i], err));
     TRY(mf_bool(f, "tokenizer.ggml.add_bos_token", &v->add_bos, NULL, err));
@@ -377,7 +398,7 @@ static int tables_build(vocab *v, const struct model_file *f, int32_t eot, int32
     if (f)
         TRY(rstrip_mark(v, f, err));
     eog_mark(v, eot, eom);
-    return 0;
+    return f ? eog_list(v, f, err) : 0;
 }
 
 /* `index` is NULL where the tables are to be built; `f` is NULL for a tokenizer.json alone. */
@@ -463,6 +484,11 @@ struct str vocab_piece(const vocab *v, int32_t id, bool special)
     if (from > to || to > v->n_piece)
         return (struct str){"", 0};
     return (struct str){v->piece + from, to - from};
+}
+
+struct str vocab_spelling(const vocab *v, int32_t id)
+{
+    return vocab_raw(v, id);
 }
 
 int vocab_decode(const vocab *v, const int32_t *ids, size_t n, bool special, char **text, size_t *n_text,
