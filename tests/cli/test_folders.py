@@ -102,6 +102,7 @@ BAD_CONFIG = {
     "rope key": ({"rope_scaling": {"type": "linear", "factor": 2.0, "foo": 1}}, "'foo', which is not known"),
     "rope factor": ({"rope_scaling": {"type": "linear"}}, "has no factor"),
     "rope zero": ({"rope_scaling": {"type": "linear", "factor": 0}}, "factor is 0"),
+    "no rotation": ({"partial_rotary_factor": 0.01}, "0 of heads of 16 are rotated"),
     "rope list": ({"rope_scaling": [1]}, "is no object"),
     "untied": ({"tie_word_embeddings": False}, "lm_head.weight is missing"),
     "window types": ({"layer_types": ["full_attention"]}, "layer_types is no list of 2"),
