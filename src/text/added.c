@@ -81,6 +81,35 @@ static int set_build(struct added_set *s, const struct added *a, bool normalized
     return 0;
 }
 
+static int by_id(const void *pa, const void *pb)
+{
+    const struct added_token *a = *(const struct added_token *const *)pa;
+    const struct added_token *b = *(const struct added_token *const *)pb;
+    return a->id < b->id ? -1 : a->id > b->id;
+}
+
+static int shown_build(struct added *a, struct lathe_err *err)
+{
+    void *p;
+    TRY(mem_try((size_t)a->n, sizeof *a->shown, "added tokens", &p, err));
+    a->shown = p;
+    for (int i = 0; i < a->n; i++)
+        if (!str_eq(a->token[i].text, a->token[i].pattern))
+            a->shown[a->n_shown++] = &a->token[i];
+    if (a->n_shown)
+        qsort(a->shown, (size_t)a->n_shown, sizeof *a->shown, by_id);
+    return 0;
+}
+
+struct str added_text(const struct added *a, const vocab *v, int32_t id)
+{
+    struct added_token key = {.id = id};
+    const struct added_token *p = &key;
+    const struct added_token **found =
+        a->n_shown ? bsearch(&p, a->shown, (size_t)a->n_shown, sizeof *a->shown, by_id) : NULL;
+    return found ? (*found)->pattern : vocab_raw(v, id);
+}
+
 int added_build(struct added *a, const struct norms *norms, struct lathe_err *err)
 {
     struct out b[2] = {{0}, {0}};
@@ -94,6 +123,7 @@ int added_build(struct added *a, const struct norms *norms, struct lathe_err *er
     free(b[0].p);
     free(b[1].p);
     TRY(rc);
+    TRY(shown_build(a, err));
     TRY(set_build(&a->raw, a, false, err));
     return set_build(&a->normalized, a, true, err);
 }
@@ -105,6 +135,7 @@ void added_free(struct added *a)
         free((void *)a->token[i].pattern.p);
     }
     free(a->token);
+    free(a->shown);
     free(a->raw.token);
     free(a->normalized.token);
 }

@@ -184,6 +184,8 @@ static void apply_spm(const struct norm *s, struct str in, bool marked, struct o
                 out_put(out, to.p + k, 1);
         }
     }
+    while (s->merge && out->n >= 3 && memcmp(out->p + out->n - 3, "\xe2\x96\x81", 3) == 0)
+        out->n -= 3; /* what was U+2581 in the text, too */
 }
 
 static const struct norm_kind kinds[] = {

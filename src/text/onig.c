@@ -13,12 +13,52 @@
     "1F170}-\\x{1F189}"
 #define HEX "0-9A-Fa-f"
 
+#define WORD_ALONE WORD "\\x{B2}\\x{B3}\\x{B9}\\x{BC}-\\x{BE}" /* outside of a set it counts these too */
+#define NOT_SPACE                                                                                            \
+    "\\x{0}-\\x{8}\\x{E}-\\x{1F}\\x{21}-\\x{84}\\x{86}-\\x{9F}\\x{A1}-\\x{167F}\\x{1681}-\\x{1FFF}\\x{200B}" \
+    "-\\x{2027}"                                                                                             \
+    "\\x{202A}-\\x{202E}\\x{2030}-\\x{205E}\\x{2060}-\\x{2FFF}\\x{3001}-\\x{10FFFF}"
+
 static const struct escape {
     char c;
-    const char *inside; /* members as they stand in a class */
-    bool opposite;
-} escapes[] = {{'s', SPACE, false}, {'S', SPACE, true}, {'w', WORD, false},
-               {'W', WORD, true},   {'h', HEX, false},  {'H', HEX, true}};
+    const char *inside, *alone; /* in a set, and outside of one; NULL: refused */
+} escapes[] = {{'s', SPACE, "[" SPACE "]"},     {'S', NOT_SPACE, "[^" SPACE "]"},
+               {'w', WORD, "[" WORD_ALONE "]"}, {'W', NULL, "[^" WORD_ALONE "]"},
+               {'h', HEX, "[" HEX "]"},         {'H', NULL, "[^" HEX "]"}};
+
+/* Names of \p{...} and of [:...:] that are no scripts and no general categories. */
+static const struct property {
+    const char *name, *inside;
+} properties[] = {
+    {"alpha", "\\p{Alphabetic}"},
+    {"alphabetic", "\\p{Alphabetic}"},
+    {"alnum", "\\p{Alphabetic}\\p{Nd}"},
+    {"digit", "\\p{Nd}"},
+    {"punct", "\\p{P}\\p{S}"},
+    {"space", SPACE},
+    {"white_space", SPACE},
+    {"upper", "\\p{Uppercase}"},
+    {"uppercase", "\\p{Uppercase}"},
+    {"lower", "\\p{Lowercase}"},
+    {"lowercase", "\\p{Lowercase}"},
+    {"word", WORD},
+    {"xdigit", HEX},
+    {"any", "\\x{0}-\\x{10FFFF}"},
+    {"letter", "\\p{L}"},
+    {"mark", "\\p{M}"},
+    {"number", "\\p{N}"},
+    {"punctuation", "\\p{P}"},
+    {"symbol", "\\p{S}"},
+    {"separator", "\\p{Z}"},
+};
+
+static const char *property(struct str name)
+{
+    for (size_t k = 0; k < sizeof properties / sizeof *properties; k++)
+        if (strlen(properties[k].name) == name.n && strncasecmp(properties[k].name, name.p, name.n) == 0)
+            return properties[k].inside;
+    return NULL;
+}
 
 struct onig {
     struct str in;
@@ -55,6 +95,28 @@ static int put_hex(struct onig *o)
     return buf_puts(o->out, "}");
 }
 
+/* A script's name means its characters alone, not those that it shares. */
+static int put_property(struct onig *o, bool opposite)
+{
+    const char *open = o->in.p + o->i + 2, *end = memchr(open, '}', o->in.n - o->i - 2);
+    if (!end || *open != '{')
+        return refuse(o, "\\p without a name in braces");
+    struct str name = {open + 1, (size_t)(end - open) - 1};
+    o->i += 2 + (size_t)(end - open) + 1;
+    if (name.n && *name.p == '^') {
+        opposite = !opposite;
+        name = (struct str){name.p + 1, name.n - 1};
+    }
+    const char *inside = property(name);
+    if (inside && opposite && o->in_class)
+        return refuse(o, "the opposite of a property in a set");
+    if (inside)
+        return o->in_class ? buf_puts(o->out, inside)
+                           : buf_printf(o->out, "[%s%s]", opposite ? "^" : "", inside);
+    return buf_printf(o->out, "\\%c{%s" STR_FMT "}", opposite ? 'P' : 'p', name.n > 2 ? "sc:" : "",
+                      STR_ARG(name));
+}
+
 static int put_escape(struct onig *o)
 {
     char c = o->i + 1 < o->in.n ? o->in.p[o->i + 1] : 0;
@@ -65,11 +127,13 @@ static int put_escape(struct onig *o)
         if (e->c != c)
             continue;
         o->i += 2;
-        if (!o->in_class)
-            return buf_printf(o->out, "[%s%s]", e->opposite ? "^" : "", e->inside);
-        if (!e->opposite)
-            return buf_puts(o->out, e->inside);
-        return c == 'S' ? buf_puts(o->out, "\\S") : refuse(o, "\\W or \\H in a set");
+        const char *to = o->in_class ? e->inside : e->alone;
+        return to ? buf_puts(o->out, to) : refuse(o, "\\W or \\H in a set");
+    }
+    if (strchr("bB", c) && !o->in_class) { /* the border of what \\w is there */
+        o->i += 2;
+        return buf_puts(o->out, c == 'b' ? "(?:(?<=[" WORD "])(?![" WORD "])|(?<![" WORD "])(?=[" WORD "]))"
+                                         : "(?:(?<=[" WORD "])(?=[" WORD "])|(?<![" WORD "])(?![" WORD "]))");
     }
     if (c == 'u')
         return put_hex(o);
@@ -77,8 +141,10 @@ static int put_escape(struct onig *o)
         return refuse(o, "a byte that is no ASCII as \\x");
     if (strchr("RXKOyYkgGCMcN", c))
         return refuse(o, (char[]){'\\', c, 0});
+    if (strchr("pP", c))
+        return put_property(o, c == 'P');
     size_t n = 2;
-    if (strchr("pPx", c) && o->i + 2 < o->in.n && o->in.p[o->i + 2] == '{')
+    if (c == 'x' && o->i + 2 < o->in.n && o->in.p[o->i + 2] == '{')
         while (o->i + n < o->in.n && o->in.p[o->i + n++] != '}')
             ;
     buf_put(o->out, o->in.p + o->i, n);
@@ -118,16 +184,15 @@ static int put_in_class(struct onig *o)
         return put_escape(o);
     if (ahead(o, "&&"))
         return refuse(o, "an intersection of sets (&&)");
-    if (c == '[' && !ahead(o, "[:"))
-        return refuse(o, "a set within a set");
     if (c == '[') {
-        const char *end = memmem(o->in.p + o->i, o->in.n - o->i, ":]", 2);
-        size_t n = end ? (size_t)(end + 2 - (o->in.p + o->i)) : 0;
-        if (!end)
-            return refuse(o, "a set within a set");
-        buf_put(o->out, o->in.p + o->i, n);
-        o->i += n;
-        return 0;
+        const char *end = ahead(o, "[:") ? memmem(o->in.p + o->i, o->in.n - o->i, ":]", 2) : NULL;
+        struct str name = {o->in.p + o->i + 2, end ? (size_t)(end - (o->in.p + o->i)) - 2 : 0};
+        const char *inside = end && name.n < 10 ? property(name) : NULL;
+        if (inside) {
+            o->i += name.n + 4;
+            return buf_puts(o->out, inside);
+        }
+        return refuse(o, "a set within a set");
     }
     if (c == ']')
         o->in_class = false;

@@ -124,7 +124,7 @@ int pipe_pieces(vocab *v, struct lathe_err *err)
     v->piece_off = p;
     int rc = 0;
     for (int32_t i = 0; i < v->n && !rc; i++) {
-        rc = decs_apply(&v->pipe->decs, vocab_raw(v, i), 0, &n_strip, &a, &b, &s, err);
+        rc = decs_apply(&v->pipe->decs, added_text(&v->pipe->added, v, i), 0, &n_strip, &a, &b, &s, err);
         if (!rc && vocab_raw(v, i).n)
             out_put(&all, s.p, s.n);
         v->piece_off[i + 1] = (uint32_t)all.n;
@@ -157,7 +157,8 @@ int pipe_decode(const vocab *v, const int32_t *ids, size_t n, bool special, stru
         if (!is_shown(v, ids[i], special))
             continue;
         int flags = (first ? DECODE_FIRST : 0) | (i + 1 == n ? DECODE_LAST : 0);
-        rc = decs_apply(&v->pipe->decs, vocab_raw(v, ids[i]), flags, &n_strip, &a, &b, &s, err);
+        rc = decs_apply(&v->pipe->decs, added_text(&v->pipe->added, v, ids[i]), flags, &n_strip, &a, &b, &s,
+                        err);
         if (!rc)
             out_put(out, s.p, s.n);
         first = false;

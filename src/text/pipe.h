@@ -153,10 +153,15 @@ struct added {
     struct added_token *token;
     int n;
     struct added_set raw, normalized; /* searched for in the text as it is, and after the normalizers */
+    const struct added_token *
+        *shown; /* [n_shown], by id: those that read as their pattern, not as their text */
+    int n_shown;
 };
 int added_of_json(const json_t *j, struct added *out, struct lathe_err *err);
 int added_build(struct added *a, const struct norms *norms, struct lathe_err *err);
 void added_free(struct added *a);
+/* What the token reads as before decoders see it. */
+struct str added_text(const struct added *a, const vocab *v, int32_t id);
 /* Calls piece() for every piece of the text: a token, or NULL and what lies between. Special ones only with `special`. */
 typedef int added_piece(void *user, const struct added_token *t, size_t from, size_t to, size_t at);
 int added_split(const struct added_set *s, struct str text, bool special, added_piece *piece, void *user);

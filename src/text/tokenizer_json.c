@@ -170,7 +170,7 @@ int steps_of_json(vocab *v, const json_t *root, struct lathe_err *err)
     TRY(word_model_of_json(json_object_get(root, "model"), &p->model, err));
     TRY(added_of_json(json_object_get(root, "added_tokens"), &p->added, err));
     p->keeps_bytes = p->pres.bytes || p->norms.bytes || p->model.byte_fallback;
-    return added_build(&p->added, &p->norms, err);
+    return 0;
 }
 
 /* Every added token's id is one of the vocabulary: tables that are there were kept beside the same config, but may hold anything. */
@@ -207,6 +207,7 @@ int tokenizer_json_load(vocab *v, struct str json, bool tables, struct lathe_err
         goto done;
     }
     TRY_GOTO(steps_of_json(v, root, err));
+    TRY_GOTO(added_build(&p->added, &p->norms, err));
     if (tables) {
         TRY_GOTO(tables_of_json(v, json_object_get(root, "model"), err));
         TRY_GOTO(config_keep(p, root, err));

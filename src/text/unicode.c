@@ -130,13 +130,30 @@ static void order_marks(struct points *a)
     }
 }
 
-/* A stretch that begins and ends where nothing reaches across. */
+static void put_ordered(struct points *a, int options, struct out *out)
+{
+    order_marks(a);
+    if (options & UTF8PROC_COMPOSE && a->n) {
+        utf8proc_ssize_t k = utf8proc_normalize_utf32(a->p, (utf8proc_ssize_t)a->n,
+                                                      (utf8proc_option_t)(options & ~UTF8PROC_COMPAT));
+        a->n = k < 0 ? a->n : (size_t)k;
+    }
+    for (size_t i = 0; i < a->n; i++)
+        out_put_char(out, (uint32_t)a->p[i]);
+    a->n = 0;
+}
+
+/* A stretch that begins and ends where nothing reaches across. A character that is too new for the library is such a place. */
 static void normalize_stretch(struct points *a, const char *p, size_t n, int options, struct out *out)
 {
     int boundclass = UTF8PROC_BOUNDCLASS_START;
-    a->n = 0;
     for (size_t i = 0, len; i < n; i += len) {
         int32_t c = (int32_t)uni_at(p + i, n - i, &len);
+        if (c >= 0x7fd && IN((uint32_t)c, not_normalized)) {
+            put_ordered(a, options, out);
+            out_put(out, p + i, len);
+            continue;
+        }
         int32_t *to = points_room(a, 32);
         utf8proc_ssize_t k = utf8proc_decompose_char(c, to, 32, (utf8proc_option_t)options, &boundclass);
         if (k < 0 || k > 32) {
@@ -145,14 +162,7 @@ static void normalize_stretch(struct points *a, const char *p, size_t n, int opt
         }
         a->n += (size_t)k;
     }
-    order_marks(a);
-    if (options & UTF8PROC_COMPOSE) {
-        utf8proc_ssize_t k = utf8proc_normalize_utf32(a->p, (utf8proc_ssize_t)a->n,
-                                                      (utf8proc_option_t)(options & ~UTF8PROC_COMPAT));
-        a->n = k < 0 ? a->n : (size_t)k;
-    }
-    for (size_t i = 0; i < a->n; i++)
-        out_put_char(out, (uint32_t)a->p[i]);
+    put_ordered(a, options, out);
 }
 
 void uni_normalize(struct str in, bool compose, bool compat, struct out *out)

@@ -307,6 +307,10 @@ static int keys_load(vocab *v, const struct model_file *f, int32_t *eot, int32_t
     *eot = *eom = -1;
     if (!f)
         return 0;
+    if (v->model == VOCAB_PIPE) { /* older names of what stands around a text */
+        TRY(id_load(f, "tokenizer.ggml.cls_token_id", &v->bos, err));
+        TRY(id_load(f, "tokenizer.ggml.seperator_token_id", &v->eos, err)); /* as files spell it */
+    }
     for (int i = 0; i < 5; i++)
         TRY(id_load(f, id_keys[i], ids[i], err));
     TRY(mf_bool(f, "tokenizer.ggml.add_bos_token", &v->add_bos, NULL, err));
