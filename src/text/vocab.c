@@ -370,6 +370,23 @@ static int json_load(vocab *v, const struct model_file *f, struct str json, bool
     return 0;
 }
 
+/* A Hugging Face folder lists all tokens that end an answer; GGUF has keys for three. */
+static int eog_read(vocab *v, const struct model_file *f, struct lathe_err *err)
+{
+    int32_t *ids;
+    uint64_t n;
+    int rc = 0;
+    TRY(mf_i32s(f, "tokenizer.ggml.eog_token_ids", &ids, &n, err));
+    for (uint64_t i = 0; !rc && i < n; i++)
+        if (ids[i] < 0 || ids[i] >= v->n)
+            rc = err_set(err, LATHE_E_FILE, "tokenizer.ggml.eog_token_ids has %d, but there are %d tokens",
+                         ids[i], v->n);
+        else
+            v->flags[ids[i]] |= TOKEN_EOG;
+    free(ids);
+    return rc;
+}
+
 static int tables_build(vocab *v, const struct model_file *f, int32_t eot, int32_t eom, struct lathe_err *err)
 {
     if (v->model != VOCAB_PIPE) {
@@ -381,7 +398,7 @@ static int tables_build(vocab *v, const struct model_file *f, int32_t eot, int32
     if (f)
         TRY(rstrip_mark(v, f, err));
     eog_mark(v, eot, eom);
-    return 0;
+    return f ? eog_read(v, f, err) : 0;
 }
 
 /* `index` is NULL where the tables are to be built; `f` is NULL for a tokenizer.json alone. */

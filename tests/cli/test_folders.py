@@ -293,3 +293,16 @@ def test_window_shorter_than_the_context_is_refused(run, tmp_path):
     cfg["sliding_window"] = 4096
     hf_folder.write(tmp_path, cfg=cfg)
     assert run("run", "-m", folder, "-p", "x", "-n", "1").returncode == 0
+
+
+def test_every_token_that_ends_an_answer_is_heeded(run, tmp_path):
+    folder = hf_folder.write(tmp_path)
+
+    def finish():
+        r = run("run", "-m", folder, "--raw", "-p", "the", "-n", "3", "--temp", "0", "--logit-bias", "5=1000", "--json")
+        return json.loads(r.stdout)["finish"] if r.returncode == 0 else r.stderr.decode()
+    assert finish() == "length"
+    (folder / "generation_config.json").write_text('{"eos_token_id": [261, 5]}')
+    assert finish() == "stop"
+    (folder / "generation_config.json").write_text('{"eos_token_id": [261, 5000]}')
+    assert "eog_token_ids has 5000" in finish()
