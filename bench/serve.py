@@ -10,10 +10,9 @@ ready_ms: process start to the line that says where it serves, first and second 
 goodput, the share of requests whose first token came within --slo-ttft and whose mean gap is within --slo-gap.
 Arguments behind -- go to lathe serve, such as -- --memory 400M.
 """
-import argparse, asyncio, csv, datetime, json, os, random, re, signal, subprocess, sys, time
-from pathlib import Path
+import argparse, asyncio, csv, datetime, json, random, sys, time
 
-PROGRAM = os.environ.get("LATHE_PROGRAM", str(Path(__file__).resolve().parent.parent / "build/lathe"))
+from serving import Server, ask, ids, percentile
 
 
 def arguments():
@@ -38,54 +37,6 @@ def arguments():
     return a
 
 
-class Server:
-    def __init__(self, a):
-        began = time.perf_counter()
-        self.process = subprocess.Popen([PROGRAM, "serve", "-m", a.model, "--port", "0", *a.serve], stdout=subprocess.PIPE, text=True)
-        self.port = 0
-        for line in self.process.stdout:
-            found = re.match(r"serving http://127\.0\.0\.1:(\d+)", line)
-            self.plan = line.strip() if line.startswith("memory:") else getattr(self, "plan", "")
-            if found:
-                self.port = int(found[1])
-                break
-        if not self.port:
-            sys.exit(f"{PROGRAM} serve does not start")
-        self.ready_ms = 1e3 * (time.perf_counter() - began)
-
-    def cpu_s(self):
-        f = Path(f"/proc/{self.process.pid}/stat").read_text().rsplit(")", 1)[1].split()
-        return (int(f[11]) + int(f[12])) / os.sysconf("SC_CLK_TCK")
-
-    def peak_kib(self):
-        return int(re.search(r"VmHWM:\s+(\d+)", Path(f"/proc/{self.process.pid}/status").read_text())[1])
-
-    def stop(self):
-        self.process.send_signal(signal.SIGTERM)
-        if self.process.wait(60):
-            sys.exit("the server did not end well")
-
-
-async def ask(server, prompt, n):
-    """Arrival times of the tokens, counted from the request."""
-    body = json.dumps(dict(prompt=prompt, max_tokens=n, temperature=0, ignore_eos=True, stream=True)).encode()
-    began, times = time.perf_counter(), []
-    reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
-    writer.write(f"POST /v1/completions HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Length: {len(body)}\r\n\r\n".encode() + body)
-    status = await reader.readline()
-    async for line in reader:
-        if line.startswith(b"data: {"):
-            times.append(time.perf_counter() - began)
-    writer.close()
-    if b" 200 " not in status or len(times) < n:
-        sys.exit(f"{status!r}: {len(times)} of {n} tokens came")
-    return times[:n]  # what follows is the event that says why it ended
-
-
-def percentile(values, q):
-    return round(1e3 * sorted(values)[min(len(values) - 1, int(q * len(values)))], 1) if values else None
-
-
 def summary(answers, wall, n_prompt_token, cpu_s):
     n = sum(map(len, answers))
     gaps = [b - a for t in answers for a, b in zip(t, t[1:])]
@@ -94,16 +45,12 @@ def summary(answers, wall, n_prompt_token, cpu_s):
                 gap_p50=percentile(gaps, 0.5), gap_p99=percentile(gaps, 0.99), cpu_s_per_token=round(cpu_s / n, 5))
 
 
-def ids(rng, n, a):
-    return [rng.randrange(200, a.vocab) for _ in range(n)]
-
-
 async def closed_loop(server, a, n_client, rng):
     answers, cpu, began = [], server.cpu_s(), time.perf_counter()
 
     async def client():
         for _ in range(a.n):
-            answers.append(await ask(server, ids(rng, a.prompt, a), a.out))
+            answers.append(await ask(server, ids(rng, a.prompt, a.vocab), a.out))
     await asyncio.gather(*(client() for _ in range(n_client)))
     return summary(answers, time.perf_counter() - began, a.prompt * len(answers), server.cpu_s() - cpu)
 
@@ -127,7 +74,7 @@ async def replay(server, a, levels, rng):
 
     async def at(when, n_prompt, n):
         await asyncio.sleep(max(0, when / speed - (time.perf_counter() - began)))
-        answers.append(await ask(server, ids(rng, n_prompt, a), n))
+        answers.append(await ask(server, ids(rng, n_prompt, a.vocab), n))
     await asyncio.gather(*(at(*row) for row in trace))
     good = [t for t in answers if 1e3 * t[0] <= a.slo_ttft and 1e3 * (t[-1] - t[0]) / max(1, len(t) - 1) <= a.slo_gap]
     out = summary(answers, time.perf_counter() - began, sum(p for _, p, _ in trace), server.cpu_s() - cpu)
@@ -136,10 +83,10 @@ async def replay(server, a, levels, rng):
 
 async def main():
     a, rng, levels = arguments(), random.Random(0), {}
-    first = Server(a)
+    first = Server(a.model, *a.serve)
     first.stop()
-    server = Server(a)
-    await ask(server, ids(rng, a.prompt, a), a.out)
+    server = Server(a.model, *a.serve)
+    await ask(server, ids(rng, a.prompt, a.vocab), a.out)
     for n in map(int, a.clients.split(",")):
         levels[n] = await closed_loop(server, a, n, rng)
     out = dict(plan=server.plan, ready_ms=dict(first=round(first.ready_ms, 1), second=round(server.ready_ms, 1)), clients=levels)

@@ -161,14 +161,15 @@ struct lathe_model_info {
 
 /* Default options. */
 LATHE_API void lathe_model_options_init(struct lathe_model_options *o);
-/* Opens, validates and lays out a model. opts may be NULL. UNSUPPORTED names the first tensor, type or architecture that
+/* Opens, validates and lays out a model; a layout made by this open is written to the cache folder in the background. opts may be
+ * NULL. UNSUPPORTED names the first tensor, type or architecture that
  * cannot run. */
 LATHE_API int lathe_model_open(const char *path, const struct lathe_model_options *opts, lathe_model **out, struct lathe_err *err);
 /* Engines over the model must be freed first. */
 LATHE_API void lathe_model_free(lathe_model *m);
 LATHE_API void lathe_model_get_info(const lathe_model *m, struct lathe_model_info *out);
-/* Reads the laid-out weights that are kept in the cache folder and compares them with the digest in their file; FILE if they are
- * damaged. *path is the model's: where they are, NULL if they are not kept; *n_bytes how many. */
+/* Reads the laid-out weights that are kept in the cache folder (waits until they are written, where this open began to) and
+ * compares them with the digest in their file; FILE if they are damaged. *path is the model's: where they are, NULL if they are not kept; *n_bytes how many. */
 LATHE_API int lathe_model_verify(const lathe_model *m, const char **path, uint64_t *n_bytes, struct lathe_err *err);
 /* The model's vocabulary, owned by the model. */
 LATHE_API const lathe_vocab *lathe_model_vocab(const lathe_model *m);
@@ -204,7 +205,7 @@ enum lathe_preempt {
 
 enum lathe_kv_type { LATHE_KV_F16, LATHE_KV_BF16 };
 
-enum lathe_firm { LATHE_FIRM_CTX = 1, LATHE_FIRM_SEQ = 2, LATHE_FIRM_KV = 4, LATHE_FIRM_CHUNK = 8, LATHE_FIRM_SWAP = 16 };
+enum lathe_firm { LATHE_FIRM_CTX = 1, LATHE_FIRM_SEQ = 2, LATHE_FIRM_KV = 4, LATHE_FIRM_CHUNK = 8, LATHE_FIRM_SWAP = 16, LATHE_FIRM_QUEUE = 32 };
 
 struct lathe_engine_options {
     int n_thread;   /* 0: one per core this process may use */
@@ -218,9 +219,9 @@ struct lathe_engine_options {
     enum lathe_preempt preempt;
     uint64_t swap_bytes;   /* memory for the pages of preempted sequences */
     int n_queue;           /* requests that may wait; 0: no bound */
-    int64_t n_queue_token; /* prompt tokens that may wait; 0: no bound */
+    int64_t n_queue_token; /* prompt tokens that may wait; 0: 1024 for each of n_queue, at least 16 whole contexts */
     /* Most that the whole process may take, and of that what the caller's own buffers will; 0: no bound. Where n_ctx,
-     * n_seq, n_kv_token, n_chunk and swap_bytes do not fit they are made smaller, but for those whose bit is in `firm`; n_kv_token 0
+     * n_seq, n_kv_token, n_chunk, n_queue and swap_bytes do not fit they are made smaller, but for those whose bit is in `firm`; n_kv_token 0
      * is then what is left. NOMEM, with the numbers, if nothing fits. */
     uint64_t memory_bytes, reserve_bytes;
     unsigned firm; /* of enum lathe_firm */
@@ -233,6 +234,8 @@ struct lathe_engine_plan {
     uint64_t swap_bytes; /* of buffer_bytes */
     int n_thread, n_ctx, n_seq, n_kv_token, n_page, page_tokens;
     int n_chunk;
+    int n_queue;           /* 0: no bound */
+    int64_t n_queue_token;
     uint64_t memory_bytes; /* the bound; 0: none */
     const char *placement; /* with several NUMA nodes which workers are on which, else ""; the engine's */
 };

@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 """Writes a tiny random llama model with a byte-level tokenizer and a chat template: tiny_model.py OUT.gguf [F32|F16|BF16|Q8_0|Q4_0] [key=value ...]
 
-Nothing but the standard library; the same bytes on every machine. n_ctx, n_layer, n_embd and template=0 can be set by key=value.
+Nothing but the standard library; the same bytes on every machine. n_ctx, n_layer, n_embd, template=0 and alike=1 (all layers
+have the weights of the first: a large file in little time) can be set by key=value.
 """
 import functools, random, struct, sys
 
@@ -63,7 +64,7 @@ def encode(values, kind):
 
 
 @functools.lru_cache
-def model(n_ctx=256, n_layer=2, n_embd=64, template=1):
+def model(n_ctx=256, n_layer=2, n_embd=64, template=1, alike=0):
     """Its metadata, and its tensors as (name, shape, values), innermost dimension first."""
     rnd = random.Random(7)
     spell = byte_spellings()
@@ -87,11 +88,16 @@ def model(n_ctx=256, n_layer=2, n_embd=64, template=1):
             ("attn_norm", [n_embd]), ("attn_q", [n_embd, n_head * dim]), ("attn_k", [n_embd, n_kv * dim]), ("attn_v", [n_embd, n_kv * dim]),
             ("attn_output", [n_head * dim, n_embd]), ("ffn_norm", [n_embd]), ("ffn_gate", [n_embd, n_ff]), ("ffn_up", [n_embd, n_ff]),
             ("ffn_down", [n_ff, n_embd]))]
-    tensors = []
+    tensors, made = [], {}
     for name, shape in shapes:
+        kin = name.split(".", 2)[-1] if alike else name
+        if kin in made:
+            tensors.append((name, shape, made[kin]))
+            continue
         n = shape[0] * (shape[1] if len(shape) > 1 else 1)
         tensors.append((name, shape, [1.0 + rnd.uniform(-0.1, 0.1) if len(shape) == 1 else rnd.gauss(0, 0.6 / shape[0] ** 0.5 * 4)
                                       for _ in range(n)]))
+        made[kin] = tensors[-1][2]
     return meta, tensors
 
 
@@ -101,11 +107,13 @@ def write(path, kind="Q8_0", **sizes):
     for k, v in meta.items():
         t, b = value(v)
         head += text(k) + struct.pack("<I", t) + b
-    data = b""
+    data, encoded = b"", {}
     for name, shape, values in tensors:
         t = "F32" if len(shape) == 1 else kind
         head += text(name) + struct.pack(f"<I{len(shape)}QIQ", len(shape), *shape, TYPES[t], len(data))
-        data += encode(values, t)
+        if id(values) not in encoded:
+            encoded[id(values)] = encode(values, t)
+        data += encoded[id(values)]
         data += b"\0" * (-len(data) % 32)
     head += b"\0" * (-len(head) % 32)
     with open(path, "wb") as f:

@@ -41,6 +41,16 @@ void mem_few_arenas(void)
 #endif
 }
 
+size_t mem_live(void)
+{
+#if defined(__GLIBC__) && __GLIBC_PREREQ(2, 33)
+    struct mallinfo2 m = mallinfo2();
+    return m.uordblks + m.hblkhd;
+#else
+    return 0;
+#endif
+}
+
 char *mem_dup(const char *p, size_t n)
 {
     char *q = mem_new(n + 1);

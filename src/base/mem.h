@@ -26,6 +26,8 @@ void mem_unmap(void *p, size_t n_bytes);
 /* For a program that allocates from many threads for a long time: the C library keeps few heaps and gives large pieces
  * back at once, so that what is resident stays near what is in use. Before the first thread. */
 void mem_few_arenas(void);
+/* Bytes that malloc has given out and not got back, of all threads; 0 where the C library does not tell. */
+size_t mem_live(void);
 
 /* Checked arithmetic: false on overflow. */
 static inline bool mem_mul(uint64_t a, uint64_t b, uint64_t *out)

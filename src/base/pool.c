@@ -18,7 +18,6 @@
 #include <limits.h>
 #include <pthread.h>
 #include <sched.h>
-#include <signal.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -28,6 +27,7 @@
 #include "base/clock.h"
 #include "base/mem.h"
 #include "base/numa.h"
+#include "base/thread.h"
 #if defined(__x86_64__)
 #include <immintrin.h>
 #endif
@@ -372,28 +372,13 @@ void pool_run(struct pool *p, const struct pool_op *ops, int n_op)
     float_state_set(old);
 }
 
-/* Workers take no signals: one that the program waits for with sigwait would end it if a worker got it. Those that a
- * thread raises itself stay (a file that shrinks under its mapping is SIGBUS, see format/map_guard.h). */
-static void block_signals(sigset_t *before)
-{
-    static const int own[] = {SIGBUS, SIGSEGV, SIGFPE, SIGILL, SIGTRAP, SIGABRT, SIGSYS};
-    sigset_t others;
-    sigfillset(&others);
-    for (size_t i = 0; i < sizeof own / sizeof *own; i++)
-        sigdelset(&others, own[i]);
-    pthread_sigmask(SIG_BLOCK, &others, before);
-}
-
 static int start_workers(struct pool *p, int n_worker)
 {
-    sigset_t before;
     int rc = 0;
-    block_signals(&before);
     for (int i = 1; i < n_worker && !rc; i++) {
-        rc = pthread_create(&p->workers[i].thread, NULL, worker_main, &p->workers[i]);
+        rc = thread_start(&p->workers[i].thread, worker_main, &p->workers[i]);
         p->n_worker += !rc;
     }
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
     return rc;
 }
 

@@ -22,7 +22,7 @@ static void name_of(const char *path, char *out, size_t n)
     free(real);
 }
 
-enum { PARALLEL_DEFAULT = 16, SWAP_DEFAULT = 256 << 20 };
+enum { PARALLEL_DEFAULT = 16, SWAP_DEFAULT = 256 << 20, QUEUE_DEFAULT = 1024 };
 
 /* What the options leave open depends on the model, and is made smaller where memory is short; what they say is not. */
 static struct lathe_engine_options set_defaults(const struct session *s, const struct cli_options *o)
@@ -34,10 +34,12 @@ static struct lathe_engine_options set_defaults(const struct session *s, const s
         eo.memory_bytes = room == UINT64_MAX ? 0 : room - room / 16; /* the rest is for others */
     if (!o->swap && !o->memory) /* under a bound KV has more use for it */
         eo.swap_bytes = SWAP_DEFAULT;
+    if (!o->n_queue)
+        eo.n_queue = QUEUE_DEFAULT;
     eo.reserve_bytes = server_bytes(eo.memory_bytes);
     eo.firm = (o->n_ctx ? LATHE_FIRM_CTX : 0) | (o->n_parallel ? LATHE_FIRM_SEQ : 0) |
               (o->n_kv_token ? LATHE_FIRM_KV : 0) | (o->swap ? LATHE_FIRM_SWAP : 0) |
-              (o->n_chunk ? LATHE_FIRM_CHUNK : 0);
+              (o->n_chunk ? LATHE_FIRM_CHUNK : 0) | (o->n_queue ? LATHE_FIRM_QUEUE : 0);
     int n_ctx = eo.n_ctx ? eo.n_ctx : s->info.n_ctx_train;
     if (!eo.n_kv_token && !o->memory)
         eo.n_kv_token = n_ctx > SESSION_CONTEXT ? n_ctx : 2 * n_ctx;

@@ -4,7 +4,8 @@
  *
  * Everything but the number of KV pages is a function of context, sequences and rows of a pass. So for a choice of those
  * the pages get what is left; if that is less than one sequence needs, the next smaller choice is tried: no swap space,
- * fewer rows (prompts take more passes), then fewer sequences (requests wait), then a shorter context (long requests are
+ * a
+ * shorter queue, fewer rows (prompts take more passes), then fewer sequences (requests wait), then a shorter context (long requests are
  * refused). The sizes are counted by the code that allocates where there is such code, and are otherwise the most that
  * can be touched: memory that is asked for and never touched is not resident. */
 #include <string.h>
@@ -19,12 +20,15 @@ enum {
         12 << 10, /* of one that waits: its struct, text buffers, the pages that its arrays begin on */
     CHUNK_DEFAULT = 512,
     CHUNK_LEAST = 64,
+    QUEUE_LEAST = 64,
+    QUEUE_TOKENS = 1024, /* of each request that may wait, */
+    QUEUE_WHOLE = 16,    /* but so many of the whole context */
     CTX_LEAST = 256
 };
 
 /* A choice, and what it takes. */
 struct choice {
-    int n_ctx, n_seq, n_row;
+    int n_ctx, n_seq, n_row, n_queue;
     int64_t n_page;
     uint64_t swap_bytes, buffer_bytes, kv_bytes;
 };
@@ -59,6 +63,15 @@ struct pass_limits engine_pass_limits(const struct lathe_engine *e)
     return limits_of(e, &c);
 }
 
+/* Prompt tokens that may wait; 0: no bound. */
+static int64_t queue_tokens(const struct lathe_engine_options *o, const struct choice *c)
+{
+    int64_t n = (int64_t)c->n_queue * QUEUE_TOKENS, least = (int64_t)c->n_ctx * QUEUE_WHOLE;
+    if (o->n_queue_token || !c->n_queue)
+        return o->n_queue_token;
+    return n > least ? n : least;
+}
+
 /* Most that a sequence touches: its tokens, pages, places in swap space. */
 static uint64_t seq_bytes(int n_ctx)
 {
@@ -77,7 +90,7 @@ static uint64_t buffers_of(const struct sizes *z, const struct choice *c)
            pass_bytes(e->model, e->plan.n_thread, &limits) + n_vocab +
            (uint64_t)limits.n_row * (sizeof(int32_t) + sizeof(struct lathe_event)) +
            (uint64_t)c->n_seq * (seq_bytes(c->n_ctx) + 3 * sizeof(struct lathe_event)) +
-           (uint64_t)o->n_queue * REQUEST_BYTES + (uint64_t)o->n_queue_token * sizeof(int32_t);
+           (uint64_t)c->n_queue * REQUEST_BYTES + (uint64_t)queue_tokens(o, c) * sizeof(int32_t);
 }
 
 static int64_t pages_of(int64_t n_token)
@@ -125,6 +138,8 @@ static bool make_smaller(const struct lathe_engine_options *o, const struct choi
 {
     if (!(o->firm & LATHE_FIRM_SWAP) && c->swap_bytes) {
         c->swap_bytes = 0;
+    } else if (!(o->firm & LATHE_FIRM_QUEUE) && c->n_queue > QUEUE_LEAST) {
+        c->n_queue = halve(c->n_queue, QUEUE_LEAST);
     } else if (!(o->firm & LATHE_FIRM_CHUNK) && c->n_row > CHUNK_LEAST) {
         c->n_row = halve(c->n_row, CHUNK_LEAST);
     } else if (!(o->firm & LATHE_FIRM_SEQ) && c->n_seq > 1) {
@@ -220,6 +235,7 @@ int engine_plan(struct lathe_engine *e, uint64_t resident_bytes, struct lathe_er
     struct choice c = {.n_ctx = o->n_ctx ? o->n_ctx : e->model->config.n_ctx_train,
                        .n_seq = o->n_seq,
                        .n_row = o->n_chunk ? o->n_chunk : CHUNK_DEFAULT,
+                       .n_queue = o->n_queue,
                        .swap_bytes = o->swap_bytes};
     TRY(fit(&z, &c, err));
     e->n_row_max = limits_of(e, &c).n_row;
@@ -237,6 +253,8 @@ int engine_plan(struct lathe_engine *e, uint64_t resident_bytes, struct lathe_er
         .n_page = (int)c.n_page,
         .page_tokens = SPAN,
         .n_chunk = e->n_row_max,
+        .n_queue = c.n_queue,
+        .n_queue_token = queue_tokens(o, &c),
         .memory_bytes = o->memory_bytes,
         .placement = e->placement};
     return 0;

@@ -53,14 +53,14 @@ static int check(const struct lathe_engine *e, const struct lathe_request *r, st
 /* Whether the engine takes more at all, and can be in time by its measured rates. */
 static int check_load(const struct lathe_engine *e, const struct lathe_request *r, struct lathe_err *err)
 {
-    const struct lathe_engine_options *o = &e->options;
+    const struct lathe_engine_plan *p = &e->plan;
     const struct queue *q = &e->queue;
     int64_t n_token = q->n_token + (int64_t)r->n_ids;
-    if (o->n_queue && q->n >= o->n_queue)
-        return err_set(err, LATHE_E_BUSY, "%d requests wait, at most %d may", q->n, o->n_queue);
-    if (o->n_queue_token && q->n && n_token > o->n_queue_token)
+    if (p->n_queue && q->n >= p->n_queue)
+        return err_set(err, LATHE_E_BUSY, "%d requests wait, at most %d may", q->n, p->n_queue);
+    if (p->n_queue_token && q->n && n_token > p->n_queue_token)
         return err_set(err, LATHE_E_BUSY, "%lld prompt tokens would wait, at most %lld may",
-                       (long long)n_token, (long long)o->n_queue_token);
+                       (long long)n_token, (long long)p->n_queue_token);
     double wait_ms = e->budget.prefill_rate > 0 ? (double)n_token / e->budget.prefill_rate * 1e3 : 0;
     if (r->ttft_deadline_ms > 0 && q->n && wait_ms > r->ttft_deadline_ms)
         return err_set(err, LATHE_E_DEADLINE, "its first token would come after %.0f ms, it has %.0f",

@@ -3,10 +3,9 @@
  * out that the first tokens touch a part of all of it. A thread that runs only when nothing else wants its core does it;
  * a request that is faster touches what it needs itself. Nothing is changed by it, so it needs no lock. */
 #include <errno.h>
-#include <pthread.h>
-#include <sched.h>
 #include <stdlib.h>
 #include <sys/mman.h>
+#include "base/thread.h"
 #include "engine/engine.h"
 
 enum { PIECE_BYTES = 2 << 20, SMALL_PAGE = 4096 };
@@ -32,8 +31,7 @@ static void touch(uint8_t *p, size_t n)
 static void *warm_main(void *arg)
 {
     struct warm *w = arg;
-    struct sched_param none = {0};
-    pthread_setschedparam(pthread_self(), SCHED_IDLE, &none);
+    thread_be_idle();
     for (size_t at = 0; at < w->n_bytes && !w->stop; at += PIECE_BYTES)
         touch(w->p + at, w->n_bytes - at < PIECE_BYTES ? w->n_bytes - at : PIECE_BYTES);
     return NULL;
@@ -46,7 +44,7 @@ void lathe_engine_warm(lathe_engine *e)
     struct warm *w = mem_new(sizeof *w);
     w->p = e->pages.kv;
     w->n_bytes = (size_t)e->pages.n_page * e->pages.form.page_bytes;
-    if (pthread_create(&w->thread, NULL, warm_main, w))
+    if (thread_start(&w->thread, warm_main, w))
         free(w); /* then requests touch it */
     else
         e->warm = w;

@@ -6,7 +6,12 @@
  *   activations int8, one f32 scale per 32 columns: d = amax/127, q = rne(x * (127/amax)); see struct act_block
  *   dot         per block of 32 an exact int32 dot, then acc = fma(float(dot), w.d * x.d, acc), and for formats
  *               with a minimum acc = fma(w.m, x.s, acc); blocks in ascending order, each output in its own lane,
- *               never split over columns
+ *               never split over columns. Formats of 16 columns a scale, lo and hi the exact dots of a block's
+ *               halves: with scales that are numbers (Q6_K)
+ *                   acc = fma(fma(float(hi), w.hi, float(lo) * w.lo), x.d, acc), w.lo = d * sc.lo
+ *               with small integers, the sum of which is exact (Q3_K, Q2_K)
+ *                   acc = fma(u, x.d, acc), u = float(lo * sc.lo + hi * sc.hi) * d, and with minima
+ *                   u = fma(float(x.lo * mn.lo + x.hi * mn.hi), -dmin, u), x.lo and x.hi sums of q
  *   f32         acc = fma(w, x, acc), columns ascending
  *   reductions  16 virtual lanes (element i goes to lane i % 16, in ascending order), then the tree 8, 4, 2, 1
  *   exp         kern/scalar.h, the same polynomial everywhere; sqrt and division are IEEE
@@ -29,11 +34,12 @@ enum {
  * broadcasts. */
 struct act_block {
     int8_t q[8][ACT_GROUP][4];
-    float d[ACT_GROUP];       /* scale; NaN if the block holds NaN or infinity */
-    float s[ACT_GROUP];       /* d * sum(q) */
-    int32_t n8sum[ACT_GROUP]; /* -8 * sum(q) */
+    float d[ACT_GROUP];         /* scale; NaN if the block holds NaN or infinity */
+    float s[ACT_GROUP];         /* d * sum(q) */
+    int32_t n8sum[ACT_GROUP];   /* -8 * sum(q) */
+    int16_t half[ACT_GROUP][2]; /* sum(q) of columns 0..15 and 16..31 */
 };
-_Static_assert(sizeof(struct act_block) == 176, "act_block layout");
+_Static_assert(sizeof(struct act_block) == 192, "act_block layout: three cache lines");
 
 /* y[t * y_stride + r] = (add ? y : 0) + W[16, 32*n_block] . x[t], r < 16, t < n_tok <= 12; y is added last. x:
  * token groups of 4 at group_stride blocks from each other. */
@@ -55,6 +61,10 @@ typedef void rmsnorm_fn(const float *x, const float *w, int n, float eps, float 
 typedef void rope_fn(const float *x, const float *cs, int n_pair, float scale, float *y);
 /* h = g / (1 + exp(-g)) * u; h may be g. */
 typedef void silu_mul_fn(const float *g, const float *u, float *h, int n);
+/* h = gelu(g) * u, gelu by tanh (Hendrycks, Gimelshein 2016): g / (1 + exp(-g (GELU_1 + GELU_3 g^2))); h may be g. */
+typedef void gelu_mul_fn(const float *g, const float *u, float *h, int n);
+/* x = cap * tanh(x / cap), as cap * (1 - 2 / (exp(x * (2 / cap)) + 1)), in place. */
+typedef void softcap_fn(float *x, int n, float cap);
 /* One attention span for n_query rows of scores s[q * 64 + key]: of row q the first n_key[q] keys count.
  * Scores are in units of log2: turns them into 2^(s - max) (0 past n_key), gives max and sum. n_key[q] == 0 gives max -inf, sum 0. */
 typedef void span_softmax_fn(float *s, int n_query, const int *n_key, float *max, float *sum);
@@ -80,6 +90,8 @@ enum kern_op {
     KERN_RMSNORM,
     KERN_ROPE,
     KERN_SILU_MUL,
+    KERN_GELU_MUL,
+    KERN_SOFTCAP,
     KERN_SPAN_SOFTMAX,
     KERN_SPAN_MERGE,
     KERN_TO_F16,
@@ -117,6 +129,8 @@ struct kern_set {
     rmsnorm_fn *rmsnorm;
     rope_fn *rope;
     silu_mul_fn *silu_mul;
+    gelu_mul_fn *gelu_mul;
+    softcap_fn *softcap;
     span_softmax_fn *span_softmax;
     span_merge_fn *span_merge;
     to_f16_fn *to_f16;

@@ -103,22 +103,63 @@ static void fill_floats(enum kern_kind kind, size_t n_bytes, uint64_t *state, ui
     }
 }
 
+/* Where the f16 numbers of a format's block are; -1: none. */
+struct halves {
+    enum format_id format;
+    int at[2];
+};
+
+static const struct halves all_halves[] = {
+    {FORMAT_Q4_0, {0, -1}},   {FORMAT_Q4_1, {0, 2}},    {FORMAT_Q8_0, {0, -1}},    {FORMAT_Q5_0, {0, -1}},
+    {FORMAT_Q5_1, {0, 2}},    {FORMAT_Q4_K, {0, 2}},    {FORMAT_Q5_K, {0, 2}},     {FORMAT_Q6_K, {208, -1}},
+    {FORMAT_Q3_K, {108, -1}}, {FORMAT_Q2_K, {80, 82}},  {FORMAT_IQ4_NL, {0, -1}},  {FORMAT_IQ4_XS, {0, -1}},
+    {FORMAT_TQ1_0, {52, -1}}, {FORMAT_TQ2_0, {64, -1}}, {FORMAT_IQ1_S, {0, -1}},   {FORMAT_IQ2_XXS, {0, -1}},
+    {FORMAT_IQ2_XS, {0, -1}}, {FORMAT_IQ2_S, {0, -1}},  {FORMAT_IQ3_XXS, {0, -1}}, {FORMAT_IQ3_S, {0, -1}},
+};
+
+/* E8M0, in the places of a kind. */
+static uint8_t kind_exponent(enum kern_kind kind, uint64_t *state)
+{
+    uint64_t z = kern_random(state);
+    switch (kind) {
+    case KIND_ZERO:
+        return 0;
+    case KIND_EXTREME:
+        return 254;
+    case KIND_DENORMAL:
+        return (uint8_t)(z % 4);
+    case KIND_NAN:
+    case KIND_INF:
+        return (uint8_t)(z % 7 ? z >> 8 : 255);
+    default:
+        return (uint8_t)(z % 16 ? 110 + (z >> 8) % 32 : z >> 16);
+    }
+}
+
+void kern_fill_block(enum format_id format, enum kern_kind kind, uint64_t *state, uint8_t *out)
+{
+    for (int i = 0; i < format_by_id((uint32_t)format)->block_bytes; i++)
+        out[i] = kind_byte(kind, i, state);
+    for (size_t i = 0; i < sizeof all_halves / sizeof *all_halves; i++)
+        for (int k = 0; k < 2 && all_halves[i].format == format && all_halves[i].at[k] >= 0; k++) {
+            uint16_t h = kern_kind_half(kind, k, state);
+            memcpy(out + all_halves[i].at[k], &h, 2);
+        }
+    if (format == FORMAT_MXFP4)
+        out[0] = kind_exponent(kind, state);
+}
+
 void kern_fill_panel(enum format_id format, enum kern_kind kind, int n_row, int n_col, uint64_t *state,
                      uint8_t *panel)
 {
     const struct format *f = format_by_id((uint32_t)format);
     size_t row_bytes = (size_t)(n_col / f->block_n * f->block_bytes);
     uint8_t *rows = mem_new((size_t)n_row * row_bytes);
-    int n_scale = format == FORMAT_Q4_1 ? 2 : format == FORMAT_Q4_0 || format == FORMAT_Q8_0 ? 1 : 0;
     for (size_t at = 0; at < (size_t)n_row * row_bytes; at += (size_t)f->block_bytes) {
-        for (int i = 0; i < n_scale; i++) {
-            uint16_t h = kern_kind_half(kind, (int)at + i, state);
-            memcpy(rows + at + (size_t)i * 2, &h, 2);
-        }
-        for (int i = n_scale * 2; n_scale && i < f->block_bytes; i++)
-            rows[at + (size_t)i] = kind_byte(kind, i, state);
-        if (n_scale)
+        if (f->take) {
+            kern_fill_block(format, kind, state, rows + at);
             continue;
+        }
         float value = kern_kind_float(kind, (int)(at / (size_t)f->block_bytes), state);
         uint16_t half = kern_kind_half(kind, (int)at / 2, state), high = (uint16_t)(scalar_bits(value) >> 16);
         if (format == FORMAT_F32)
@@ -165,7 +206,7 @@ static bool to_half(enum kern_op op)
 
 static bool in_place(enum kern_op op)
 {
-    return op == KERN_ROPE || op == KERN_RMSNORM || op == KERN_SILU_MUL;
+    return op == KERN_ROPE || op == KERN_RMSNORM || op == KERN_SILU_MUL || op == KERN_GELU_MUL;
 }
 
 void kern_case_plan(struct kern_case *c, const struct kern_row *row, struct kern_shape s)
@@ -259,7 +300,9 @@ static void fill_vectors(struct kern_case *c, uint64_t *state)
         float tie = scalar_from_bits((uint32_t)kern_random(state) >> 2 << 16 | 0x8000);
         memcpy(c->in[0] + 4 * i, &tie, 4);
     }
-    if (op == KERN_SUM_EXP || op == KERN_ROPE)
+    if (op == KERN_SOFTCAP)
+        c->number = 30.0f;
+    else if (op == KERN_SUM_EXP || op == KERN_ROPE)
         c->number = kern_kind_float(c->s.kind, 0, state);
     else
         c->number = c->s.kind == KIND_ZERO ? 0.0f : 1e-5f;
@@ -296,7 +339,7 @@ void kern_case_fill(struct kern_case *c, uint64_t *state)
         break;
     default:
         fill_vectors(c, state);
-        c->begin = c->s.extra && in_place(c->row->op) ? c->in[0] : NULL;
+        c->begin = c->row->op == KERN_SOFTCAP || (c->s.extra && in_place(c->row->op)) ? c->in[0] : NULL;
     }
 }
 
@@ -341,6 +384,12 @@ void kern_case_call(const struct kern_case *c, const struct kern_row *row, uint8
         break;
     case KERN_SILU_MUL:
         ((silu_mul_fn *)row->fn)(x, in1, y, s.n);
+        break;
+    case KERN_GELU_MUL:
+        ((gelu_mul_fn *)row->fn)(x, in1, y, s.n);
+        break;
+    case KERN_SOFTCAP:
+        ((softcap_fn *)row->fn)(y, s.n, c->number);
         break;
     case KERN_SPAN_SOFTMAX:
         ((span_softmax_fn *)row->fn)(y, s.n_tok, c->n_key, y + s.n_tok * 64, y + s.n_tok * 65);

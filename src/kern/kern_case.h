@@ -60,6 +60,8 @@ float kern_random_float(uint64_t *state);
 /* Element i of a kind. */
 float kern_kind_float(enum kern_kind kind, int i, uint64_t *state);
 uint16_t kern_kind_half(enum kern_kind kind, int i, uint64_t *state);
+/* A block of a format's file form: integers and scales of a kind. */
+void kern_fill_block(enum format_id format, enum kern_kind kind, uint64_t *state, uint8_t *out);
 /* A panel of n_row rows of blocks as a file has them; n_row < 16 leaves rows that panel_pack fills. */
 void kern_fill_panel(enum format_id format, enum kern_kind kind, int n_row, int n_col, uint64_t *state,
                      uint8_t *panel);

@@ -8,7 +8,7 @@
 #include "base/mem.h"
 #include "kern/kern_case.h"
 
-enum { SEED = 20, SCRATCH_BYTES = 64 << 10 };
+enum { SEED = 20, SCRATCH_BYTES = 128 << 10 };
 
 #define COUNT(list) (int)(sizeof(list) / sizeof *(list))
 
@@ -19,13 +19,13 @@ static enum kern_kind kind_at(bool special, int i)
 }
 
 /* Both tiles: the token counts at which they change, each with odd and even n, without and with add. */
-static bool tile_at(enum kern_op op, int i, struct kern_shape *s)
+static bool tile_at(enum kern_op op, int block_n, int i, struct kern_shape *s)
 {
     static const int tokens[] = {1, 2, 3, 4, 5, 8, 12}, columns[] = {1, 33, 3, 16, 17, 2};
     static const int x_row[] = {128, 64, 67};
     *s = (struct kern_shape){.n_tok = tokens[i % 7], .extra = i / 14};
     if (op == KERN_TILE_DOT) {
-        s->n = 1 + i / 7 % 2 + i % 2 * 2;
+        s->n = (1 + i / 7 % 2 + i % 2 * 2) * block_n / ACT_BLOCK;
         s->x_gap = i % 2;
         s->stride = LANES + 3 * (i % 3);
     } else {
@@ -69,7 +69,7 @@ static bool shape_at(const struct kern_row *row, int i, struct kern_shape *s)
     switch (row->op) {
     case KERN_TILE_DOT:
     case KERN_TILE_F32:
-        return tile_at(row->op, i, s);
+        return tile_at(row->op, format_by_id((uint32_t)row->format)->block_n, i, s);
     case KERN_UNPACK:
         return unpack_at(format_by_id((uint32_t)row->format)->block_n, i, s);
     case KERN_QUANTIZE:

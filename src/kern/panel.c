@@ -1,5 +1,6 @@
 /* Panels: packing rows of a file's blocks into 16 interleaved lanes, and reading one row back. */
 #include "kern/panel.h"
+#include "kern/panel_blocks.h"
 #include <string.h>
 
 /* How a format's file block of 32 columns lies: n_scale halves first, then the integers. */
@@ -33,7 +34,7 @@ size_t panel_bytes(enum format_id format, int64_t n_col)
 {
     const struct layout *l = layout_of(format);
     if (!l)
-        return 0;
+        return form_of(format) ? blocks_bytes(form_of(format), n_col) : 0;
     if (l->elem)
         return (size_t)n_col * LANES * (size_t)l->elem;
     return (size_t)((n_col + 63) / 64) * pair_bytes(l);
@@ -42,18 +43,39 @@ size_t panel_bytes(enum format_id format, int64_t n_col)
 static void pack_float(const struct layout *l, const uint8_t *rows, size_t row_bytes, int n_row,
                        int64_t n_col, uint8_t *panel)
 {
-    size_t e = (size_t)l->elem;
-    for (int r = 0; r < n_row; r++)
-        for (int64_t k = 0; k < n_col; k++)
-            memcpy(panel + ((size_t)k * LANES + (size_t)r) * e, rows + (size_t)r * row_bytes + (size_t)k * e,
-                   e);
+    for (int64_t k = 0; k < n_col; k++)
+        for (int r = 0; r < n_row; r++) {
+            size_t to = (size_t)k * LANES + (size_t)r;
+            const uint8_t *from = rows + (size_t)r * row_bytes;
+            if (l->elem == 4)
+                memcpy(panel + to * 4, from + k * 4, 4);
+            else
+                memcpy(panel + to * 2, from + k * 2, 2);
+        }
+}
+
+/* The integers of one row's block, a word to each line. */
+static void pack_ints(const uint8_t *q, const struct layout *l, uint8_t *to)
+{
+    const uint32_t flip = l->flip * 0x01010101u;
+    for (int i = 0; i < l->n_int; i += 4, to += 64) {
+        uint32_t word;
+        memcpy(&word, q + i, 4);
+        word ^= flip;
+        memcpy(to, &word, 4);
+    }
 }
 
 void panel_pack(enum format_id format, const uint8_t *rows, size_t row_bytes, int n_row, int64_t n_col,
                 uint8_t *panel)
 {
     const struct layout *l = layout_of(format);
-    memset(panel, 0, panel_bytes(format, n_col));
+    if (!l) {
+        blocks_pack(form_of(format), rows, row_bytes, n_row, n_col, panel);
+        return;
+    }
+    if (n_row < LANES || n_col % (2 * ACT_BLOCK)) /* else every byte is written below */
+        memset(panel, 0, panel_bytes(format, n_col));
     if (l->elem) {
         pack_float(l, rows, row_bytes, n_row, n_col, panel);
         return;
@@ -66,9 +88,7 @@ void panel_pack(enum format_id format, const uint8_t *rows, size_t row_bytes, in
             const uint8_t *block = rows + (size_t)r * row_bytes + (size_t)b * block_bytes;
             for (int s = 0; s < l->n_scale; s++)
                 memcpy(pair + s * 64 + (b % 2) * 32 + r * 2, block + s * 2, 2);
-            const uint8_t *q = block + l->n_scale * 2;
-            for (int i = 0; i < l->n_int; i++)
-                ints[(i / 4) * 64 + r * 4 + i % 4] = q[i] ^ l->flip;
+            pack_ints(block + l->n_scale * 2, l, ints + r * 4);
         }
         for (int r = n_row; r < LANES && l->flip; r++)
             for (int i = 0; i < l->n_int; i++)
@@ -91,6 +111,10 @@ static float float_at(enum format_id format, const uint8_t *p)
 void panel_row(enum format_id format, const uint8_t *panel, int r, int64_t n_col, float *out)
 {
     const struct layout *l = layout_of(format);
+    if (!l) {
+        blocks_row(form_of(format), panel, r, n_col, out);
+        return;
+    }
     if (l->elem) {
         for (int64_t k = 0; k < n_col; k++)
             out[k] = float_at(format, panel + ((size_t)k * LANES + (size_t)r) * (size_t)l->elem);

@@ -20,6 +20,8 @@
 #define EXP_C3 5.5507335812e-2f
 #define EXP_C4 9.6715129912e-3f
 #define EXP_C5 1.3264727313e-3f
+#define GELU_1 1.5957691216057308f    /* 2 sqrt(2 / pi) */
+#define GELU_3 7.1354816272600249e-2f /* 0.044715 times that */
 #define EXP_ONE_BITS 0x3f800000
 
 static inline float scalar_from_bits(uint32_t u)

@@ -7,6 +7,7 @@
 #include <math.h>
 #include <stdatomic.h>
 #include <string.h>
+#include "kern/scalar.h"
 #include "model/pass_impl.h"
 
 static int n_span(const struct pass *p, const struct attn_piece *a)
@@ -124,15 +125,22 @@ static void write_value(const struct pass *p, const float *v, uint8_t *head, int
         memset(out + (size_t)n * (size_t)p->form.elem_bytes, 0, (size_t)pad * (size_t)p->form.elem_bytes);
 }
 
-/* Rotates the key of one row and head and puts key and value into their page. */
+static const float *rope_at(const struct pass *p, int layer, int pos)
+{
+    return p->rope[p->model->layers[layer].rope] + (size_t)pos * (size_t)p->model->config.n_rot;
+}
+
+/* Rotates the key of one row and head, normalized first where the model does, and puts key and value into their page. */
 static void put_row(const struct pass *p, const struct pass_seq *s, int row, int layer, int kv_head)
 {
     int pos = p->row_pos[row], hd = p->form.head_dim;
     float *k = p->qkv + row * p->qkv_stride + p->k_at + kv_head * hd;
     const float *v = p->qkv + row * p->qkv_stride + p->v_at + kv_head * hd;
     uint8_t *head = head_at(p, s, pos / SPAN, layer, kv_head);
-    p->kern->rope(k, p->rope + (size_t)pos * (size_t)p->model->config.n_rot, p->model->config.n_rot / 2, 1.0f,
-                  k);
+    const struct model_layer *y = &p->model->layers[layer];
+    if (y->k_norm)
+        p->kern->rmsnorm(k, y->k_norm, hd, p->model->config.rms_eps, k);
+    p->kern->rope(k, rope_at(p, layer, pos), p->model->config.n_rot / 2, 1.0f, k);
     write_key(p, k, head, pos % SPAN);
     write_value(p, v, head, pos % SPAN);
 }
@@ -152,20 +160,27 @@ static void prefetch_floats(const float *x, int n, bool to_write)
 }
 
 /* Query vectors of the piece: rotated, scaled, [row][head of the group]. */
-static void load_queries(const struct pass *p, const struct attn_piece *a, int kv_head, float *query)
+static void load_queries(const struct pass *p, const struct attn_piece *a, int layer, int kv_head,
+                         float *query)
 {
     const struct model_config *c = &p->model->config;
+    const float *norm = p->model->layers[layer].q_norm;
     int group = c->n_head / c->n_head_kv, hd = c->head_dim;
     for (int r = 0; r < a->n_row; r++) {
         if (r + AHEAD < a->n_row)
             prefetch_floats(p->qkv + (a->row + r + AHEAD) * p->qkv_stride + kv_head * group * hd, group * hd,
                             false);
-        const float *cs = p->rope + (size_t)p->row_pos[a->row + r] * (size_t)c->n_rot;
+        const float *cs = rope_at(p, layer, p->row_pos[a->row + r]);
         const float *q = p->qkv + (a->row + r) * p->qkv_stride + kv_head * group * hd;
         for (int g = 0; g < group; g++, query += hd) {
-            p->kern->rope(q + g * hd, cs, c->n_rot / 2, p->attn_scale, query);
+            const float *from = q + g * hd;
+            if (norm) {
+                p->kern->rmsnorm(from, norm, hd, c->rms_eps, query);
+                from = query;
+            }
+            p->kern->rope(from, cs, c->n_rot / 2, p->attn_scale, query);
             for (int d = c->n_rot; d < hd; d++)
-                query[d] = q[g * hd + d] * p->attn_scale;
+                query[d] = from[d] * p->attn_scale;
         }
     }
 }
@@ -177,11 +192,33 @@ struct span_view {
     size_t elem;
 };
 
-/* Queries v0 .. v0+n against one span, of which n_key[i] keys count for query i: max, sum and
- * out[n][value_dim] of the span alone. */
-static void span_tile(const struct pass *p, const struct span_view *view, struct scratch *s, int v0, int n,
-                      const int *n_key, float *max, float *sum, float *out)
+/* Which keys of a span each query of a tile sees: [first, n), ascending in the queries. */
+struct visible {
+    int first[TILE_TOK], n[TILE_TOK];
+    bool cut; /* some first is not 0 */
+};
+
+/* Keys in front of a query's window, after the softmax: none may count; where they are all, the span is not there. Before it
+ * they are as unlikely as can be, unless they are all. */
+static void mask_window(const struct visible *seen, int n, float *score, float *max, float *sum, bool before)
 {
+    for (int i = 0; i < n; i++) {
+        bool none = seen->first[i] >= seen->n[i];
+        for (int k = 0; k < (none ? seen->n[i] : seen->first[i]) && !(before && none); k++)
+            score[i * SPAN + k] = before ? -INFINITY : 0;
+        if (none && !before) {
+            max[i] = -INFINITY;
+            sum[i] = 0;
+        }
+    }
+}
+
+/* Queries v0 .. v0+n against one span: max, sum and out[n][value_dim] of the span alone. */
+static void span_tile(const struct pass *p, const struct span_view *view, struct scratch *s, int v0, int n,
+                      const struct visible *seen, float *max, float *sum, float *out)
+{
+    const int *n_key = seen->n;
+    const float cap = p->model->config.attn_softcap;
     int hd = p->form.head_dim, vd = p->form.value_dim, most = 0, least = SPAN;
     for (int i = 0; i < n; i++) {
         most = n_key[i] > most ? n_key[i] : most;
@@ -189,7 +226,13 @@ static void span_tile(const struct pass *p, const struct span_view *view, struct
     }
     view->tile(view->k, SPAN, LANES, (most + LANES - 1) / LANES, hd, s->query + v0 * hd, hd, n, false,
                s->score, SPAN);
+    if (cap > 0)
+        p->kern->softcap(s->score, n * SPAN, cap * EXP_LOG2E);
+    if (seen->cut)
+        mask_window(seen, n, s->score, NULL, NULL, true);
     p->kern->span_softmax(s->score, n, n_key, max, sum);
+    if (seen->cut)
+        mask_window(seen, n, s->score, max, sum, false);
     view->tile(view->v, vd, LANES, vd / LANES, least, s->score, SPAN, n, false, out, vd);
     /* The last keys are seen by ever fewer queries: those of later rows, which come later. */
     for (int k = least, i = 0; k < most; k++) {
@@ -233,19 +276,36 @@ static void begin_merge(struct scratch *s, int n_vec)
         s->run_max[i] = -INFINITY;
 }
 
-/* How many keys of the span each of the queries v .. v+n sees; false if none sees any. */
-static bool count_keys(const struct pass *p, const struct attn_piece *a, int span, int v, int n, int *n_key)
+static int within_span(int n)
 {
-    int group = p->model->config.n_head / p->model->config.n_head_kv, any = 0;
+    return n < 0 ? 0 : n > SPAN ? SPAN : n;
+}
+
+/* Which keys of the span the queries v .. v+n see; false if none sees any. */
+static bool see_keys(const struct pass *p, const struct attn_piece *a, int layer, int span, int v, int n,
+                     struct visible *seen)
+{
+    int group = p->model->config.n_head / p->model->config.n_head_kv, window = p->model->layers[layer].window;
     const int32_t *pos = p->row_pos + a->row + v / group;
+    bool any = false;
+    seen->cut = false;
     for (int i = 0, head = v % group; i < n; i++) {
         int keys = *pos + 1 - span * SPAN;
-        n_key[i] = keys < 0 ? 0 : keys > SPAN ? SPAN : keys;
-        any |= n_key[i];
+        seen->n[i] = within_span(keys);
+        seen->first[i] = window ? within_span(keys - window) : 0;
+        seen->cut |= seen->first[i] > 0;
+        any |= seen->first[i] < seen->n[i];
         if (++head == group)
             pos++, head = 0;
     }
-    return any != 0;
+    return any;
+}
+
+/* The first span that any query of the piece sees. */
+static int first_span(const struct pass *p, const struct attn_piece *a, int layer)
+{
+    int window = p->model->layers[layer].window, first = p->row_pos[a->row] + 1 - window;
+    return window && first > 0 ? first / SPAN : 0;
 }
 
 static struct span_view view_of(const struct pass *p, const uint8_t *head)
@@ -258,18 +318,19 @@ static void attend(const struct pass *p, const struct attn_piece *a, int layer, 
 {
     struct scratch *s = &p->scratch[worker];
     int n_vec = a->n_row * (p->model->config.n_head / p->model->config.n_head_kv), vd = p->form.value_dim;
-    load_queries(p, a, kv_head, s->query);
+    load_queries(p, a, layer, kv_head, s->query);
     s->query_tag = 0;
     begin_merge(s, n_vec);
-    for (int span = 0; span < n_span(p, a); span++) {
+    for (int span = first_span(p, a, layer); span < n_span(p, a); span++) {
         const uint8_t *head = head_at(p, &p->batch->seqs[a->seq], span, layer, kv_head);
         struct span_view view = view_of(p, head);
         for (int v = 0; v < n_vec; v += TILE_TOK) {
-            int n = n_vec - v < TILE_TOK ? n_vec - v : TILE_TOK, n_key[TILE_TOK];
+            int n = n_vec - v < TILE_TOK ? n_vec - v : TILE_TOK;
             float max[TILE_TOK], sum[TILE_TOK];
-            if (!count_keys(p, a, span, v, n, n_key))
+            struct visible seen;
+            if (!see_keys(p, a, layer, span, v, n, &seen))
                 continue;
-            span_tile(p, &view, s, v, n, n_key, max, sum, s->span_out);
+            span_tile(p, &view, s, v, n, &seen, max, sum, s->span_out);
             p->kern->span_merge(s->run_max + v, s->run_sum + v, s->run_out + v * vd, max, sum, s->span_out, n,
                                 vd);
         }
@@ -286,16 +347,20 @@ static void attend_spans(const struct attention *at, int pair, int first, int la
     const struct attn_piece *a = pair_at(p, pair).a;
     int n_vec = a->n_row * (p->model->config.n_head / n_kv);
     if (s->query_tag != at->tag + (uint64_t)pair)
-        load_queries(p, a, kv_head, s->query);
+        load_queries(p, a, at->layer, kv_head, s->query);
     s->query_tag = at->tag + (uint64_t)pair;
     for (int span = first; span < last; span++) {
         const uint8_t *head = head_at(p, &p->batch->seqs[a->seq], span, at->layer, kv_head);
         struct span_view view = view_of(p, head);
         struct partial part = partial_at(p, pair, span);
         for (int v = 0; v < n_vec; v += TILE_TOK) {
-            int n = n_vec - v < TILE_TOK ? n_vec - v : TILE_TOK, n_key[TILE_TOK];
-            count_keys(p, a, span, v, n, n_key);
-            span_tile(p, &view, s, v, n, n_key, part.max + v, part.sum + v, part.out + v * vd);
+            int n = n_vec - v < TILE_TOK ? n_vec - v : TILE_TOK;
+            struct visible seen;
+            if (see_keys(p, a, at->layer, span, v, n, &seen))
+                span_tile(p, &view, s, v, n, &seen, part.max + v, part.sum + v, part.out + v * vd);
+            else
+                for (int i = 0; i < n; i++)
+                    part.max[v + i] = -INFINITY;
         }
     }
 }

@@ -1,12 +1,13 @@
 /* The layout of all matrices: panels in declaration order, one after another, as the kernels read them.
  *
- * It is made once for a file and kept in the cache folder (cache_file.h), so that a second start reads it and
- * converts nothing:
+ * It is made once for a file, in memory, and kept in the cache folder (cache_file.h, layout_keep.h), so that a second
+ * start reads it and converts nothing:
  *
  *     | header, 4096 bytes | panels of matrix 0 | panels of matrix 1 | ...
  *
  * Its key also covers layout version, numeric class and tensor list. When the cache cannot be written
- * (read-only, full, locked by another process that converts now) the layout lives in memory. */
+ * (read-only, full, locked by another process that converts now) the layout stays in memory alone. Where memory for it is
+ * not to be had, it is made in the file, window by window, and mapped. */
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -19,6 +20,7 @@
 #include "base/pool.h"
 #include "format/map_guard.h"
 #include "model/cache_file.h"
+#include "model/layout_keep.h"
 #include "model/model.h"
 
 /* The first window is short by the header of the file, so that all others begin on a huge page of it. */
@@ -27,7 +29,9 @@ enum { LAYOUT_VERSION = 2, WINDOW_BYTES = 32 << 20, LOAD_THREADS = 8 };
 struct layout {
     struct cache_view view; /* of the kept file, or of memory */
     const uint8_t *panels;
-    char path[4100]; /* of the kept file, "" if it lives in memory */
+    struct cache_id id;
+    char path[4100];          /* of the kept file, "" if there is none */
+    struct layout_keep *keep; /* is writing that file now */
 };
 
 static XXH128_hash_t layout_key(const struct lathe_model *m, const struct matrix_list *list)
@@ -163,6 +167,11 @@ static int pack_all(struct lathe_model *m, const struct matrix_list *list,
 
 /* ---- the cached file ---- */
 
+static bool fits_memory(uint64_t n_bytes)
+{
+    return n_bytes <= mem_room("") / 8 * 7;
+}
+
 /* Reads the kept file into memory: weights on huge pages are read a third faster than on pages of 4 KiB (Zen 4:
  * 54 against 35 GB/s). False where huge pages or memory are not to be had: the file is mapped then. */
 static bool cache_load(struct layout *l, const char *path, const struct cache_id *id, uint64_t n_bytes,
@@ -170,7 +179,7 @@ static bool cache_load(struct layout *l, const char *path, const struct cache_id
 {
     struct pool *pool;
     int n_thread = o->n_thread > 0 ? o->n_thread : cpu_count();
-    if (n_bytes < MEM_HUGE_FROM || !mem_huge_pages() || mem_room("") / 8 * 7 < n_bytes ||
+    if (n_bytes < MEM_HUGE_FROM || !mem_huge_pages() || !fits_memory(n_bytes) ||
         pool_new(n_thread < LOAD_THREADS ? n_thread : LOAD_THREADS, &pool, NULL))
         return false;
     bool ok = cache_view_load(&l->view, path, id, pool);
@@ -218,30 +227,57 @@ static int check_room(uint64_t n_bytes, uint64_t bound, struct lathe_err *err)
     return 0;
 }
 
+/* Beside the weights a window of the file's pages is resident at a time. */
+static int make_in_memory(struct lathe_model *m, const struct matrix_list *list,
+                          const struct lathe_model_options *o, struct lathe_err *err)
+{
+    struct layout *l = m->layout;
+    struct cache_view *v = &l->view;
+    TRY(mem_map(list->layout_bytes, "laid-out weights", (void **)&v->room, err));
+    numa_spread(v->room, list->layout_bytes);
+    v->room_bytes = v->map_bytes = list->layout_bytes;
+    l->panels = v->map = v->room;
+    return pack_all(m, list, o, NULL, v->map, err);
+}
+
+/* Takes the kept file, or makes it where memory is short; otherwise makes the layout in memory and begins to keep it. */
+static int open_kept(struct lathe_model *m, const struct matrix_list *list, const char *path,
+                     const struct lathe_model_options *o, struct lathe_err *err)
+{
+    struct layout *l = m->layout;
+    const struct cache_id *id = &l->id;
+    uint64_t n = list->layout_bytes;
+    int rc = 0;
+    m->layout_cached = cache_take(l, path, id, n, o);
+    if (m->layout_cached)
+        return 0;
+    if (!fits_memory(n)) {
+        if (cache_make(m, list, path, id, o, &rc, err) && rc == 0)
+            cache_take(l, path, id, n, o);
+        TRY(rc);
+    }
+    if (l->panels)
+        return 0;
+    TRY(make_in_memory(m, list, o, err));
+    l->keep = layout_keep_start(path, id, l->panels, n);
+    if (l->keep)
+        snprintf(l->path, sizeof l->path, "%s", path);
+    return 0;
+}
+
 int layout_open(struct lathe_model *m, const struct matrix_list *list, const struct lathe_model_options *o,
                 struct lathe_err *err)
 {
     char path[4100];
-    const struct cache_id id = {"LATHELAY", ".lay", LAYOUT_VERSION, layout_key(m, list)};
     struct layout *l = mem_new(sizeof *l);
+    l->id = (struct cache_id){"LATHELAY", ".lay", LAYOUT_VERSION, layout_key(m, list)};
     l->view.guard = -1;
-    int rc = 0;
     m->layout = l;
     TRY(check_room(list->layout_bytes, o->memory_bytes, err));
-    if (!o->no_cache && cache_path(o->cache_dir, &id, path, sizeof path)) {
-        m->layout_cached = cache_take(l, path, &id, list->layout_bytes, o);
-        if (!m->layout_cached && cache_make(m, list, path, &id, o, &rc, err) && rc == 0)
-            cache_take(l, path, &id, list->layout_bytes, o);
-        TRY(rc);
-    }
-    if (!l->panels) {
-        struct cache_view *v = &l->view;
-        TRY(mem_map(list->layout_bytes, "laid-out weights", (void **)&v->room, err));
-        numa_spread(v->room, list->layout_bytes);
-        v->room_bytes = v->map_bytes = list->layout_bytes;
-        l->panels = v->map = v->room;
-        TRY(pack_all(m, list, o, NULL, v->map, err));
-    }
+    if (!o->no_cache && cache_path(o->cache_dir, &l->id, path, sizeof path))
+        TRY(open_kept(m, list, path, o, err));
+    else
+        TRY(make_in_memory(m, list, o, err));
     for (size_t i = 0; i < list->n; i++)
         list->v[i]->panels = l->panels + list->v[i]->offset;
     if (o->lock && mlock(l->view.map, l->view.map_bytes) != 0)
@@ -255,17 +291,27 @@ void layout_free(struct layout *l)
 {
     if (!l)
         return;
+    layout_keep_end(l->keep);
     cache_view_close(&l->view);
     free(l);
 }
 
-int layout_verify(const struct layout *l, const char **path, uint64_t *n_bytes, struct lathe_err *err)
+int layout_verify(struct layout *l, const char **path, uint64_t *n_bytes, struct lathe_err *err)
 {
+    struct cache_view kept = {.guard = -1};
+    if (l->keep && !layout_keep_end(l->keep))
+        l->path[0] = 0;
+    l->keep = NULL;
     *path = l->path[0] ? l->path : NULL;
-    *n_bytes = l->path[0] ? cache_view_size(&l->view) : 0;
-    if (l->path[0] && !cache_view_intact(&l->view))
-        return err_set(err, LATHE_E_FILE, "%s is damaged: delete it, the next start makes it anew", l->path);
-    return 0;
+    *n_bytes = 0;
+    if (!*path)
+        return 0;
+    bool intact = cache_view_open(&kept, l->path, &l->id) && cache_view_intact(&kept);
+    *n_bytes = intact ? cache_view_size(&kept) : 0;
+    cache_view_close(&kept);
+    return intact ? 0
+                  : err_set(err, LATHE_E_FILE, "%s is damaged: delete it, the next start makes it anew",
+                            l->path);
 }
 
 bool model_damaged(const struct lathe_model *m)

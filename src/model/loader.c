@@ -17,19 +17,16 @@ static void type_name(uint32_t type, char *out, size_t n)
 static int tensor_shape(struct loader *l, const struct mf_tensor *t, const char *name, int n_row, int n_col)
 {
     uint64_t rows = t->dim[1] * t->dim[2] * t->dim[3];
-    if (!t->data)
-        return err_set(l->err, LATHE_E_UNSUPPORTED, "tensor %s is in pieces and cannot run as one matrix",
-                       name);
     if (t->dim[0] != (uint64_t)n_col || rows != (uint64_t)n_row)
         return err_set(l->err, LATHE_E_FILE, "tensor %s has %llu x %llu elements, the metadata say %d x %d",
                        name, (unsigned long long)rows, (unsigned long long)t->dim[0], n_row, n_col);
     const struct format *f = format_by_id(t->type);
     if (!f || !f->runs) {
-        char type[32];
+        char type[32], runs[300];
         type_name(t->type, type, sizeof type);
-        return err_set(l->err, LATHE_E_UNSUPPORTED,
-                       "tensor %s is %s, which cannot run; types that run: F32 F16 BF16 Q4_0 Q4_1 Q8_0", name,
-                       type);
+        format_names(runs, sizeof runs);
+        return err_set(l->err, LATHE_E_UNSUPPORTED, "tensor %s is %s, which cannot run; types that run: %s",
+                       name, type, runs);
     }
     if (n_col % f->block_n)
         return err_set(l->err, LATHE_E_FILE,
@@ -43,19 +40,49 @@ static bool is_float(uint32_t type)
     return type == FORMAT_F32 || type == FORMAT_F16 || type == FORMAT_BF16;
 }
 
-static int matrix_init(struct loader *l, struct matrix *m, int n_row, int n_col, const char *name)
+/* The tensor's first row of the range: in the file's own order, or the expert's of a tensor in pieces. */
+static const uint8_t *first_row(const struct mf_tensor *t, struct row_range rows, int n_col)
+{
+    const struct format *f = format_by_id(t->type);
+    if (t->piece)
+        return mf_tensor_piece(t, (uint64_t)(rows.first / rows.n));
+    return t->data + (size_t)rows.first * (size_t)(n_col / f->block_n) * (size_t)f->block_bytes;
+}
+
+/* That of the rows alone: past them it is zero. */
+static int load_bias(struct loader *l, struct matrix *m, struct row_range rows, const char *name)
+{
+    if (rows.of == rows.n)
+        return loader_vector(l, &m->bias, rows.n, false, "%s", name);
+    const struct mf_tensor *t = model_file_tensor_find(l->file, name);
+    if (!t)
+        return 0;
+    if (t->dim[0] * t->dim[1] != (uint64_t)rows.of || t->type != FORMAT_F32 || !t->data)
+        return err_set(l->err, LATHE_E_UNSUPPORTED, "tensor %s is not %d numbers of F32", name, rows.of);
+    float *v = arena_alloc(&l->model->arena, (size_t)(rows.n + LANES) * sizeof *v);
+    format_by_id(t->type)->decode(t->data + (size_t)rows.first * sizeof *v, v, rows.n);
+    l->model->n_param += (uint64_t)rows.n;
+    m->bias = v;
+    return 0;
+}
+
+static int matrix_init(struct loader *l, struct matrix *m, struct row_range rows, int n_col, const char *name)
 {
     char full[160];
+    int n_row = rows.n;
     snprintf(full, sizeof full, "%s.weight", name);
     const struct mf_tensor *t = model_file_tensor_find(l->file, full);
     if (!t)
         return err_set(l->err, LATHE_E_FILE, "tensor %s is missing", full);
-    TRY(tensor_shape(l, t, full, n_row, n_col));
+    TRY(tensor_shape(l, t, full, rows.of, n_col));
     *m = (struct matrix){.format = (enum format_id)t->type, .n_row = n_row, .n_col = n_col, .tensor = t};
     m->file_format = m->format;
     if (l->load_as && t->type != l->load_as->id && is_float(t->type) && n_col % l->load_as->block_n == 0)
         m->format = (enum format_id)l->load_as->id;
-    m->rows = t->data;
+    if (t->piece && (t->dim[2] != (uint64_t)(rows.of / rows.n) || rows.first % rows.n))
+        return err_set(l->err, LATHE_E_UNSUPPORTED, "tensor %s is in pieces and cannot run as one matrix",
+                       full);
+    m->rows = first_row(t, rows, n_col);
     m->n_panel = (n_row + LANES - 1) / LANES;
     m->panel_bytes = m->panel_stride = panel_bytes(m->format, n_col);
     const struct kern_row *dot = l->model->exact ? NULL : kern_choose(KERN_TILE_DOT, m->format);
@@ -63,7 +90,23 @@ static int matrix_init(struct loader *l, struct matrix *m, int n_row, int n_col,
     if (m->format != FORMAT_F32)
         m->unpack = (unpack_fn *)kern_choose(KERN_UNPACK, m->format)->fn;
     snprintf(full, sizeof full, "%s.bias", name);
-    return loader_vector(l, &m->bias, n_row, false, "%s", full);
+    return load_bias(l, m, rows, full);
+}
+
+/* Declares a matrix for the layout. */
+static int add_matrix(struct loader *l, struct matrix *m, struct row_range rows, int n_col, const char *name)
+{
+    TRY(matrix_init(l, m, rows, n_col, name));
+    struct matrix_list *list = &l->matrices;
+    if (list->n == list->cap) {
+        list->cap = list->cap ? list->cap * 2 : 64;
+        list->v = mem_grow(list->v, list->cap * sizeof *list->v);
+    }
+    list->v[list->n++] = m;
+    m->offset = list->layout_bytes;
+    list->layout_bytes += (uint64_t)m->n_panel * m->panel_bytes;
+    l->model->n_param += (uint64_t)rows.n * (uint64_t)n_col;
+    return 0;
 }
 
 int loader_matrix(struct loader *l, struct matrix *m, int n_row, int n_col, const char *fmt, ...)
@@ -73,17 +116,17 @@ int loader_matrix(struct loader *l, struct matrix *m, int n_row, int n_col, cons
     va_start(args, fmt);
     vsnprintf(name, sizeof name, fmt, args);
     va_end(args);
-    TRY(matrix_init(l, m, n_row, n_col, name));
-    struct matrix_list *list = &l->matrices;
-    if (list->n == list->cap) {
-        list->cap = list->cap ? list->cap * 2 : 64;
-        list->v = mem_grow(list->v, list->cap * sizeof *list->v);
-    }
-    list->v[list->n++] = m;
-    m->offset = list->layout_bytes;
-    list->layout_bytes += (uint64_t)m->n_panel * m->panel_bytes;
-    l->model->n_param += (uint64_t)n_row * (uint64_t)n_col;
-    return 0;
+    return add_matrix(l, m, (struct row_range){0, n_row, n_row}, n_col, name);
+}
+
+int loader_rows(struct loader *l, struct matrix *m, struct row_range rows, int n_col, const char *fmt, ...)
+{
+    char name[128];
+    va_list args;
+    va_start(args, fmt);
+    vsnprintf(name, sizeof name, fmt, args);
+    va_end(args);
+    return add_matrix(l, m, rows, n_col, name);
 }
 
 void loader_interleave(struct loader *l)
@@ -111,7 +154,7 @@ void loader_halves(struct loader *l, int head_dim, int n_rot)
 
 int loader_embedding(struct loader *l, struct matrix *m, int n_row, int n_col, const char *name)
 {
-    TRY(matrix_init(l, m, n_row, n_col, name));
+    TRY(matrix_init(l, m, (struct row_range){0, n_row, n_row}, n_col, name));
     l->model->n_param += (uint64_t)n_row * (uint64_t)n_col;
     return 0;
 }
@@ -131,6 +174,23 @@ int loader_vector(struct loader *l, const float **out, int n, bool required, con
     float *v = arena_alloc(&l->model->arena, (size_t)(n + LANES) * sizeof *v);
     format_by_id(t->type)->decode(t->data, v, n);
     l->model->n_param += (uint64_t)n;
+    *out = v;
+    return 0;
+}
+
+int loader_head_norm(struct loader *l, const float **out, const char *fmt, int layer)
+{
+    const struct model_config *c = &l->model->config;
+    char name[160];
+    const float *in_file;
+    snprintf(name, sizeof name, fmt, layer);
+    TRY(loader_vector(l, &in_file, c->head_dim, true, "%s", name));
+    *out = in_file;
+    if (!l->halves)
+        return 0;
+    float *v = arena_alloc(&l->model->arena, (size_t)(c->head_dim + LANES) * sizeof *v);
+    for (int i = 0; i < c->head_dim; i++)
+        v[i] = in_file[mf_half_row((uint64_t)i, (uint64_t)c->head_dim, (uint64_t)c->n_rot)];
     *out = v;
     return 0;
 }

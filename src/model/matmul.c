@@ -162,7 +162,7 @@ static void silu_mul_tile(const struct matmul *mm, int panel, const struct prepa
     float *gate = p->scratch[worker].tile, *up = gate + TILE_TOK * LANES;
     matmul_tile(mm, mm->w[0], panel, in, t0, n, worker, false, gate, LANES);
     matmul_tile(mm, mm->w[1], panel, in, t0, n, worker, false, up, LANES);
-    p->kern->silu_mul(gate, up, gate, n * LANES);
+    p->act_mul(gate, up, gate, n * LANES);
     for (int t = 0; t < n; t++)
         memcpy(mm->y[0] + (t0 + t) * mm->y_stride[0] + panel * LANES, gate + t * LANES, LANES * sizeof *gate);
 }
@@ -215,7 +215,26 @@ void matmul_epilogue_tile(const struct matmul *mm, int panel, const struct prepa
                                              [EPI_ADD] = add_tile,
                                              [EPI_SILU_MUL] = silu_mul_tile,
                                              [EPI_PLANES] = planes_tile};
-    epilogues[mm->epilogue](mm, panel, in, t, end - t < TILE_TOK ? end - t : TILE_TOK, worker);
+    int n = end - t < TILE_TOK ? end - t : TILE_TOK, n_slot = mm->in.planes ? 2 : 1;
+    epilogues[mm->epilogue](mm, panel, in, t, n, worker);
+    for (int i = 0; mm->softcap > 0 && i < n; i += n_slot) /* of the output head, which is one matrix */
+        mm->pass->kern->softcap(mm->y[0] + (t + i) / n_slot * mm->y_stride[0] + panel * LANES, LANES,
+                                mm->softcap);
+}
+
+void matmul_post_norm(const struct matmul *mm, int row)
+{
+    const struct pass *p = mm->pass;
+    float *post = p->post + row * p->x_stride, *x = p->x + row * p->x_stride;
+    int n = p->model->config.n_embd;
+    p->kern->rmsnorm(post, mm->post_norm, n, p->model->config.rms_eps, post);
+    for (int i = 0; i < n; i++)
+        x[i] += post[i];
+}
+
+static void post_norm_piece(const struct pool_op *op, int piece, int worker)
+{
+    matmul_post_norm(op->arg, piece);
 }
 
 static void panels_piece(const struct pool_op *op, int piece, int worker)
@@ -288,4 +307,6 @@ void matmul_add(struct pass *p, struct matmul *mm, int n_row, int layer)
     op->bytes = matmul_weight_bytes(mm);
     op->n_ops = matmul_ops(mm);
     op->is_int8 = mm->in.need_int8;
+    if (mm->post_norm)
+        pass_add(p, "post norm", layer, n_row, mm, post_norm_piece);
 }

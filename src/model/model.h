@@ -29,19 +29,33 @@ struct matrix {
 };
 
 enum rope_scaling { ROPE_NONE, ROPE_LINEAR, ROPE_YARN };
+/* Sets of rotary frequencies: what most layers have, and in some families those with a window. */
+enum rope_set { ROPE_GLOBAL, ROPE_LOCAL, N_ROPE_SET };
+/* What the feed-forward makes of its gate. */
+enum ffn_act { ACT_SILU, ACT_GELU_TANH };
 
 struct model_config {
     int n_layer, n_embd, n_ff, n_head, n_head_kv, head_dim, n_rot, n_vocab, n_ctx_train;
     float rms_eps;
+    float attn_scale;                  /* of the scores: 1 / sqrt(head_dim), or the file's own */
+    float attn_softcap, logit_softcap; /* cap * tanh(x / cap) of scores and logits; 0: none */
+    float embd_scale;                  /* of the embeddings */
+    enum ffn_act act;
+    int window; /* positions that layers with a window attend to, themselves included; 0: there are none */
     float rope_base;
     enum rope_scaling rope_scaling;
     float rope_factor;     /* linear and YaRN: context is stretched by this */
     int rope_ctx_original; /* YaRN */
-    float yarn_beta_fast, yarn_beta_slow, yarn_attn_factor; /* attn_factor: times 0.1 ln(factor) + 1 */
+    float yarn_beta_fast, yarn_beta_slow;
+    float rope_attn_factor; /* of cosine and sine; in YaRN times 0.1 ln(factor) + 1 */
 };
 
 struct model_layer {
-    const float *attn_norm, *ffn_norm; /* [n_embd] */
+    const float *attn_norm, *ffn_norm;           /* [n_embd] */
+    const float *attn_post_norm, *ffn_post_norm; /* [n_embd], of what is added to the residual; NULL: none */
+    const float *q_norm, *k_norm;                /* [head_dim]; NULL: none */
+    int window;                                  /* 0: sees all positions before */
+    enum rope_set rope;
     struct matrix q, k, v, o, gate, up, down;
 };
 
@@ -60,8 +74,9 @@ struct lathe_model {
     struct matrix head_own; /* untied head */
     const struct matrix *head;
     bool tied, exact;
-    double *rope_freq; /* [n_rot / 2] radians per position */
-    float rope_mscale; /* factor of cos and sin */
+    double *rope_freq[N_ROPE_SET]; /* [n_rot / 2] radians per position; NULL: the set is not used */
+    double *rope_freq_long; /* of the global set in contexts longer than the original one; NULL: the same */
+    float rope_mscale;      /* factor of cos and sin, global */
     struct layout *layout;
     char *name, *architecture, *file_type, *chat_template;
     uint64_t n_param;
@@ -90,6 +105,15 @@ struct loader {
  * a type without kernels. */
 int loader_matrix(struct loader *l, struct matrix *m, int n_row, int n_col, const char *fmt, ...)
     __attribute__((format(printf, 5, 6)));
+/* A matrix that is rows [first, first + n) of a tensor of `of` rows. */
+struct row_range {
+    int first, n, of;
+};
+int loader_rows(struct loader *l, struct matrix *m, struct row_range rows, int n_col, const char *fmt, ...)
+    __attribute__((format(printf, 5, 6)));
+/* A norm of a head's queries or keys, in the order of dimensions that their matrices are laid out in. */
+int loader_head_norm(struct loader *l, const float **out, const char *fmt, int layer)
+    __attribute__((format(printf, 3, 0)));
 /* The two matrices declared last, of equal shape and format, are laid out panel by panel in turn, since they
  * are read so. Others stay as they are. */
 void loader_interleave(struct loader *l);
@@ -121,7 +145,7 @@ int layout_open(struct lathe_model *m, const struct matrix_list *list, const str
                 struct lathe_err *err);
 void layout_free(struct layout *l);
 /* See lathe_model_verify. */
-int layout_verify(const struct layout *l, const char **path, uint64_t *n_bytes, struct lathe_err *err);
+int layout_verify(struct layout *l, const char **path, uint64_t *n_bytes, struct lathe_err *err);
 /* Whether the model file, the kept layout or the kept index has been cut since it was opened: what was
  * computed from it is worthless. */
 bool model_damaged(const struct lathe_model *m);
@@ -131,14 +155,16 @@ struct architecture {
     const char *name;
     int (*load)(struct loader *l);
 };
-int llama_load(struct loader *l);
+#define ARCH(name, load) int load(struct loader *l);
+#include "model/architectures.inc"
+#undef ARCH
 
 /* ---- rotary ---- */
-/* Fills model->rope_freq and rope_mscale from config; factors[n_rot/2] divides the frequencies, may be NULL.
- */
-void rope_init(struct lathe_model *m, const float *factors);
-/* cs[n_rot] = cos, sin of every pair at a position. */
-void rope_position(const struct lathe_model *m, int position, float *cs);
+/* Fills the model's frequencies from config. factors[n_rot/2] divide those of the global set, factors_long those of its long
+ * contexts; both may be NULL. local_base: of the local set, 0 without one. */
+void rope_init(struct lathe_model *m, const float *factors, const float *factors_long, float local_base);
+/* cs[n_rot] = cos, sin of every pair at a position, in contexts of up to n_ctx. */
+void rope_position(const struct lathe_model *m, enum rope_set set, int n_ctx, int position, float *cs);
 /* chat.c: how a rendered chat is tokenized, as lathe_tokenize_flags. */
 int chat_tokenize_flags(const lathe_vocab *v, const char *text, size_t n);
 #endif

@@ -7,9 +7,11 @@
 #include "model/model.h"
 #include "quant/encode.h"
 
+#define ARCH(name, load) {name, load},
 static const struct architecture architectures[] = {
-    {"llama", llama_load},
+#include "model/architectures.inc"
 };
+#undef ARCH
 
 void lathe_model_options_init(struct lathe_model_options *o)
 {
@@ -54,18 +56,25 @@ static void name_file_type(struct lathe_model *m, const struct matrix_list *list
     m->file_type = keep_str(m, str_of(format_by_id(best->format)->name));
 }
 
+static int find_architecture(const char *name, const struct architecture **out, struct lathe_err *err)
+{
+    char known[500] = "";
+    for (size_t i = 0; i < sizeof architectures / sizeof *architectures; i++) {
+        *out = &architectures[i];
+        if (strcmp(name, (*out)->name) == 0)
+            return 0;
+        snprintf(known + strlen(known), sizeof known - strlen(known), " %s", (*out)->name);
+    }
+    return err_set(err, LATHE_E_UNSUPPORTED, "architecture '%s' cannot run; known:%s", name, known);
+}
+
 static int load(struct lathe_model *m, const char *path, const struct lathe_model_options *o,
                 struct lathe_err *err)
 {
     TRY(model_file_open(path, &m->file, err));
     TRY(read_names(m, err));
-    const struct architecture *arch = NULL;
-    for (size_t i = 0; i < sizeof architectures / sizeof *architectures; i++)
-        if (strcmp(m->architecture, architectures[i].name) == 0)
-            arch = &architectures[i];
-    if (!arch)
-        return err_set(err, LATHE_E_UNSUPPORTED, "architecture '%s' cannot run; known: llama",
-                       m->architecture);
+    const struct architecture *arch;
+    TRY(find_architecture(m->architecture, &arch, err));
     TRY(vocab_open(m, o, err));
     struct loader l = {.model = m, .file = m->file, .err = err};
     l.load_as = o->load_as ? format_encoded_as(o->load_as) : NULL;

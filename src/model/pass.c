@@ -99,6 +99,13 @@ static void describe_layer(struct pass *p, int i)
         mm[MM_GATE_UP].y[1] = p->up;
         mm[MM_GATE_UP].y_stride[1] = p->ff_stride;
     }
+    const float *post[MM_PER_LAYER] = {[MM_O] = y->attn_post_norm, [MM_DOWN] = y->ffn_post_norm};
+    for (int j = 0; j < MM_PER_LAYER; j++)
+        if (post[j]) {
+            mm[j].post_norm = post[j];
+            mm[j].epilogue = EPI_STORE;
+            mm[j].y[0] = p->post;
+        }
     p->attn[i] = (struct attention){.pass = p, .layer = i};
     p->chains[i + 1] =
         (struct row_chain){p, mm + MM_O, i + 1 < c->n_layer ? MM_PER_LAYER : MM_PER_LAYER - 1, i, 0};
@@ -153,7 +160,11 @@ static int make_buffers(struct pass *p, struct lathe_err *err)
         TAKE(p, n * p->ff_stride, p->up, "activations");
     TAKE(p, n_slot * p->norm_stride, p->norm, "activations");
     TAKE(p, (n_slot + ACT_GROUP) / ACT_GROUP * (p->max_col / ACT_BLOCK + 1), p->act, "activations");
-    TAKE(p, (int64_t)p->limits.n_ctx * c->n_rot, p->rope, "rotary table");
+    for (int i = 0; i < N_ROPE_SET; i++)
+        if (p->model->rope_freq[i])
+            TAKE(p, (int64_t)p->limits.n_ctx * c->n_rot, p->rope[i], "rotary table");
+    if (p->model->layers[0].attn_post_norm)
+        TAKE(p, n * p->x_stride, p->post, "activations");
     TAKE(p, p->limits.n_out * p->x_stride, p->out_x, "logits");
     TAKE(p, p->limits.n_out * p->logits_stride, p->logits, "logits");
     TAKE(p, n + p->limits.n_seq, p->pieces, "batch");
@@ -206,7 +217,8 @@ int pass_new(const struct lathe_model *m, struct pool *pool, const struct pass_l
     TRY(mem_try(1, sizeof *p, "pass", (void **)&p, err));
     memcpy(p, &init, sizeof init);
     choose_kv(p);
-    p->attn_scale = EXP_LOG2E / sqrtf((float)c->head_dim);
+    p->attn_scale = EXP_LOG2E * c->attn_scale;
+    p->act_mul = c->act == ACT_SILU ? p->kern->silu_mul : p->kern->gelu_mul;
     p->cap_op = c->n_layer * OPS_PER_LAYER + OPS_PER_LAYER;
     p->any_f32 = has_f32_reader(m);
     int rc = make_buffers(p, err);
@@ -229,6 +241,7 @@ int pass_new(const struct lathe_model *m, struct pool *pool, const struct pass_l
         .y = {p->logits},
         .y_stride = {p->logits_stride},
         .n_w = 1,
+        .softcap = c->logit_softcap,
         .name = "output"};
     input_needs(head);
     if (head->in.need_int8) {
@@ -252,9 +265,9 @@ void pass_free(struct pass *p)
         for (size_t j = 0; j < sizeof all / sizeof *all; j++)
             free(all[j]);
     }
-    void *all[] = {p->scratch, p->x,    p->qkv,      p->att,         p->ff,     p->norm,
-                   p->act,     p->rope, p->out_x,    p->logits,      p->pieces, p->row_pos,
-                   p->row_seq, p->up,   p->partials, p->narrow_seqs, p->trace,  p->spans_done};
+    void *all[] = {p->scratch, p->x,       p->qkv,      p->att,         p->ff,     p->norm,      p->act,
+                   p->rope[0], p->rope[1], p->post,     p->out_x,       p->logits, p->pieces,    p->row_pos,
+                   p->row_seq, p->up,      p->partials, p->narrow_seqs, p->trace,  p->spans_done};
     for (size_t j = 0; j < sizeof all / sizeof *all; j++)
         free(all[j]);
     arena_free(&p->arena);
@@ -291,13 +304,17 @@ static void silu_piece(const struct pool_op *op, int piece, int worker)
 {
     const struct pass *p = op->arg;
     float *ff = p->ff + piece * p->ff_stride;
-    p->kern->silu_mul(ff, p->up + piece * p->ff_stride, ff, (int)p->ff_stride);
+    p->act_mul(ff, p->up + piece * p->ff_stride, ff, (int)p->ff_stride);
 }
 
 static void embed_piece(const struct pool_op *op, int piece, int worker)
 {
     const struct pass *p = op->arg;
-    matrix_row(&p->model->embd, p->batch->tokens[piece], p->x + piece * p->x_stride);
+    const struct model_config *c = &p->model->config;
+    float *x = p->x + piece * p->x_stride;
+    matrix_row(&p->model->embd, p->batch->tokens[piece], x);
+    for (int i = 0; c->embd_scale != 1 && i < c->n_embd; i++)
+        x[i] *= c->embd_scale;
 }
 
 /* What follows q, k, v in layer i. `is_put`: the rows' KV is in its pages. */
@@ -376,6 +393,14 @@ static void finish_narrow(struct pass *p)
     run(p);
 }
 
+static void fill_rope(struct pass *p, int position)
+{
+    for (int i = 0; i < N_ROPE_SET; i++)
+        if (p->rope[i])
+            rope_position(p->model, (enum rope_set)i, p->limits.n_ctx, position,
+                          p->rope[i] + (size_t)position * (size_t)p->model->config.n_rot);
+}
+
 void pass_run(struct pass *p, const struct pass_batch *b)
 {
     assert(b->n_row <= p->limits.n_row && b->n_seq <= p->limits.n_seq);
@@ -386,7 +411,7 @@ void pass_run(struct pass *p, const struct pass_batch *b)
     attention_plan(p);
     for (int i = 0; i < b->n_row; i++)
         for (; p->n_rope <= p->row_pos[i]; p->n_rope++)
-            rope_position(p->model, p->n_rope, p->rope + (size_t)p->n_rope * (size_t)p->model->config.n_rot);
+            fill_rope(p, p->n_rope);
     pass_add(p, "embed", -1, b->n_row, p, embed_piece);
     (row_chain_wanted(p, b->n_row) ? add_chained_layers : add_layers)(p, narrows);
     run(p);

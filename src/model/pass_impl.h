@@ -53,6 +53,9 @@ struct matmul {
     enum matmul_kind kind; /* of a layer's */
     const char *name;      /* for profiles */
     enum epilogue epilogue;
+    const float *
+        post_norm; /* [n_row of w]: what is stored in `post` is normalized by it and added to x; NULL: none */
+    float softcap; /* of the results; 0: none */
     const struct attention *put; /* in a chain: keys and values of the rows go into their pages afterwards */
     uint64_t tag; /* identifies the input within the life of the pass, for the workers' own copies */
 };
@@ -119,11 +122,14 @@ struct pass {
     int32_t *row_pos, *row_seq; /* [n_row] */
     /* buffers, [limits.n_row] rows each */
     float *x, *qkv, *att, *ff, *norm;
-    float *up; /* [limits.n_row][ff_stride], only without fusion */
+    float *post;          /* [limits.n_row][x_stride], where a model normalizes what it adds */
+    silu_mul_fn *act_mul; /* of gate and up, by the model's activation */
+    float *up;            /* [limits.n_row][ff_stride], only without fusion */
     int64_t x_stride, qkv_stride, att_stride, ff_stride, norm_stride;
     int64_t k_at, v_at; /* offsets in a row of qkv */
     struct act_block *act;
-    float *rope; /* [n_ctx][n_rot], filled up to n_rope positions */
+    float *rope
+        [N_ROPE_SET]; /* [n_ctx][n_rot], filled up to n_rope positions; NULL: a set that the model lacks */
     int n_rope;
     float *out_x, *logits; /* [n_out] */
     int64_t logits_stride;
@@ -166,6 +172,8 @@ void matmul_tile(const struct matmul *mm, const struct matrix *w, int panel, con
 /* One panel of the product, with its epilogue, for tokens t .. end, at most a tile of them. */
 void matmul_epilogue_tile(const struct matmul *mm, int panel, const struct prepared *in, int t, int end,
                           int worker);
+/* x += norm(post) for one row, where the product has a norm of its result. */
+void matmul_post_norm(const struct matmul *mm, int row);
 /* Whether a batch of n_row is run by chains; adds one as an operation. */
 bool row_chain_wanted(const struct pass *p, int n_row);
 void row_chain_add(struct pass *p, struct row_chain *c, int n_row);

@@ -1,4 +1,4 @@
-/* Rotary frequencies: plain, by factors of a tensor (Llama 3), linear, YaRN. The angle of a position is one
+/* Rotary frequencies: plain, by factors of a tensor (Llama 3, LongRoPE), linear, YaRN. The angle of a position is one
  * product in double precision, not an accumulated one. */
 #include <math.h>
 #include "base/detmath.h"
@@ -18,21 +18,17 @@ static double yarn_ramp(double low, double high, int i)
     return y < 0 ? 0 : y > 1 ? 1 : y;
 }
 
-void rope_init(struct lathe_model *m, const float *factors)
+static double *global_frequencies(struct lathe_model *m, const float *factors)
 {
     const struct model_config *c = &m->config;
     int n = c->n_rot / 2;
-    m->rope_freq = arena_alloc(&m->arena, (size_t)n * sizeof *m->rope_freq);
-    m->rope_mscale = 1;
+    double *freq = arena_alloc(&m->arena, (size_t)n * sizeof *freq);
     double low = 0, high = 0;
     if (c->rope_scaling == ROPE_YARN) {
         low = floor(yarn_dim(c, c->yarn_beta_fast));
         high = ceil(yarn_dim(c, c->yarn_beta_slow));
         low = low < 0 ? 0 : low;
         high = high > c->n_rot - 1 ? c->n_rot - 1 : high;
-        /* GGUF writes the model's attention factor divided by YaRN's own */
-        m->rope_mscale =
-            (float)(c->yarn_attn_factor * (c->rope_factor > 1 ? 0.1 * det_log(c->rope_factor) + 1 : 1));
     }
     for (int i = 0; i < n; i++) {
         double f = det_pow(c->rope_base, -2.0 * i / c->n_rot);
@@ -44,16 +40,39 @@ void rope_init(struct lathe_model *m, const float *factors)
             double keep = 1 - yarn_ramp(low, high, i);
             f = f / c->rope_factor * (1 - keep) + f * keep;
         }
-        m->rope_freq[i] = f;
+        freq[i] = f;
     }
+    return freq;
 }
 
-void rope_position(const struct lathe_model *m, int position, float *cs)
+void rope_init(struct lathe_model *m, const float *factors, const float *factors_long, float local_base)
 {
+    const struct model_config *c = &m->config;
+    m->rope_mscale = c->rope_attn_factor;
+    if (c->rope_scaling == ROPE_YARN &&
+        c->rope_factor > 1) /* GGUF has the attention factor divided by YaRN's own */
+        m->rope_mscale = (float)(c->rope_attn_factor * (0.1 * det_log(c->rope_factor) + 1));
+    m->rope_freq[ROPE_GLOBAL] = global_frequencies(m, factors);
+    if (factors_long)
+        m->rope_freq_long = global_frequencies(m, factors_long);
+    if (local_base <= 0)
+        return;
+    double *freq = arena_alloc(&m->arena, (size_t)c->n_rot / 2 * sizeof *freq);
+    for (int i = 0; i < c->n_rot / 2; i++)
+        freq[i] = det_pow(local_base, -2.0 * i / c->n_rot);
+    m->rope_freq[ROPE_LOCAL] = freq;
+}
+
+void rope_position(const struct lathe_model *m, enum rope_set set, int n_ctx, int position, float *cs)
+{
+    const double *freq = m->rope_freq[set];
+    float scale = set == ROPE_GLOBAL ? m->rope_mscale : 1;
+    if (set == ROPE_GLOBAL && m->rope_freq_long && n_ctx > m->config.rope_ctx_original)
+        freq = m->rope_freq_long;
     for (int i = 0; i < m->config.n_rot / 2; i++) {
         double s, c;
-        det_sincos(position * m->rope_freq[i], &s, &c);
-        cs[2 * i] = (float)(c * m->rope_mscale);
-        cs[2 * i + 1] = (float)(s * m->rope_mscale);
+        det_sincos(position * freq[i], &s, &c);
+        cs[2 * i] = (float)(c * scale);
+        cs[2 * i + 1] = (float)(s * scale);
     }
 }

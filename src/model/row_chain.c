@@ -45,7 +45,7 @@ static void silu_block(const struct matmul *mm, int block, const struct prepared
         matmul_tile(mm, mm->w[0], 2 * block + half, in, t0, n, worker, false, gate + half * LANES, COLS);
         matmul_tile(mm, mm->w[1], 2 * block + half, in, t0, n, worker, false, up + half * LANES, COLS);
     }
-    p->kern->silu_mul(gate, up, gate, n * COLS);
+    p->act_mul(gate, up, gate, n * COLS);
     int n_block = mm[1].in.n_col / ACT_BLOCK;
     for (int t = 0; t < n; t += ACT_GROUP)
         p->kern->quantize(gate + t * COLS, COLS, n - t < ACT_GROUP ? n - t : ACT_GROUP, COLS,
@@ -77,6 +77,8 @@ static void chain_piece(const struct pool_op *op, int piece, int worker)
         struct prepared in = handed ? (struct prepared){.act = s->inner, .f32 = mm->in.x, .base = first}
                                     : matmul_own_input(mm, first, last - first, worker, false);
         product_rows(mm, &in, last, worker);
+        for (int r = first; mm->post_norm && r < last; r++)
+            matmul_post_norm(mm, r);
         if (mm->put)
             attention_put(mm->put, first, last);
         handed = hands_over(mm);

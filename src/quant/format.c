@@ -1,13 +1,40 @@
-/* The table of weight formats: finds a row by number or name. */
+/* The table of weight formats: finds a row by number or name; decodes blocks by their parts. */
 #include "quant/format.h"
 #include "quant/decode.h"
+#include <stdio.h>
 #include <string.h>
 
-#define DECODE_true(name) decode_##name
-#define DECODE_false(name) NULL
+static void decode_blocks(const struct format *f, const uint8_t *x, float *y, int64_t n)
+{
+    struct parts p;
+    struct columns c;
+    for (int64_t b = 0; b < n / f->block_n; b++, x += f->block_bytes) {
+        f->take(x, &p);
+        for (int i = 0; i < f->block_n / 32; i++, y += 32) {
+            f->columns(&p, i, &c);
+            for (int k = 0; k < 32; k++)
+                y[k] = __builtin_fmaf(c.w[k / 16], (float)c.q[k], c.m[k / 16]);
+        }
+    }
+}
+
+#define DEFINE_FLOATS(name)
+#define DEFINE_NO(name)
+#define DEFINE_BLOCKS(name)                                            \
+    static void decode_##name(const void *x, float *y, int64_t n)      \
+    {                                                                  \
+        decode_blocks(format_by_id((uint32_t)FORMAT_##name), x, y, n); \
+    }
+#define X(name, id, block, bytes, kind) DEFINE_##kind(name)
+FORMATS(X)
+#undef X
+
+#define ROW_FLOATS(name) true, decode_##name, NULL, NULL
+#define ROW_BLOCKS(name) true, decode_##name, take_##name, columns_##name
+#define ROW_NO(name) false, NULL, NULL, NULL
 
 static const struct format rows[] = {
-#define X(name, id, block, bytes, runs) {#name, id, block, bytes, runs, DECODE_##runs(name)},
+#define X(name, id, block, bytes, kind) {#name, id, block, bytes, ROW_##kind(name)},
     FORMATS(X)
 #undef X
 };
@@ -26,4 +53,13 @@ const struct format *format_by_name(const char *name)
         if (!strcmp(rows[i].name, name))
             return &rows[i];
     return NULL;
+}
+
+void format_names(char *out, size_t n)
+{
+    size_t used = 0;
+    *out = 0;
+    for (size_t i = 0; i < sizeof rows / sizeof *rows && used < n; i++)
+        if (rows[i].runs)
+            used += (size_t)snprintf(out + used, n - used, "%s%s", used ? " " : "", rows[i].name);
 }

@@ -2,49 +2,54 @@
  * exactly. */
 #ifndef LATHE_QUANT_FORMAT_H
 #define LATHE_QUANT_FORMAT_H
+#include <stddef.h>
 #include <stdint.h>
 #include "base/err.h"
 
-/* name, GGML type number, weights per block, bytes per block, runs here */
-#define FORMATS(X)                 \
-    X(F32, 0, 1, 4, true)          \
-    X(F16, 1, 1, 2, true)          \
-    X(Q4_0, 2, 32, 18, true)       \
-    X(Q4_1, 3, 32, 20, true)       \
-    X(Q5_0, 6, 32, 22, false)      \
-    X(Q5_1, 7, 32, 24, false)      \
-    X(Q8_0, 8, 32, 34, true)       \
-    X(Q8_1, 9, 32, 36, false)      \
-    X(Q2_K, 10, 256, 84, false)    \
-    X(Q3_K, 11, 256, 110, false)   \
-    X(Q4_K, 12, 256, 144, false)   \
-    X(Q5_K, 13, 256, 176, false)   \
-    X(Q6_K, 14, 256, 210, false)   \
-    X(Q8_K, 15, 256, 292, false)   \
-    X(IQ2_XXS, 16, 256, 66, false) \
-    X(IQ2_XS, 17, 256, 74, false)  \
-    X(IQ3_XXS, 18, 256, 98, false) \
-    X(IQ1_S, 19, 256, 50, false)   \
-    X(IQ4_NL, 20, 32, 18, false)   \
-    X(IQ3_S, 21, 256, 110, false)  \
-    X(IQ2_S, 22, 256, 82, false)   \
-    X(IQ4_XS, 23, 256, 136, false) \
-    X(I8, 24, 1, 1, false)         \
-    X(I16, 25, 1, 2, false)        \
-    X(I32, 26, 1, 4, false)        \
-    X(I64, 27, 1, 8, false)        \
-    X(F64, 28, 1, 8, false)        \
-    X(IQ1_M, 29, 256, 56, false)   \
-    X(BF16, 30, 1, 2, true)        \
-    X(TQ1_0, 34, 256, 54, false)   \
-    X(TQ2_0, 35, 256, 66, false)   \
-    X(MXFP4, 39, 32, 17, false)
+/* name, GGML type number, weights per block, bytes per block, what is known of it: FLOATS, BLOCKS (quant/parts.h), or
+ * NO more than its size */
+#define FORMATS(X)                  \
+    X(F32, 0, 1, 4, FLOATS)         \
+    X(F16, 1, 1, 2, FLOATS)         \
+    X(Q4_0, 2, 32, 18, BLOCKS)      \
+    X(Q4_1, 3, 32, 20, BLOCKS)      \
+    X(Q5_0, 6, 32, 22, BLOCKS)      \
+    X(Q5_1, 7, 32, 24, BLOCKS)      \
+    X(Q8_0, 8, 32, 34, BLOCKS)      \
+    X(Q8_1, 9, 32, 36, NO)          \
+    X(Q2_K, 10, 256, 84, BLOCKS)    \
+    X(Q3_K, 11, 256, 110, BLOCKS)   \
+    X(Q4_K, 12, 256, 144, BLOCKS)   \
+    X(Q5_K, 13, 256, 176, BLOCKS)   \
+    X(Q6_K, 14, 256, 210, BLOCKS)   \
+    X(Q8_K, 15, 256, 292, NO)       \
+    X(IQ2_XXS, 16, 256, 66, BLOCKS) \
+    X(IQ2_XS, 17, 256, 74, BLOCKS)  \
+    X(IQ3_XXS, 18, 256, 98, BLOCKS) \
+    X(IQ1_S, 19, 256, 50, BLOCKS)   \
+    X(IQ4_NL, 20, 32, 18, BLOCKS)   \
+    X(IQ3_S, 21, 256, 110, BLOCKS)  \
+    X(IQ2_S, 22, 256, 82, BLOCKS)   \
+    X(IQ4_XS, 23, 256, 136, BLOCKS) \
+    X(I8, 24, 1, 1, NO)             \
+    X(I16, 25, 1, 2, NO)            \
+    X(I32, 26, 1, 4, NO)            \
+    X(I64, 27, 1, 8, NO)            \
+    X(F64, 28, 1, 8, NO)            \
+    X(IQ1_M, 29, 256, 56, BLOCKS)   \
+    X(BF16, 30, 1, 2, FLOATS)       \
+    X(TQ1_0, 34, 256, 54, BLOCKS)   \
+    X(TQ2_0, 35, 256, 66, BLOCKS)   \
+    X(MXFP4, 39, 32, 17, BLOCKS)
 
 enum format_id {
-#define X(name, id, block, bytes, runs) FORMAT_##name = id,
+#define X(name, id, block, bytes, kind) FORMAT_##name = id,
     FORMATS(X)
 #undef X
 };
+
+struct parts;
+struct columns;
 
 struct format {
     const char *name;
@@ -55,11 +60,16 @@ struct format {
     /* y[n] = block-coded x; n % block_n == 0; x unaligned. Exact: every weight is representable in f32. NULL
      * if !runs. */
     void (*decode)(const void *x, float *y, int64_t n);
+    /* Formats of blocks (quant/parts.h); else NULL. */
+    void (*take)(const uint8_t *x, struct parts *p);
+    void (*columns)(const struct parts *p, int i, struct columns *c);
 };
 
 /* NULL for a number that is not in the table. */
 const struct format *format_by_id(uint32_t id);
 const struct format *format_by_name(const char *name);
+/* The names of all that run, with spaces between. */
+void format_names(char *out, size_t n);
 
 /* IEEE half and bfloat16, exact to f32; the other way to nearest even. */
 float f16_to_f32(uint16_t h);

@@ -4,24 +4,18 @@
  *     byte 2+i, i < 16   low nibble q[i], high nibble q[i+16]
  */
 #include "quant/decode.h"
-#include <string.h>
 
-struct q4_0_block {
-    uint8_t d[2];
-    uint8_t q[16];
-};
-_Static_assert(sizeof(struct q4_0_block) == 18, "file layout");
-
-void decode_Q4_0(const void *x, float *y, int64_t n)
+void take_Q4_0(const uint8_t *x, struct parts *p)
 {
-    const struct q4_0_block *b = x;
-    for (int64_t k = 0; k < n / 32; k++, b++, y += 32) {
-        uint16_t h;
-        memcpy(&h, b->d, sizeof h);
-        float d = f16_to_f32(h);
-        for (int i = 0; i < 16; i++) {
-            y[i] = d * (float)((b->q[i] & 15) - 8);
-            y[i + 16] = d * (float)((b->q[i] >> 4) - 8);
-        }
+    p->d[0] = take_u16(x);
+    for (int i = 0; i < 16; i++) {
+        p->q[i] = x[2 + i] & 15;
+        p->q[i + 16] = x[2 + i] >> 4;
     }
+}
+
+void columns_Q4_0(const struct parts *p, int i, struct columns *c)
+{
+    columns_codes(p, i, 8, c);
+    columns_scale(c, f16_to_f32(p->d[0]));
 }

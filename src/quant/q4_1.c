@@ -6,25 +6,20 @@
  *
  * d * q has 11 + 4 bits and is exact; the sum with m is rounded once, in f32. */
 #include "quant/decode.h"
-#include <string.h>
 
-struct q4_1_block {
-    uint8_t d[2], m[2];
-    uint8_t q[16];
-};
-_Static_assert(sizeof(struct q4_1_block) == 20, "file layout");
-
-void decode_Q4_1(const void *x, float *y, int64_t n)
+void take_Q4_1(const uint8_t *x, struct parts *p)
 {
-    const struct q4_1_block *b = x;
-    for (int64_t k = 0; k < n / 32; k++, b++, y += 32) {
-        uint16_t h, g;
-        memcpy(&h, b->d, sizeof h);
-        memcpy(&g, b->m, sizeof g);
-        float d = f16_to_f32(h), m = f16_to_f32(g);
-        for (int i = 0; i < 16; i++) {
-            y[i] = d * (float)(b->q[i] & 15) + m;
-            y[i + 16] = d * (float)(b->q[i] >> 4) + m;
-        }
+    p->d[0] = take_u16(x);
+    p->d[1] = take_u16(x + 2);
+    for (int i = 0; i < 16; i++) {
+        p->q[i] = x[4 + i] & 15;
+        p->q[i + 16] = x[4 + i] >> 4;
     }
+}
+
+void columns_Q4_1(const struct parts *p, int i, struct columns *c)
+{
+    columns_codes(p, i, 0, c);
+    columns_scale(c, f16_to_f32(p->d[0]));
+    c->m[0] = c->m[1] = f16_to_f32(p->d[1]);
 }

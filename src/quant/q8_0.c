@@ -2,24 +2,19 @@
  *
  *     byte 0..1          d, f16
  *     byte 2+i, i < 32   q[i], signed, -128 included
- */
+ *
+ * The code is q + 128. */
 #include "quant/decode.h"
-#include <string.h>
 
-struct q8_0_block {
-    uint8_t d[2];
-    int8_t q[32];
-};
-_Static_assert(sizeof(struct q8_0_block) == 34, "file layout");
-
-void decode_Q8_0(const void *x, float *y, int64_t n)
+void take_Q8_0(const uint8_t *x, struct parts *p)
 {
-    const struct q8_0_block *b = x;
-    for (int64_t k = 0; k < n / 32; k++, b++, y += 32) {
-        uint16_t h;
-        memcpy(&h, b->d, sizeof h);
-        float d = f16_to_f32(h);
-        for (int i = 0; i < 32; i++)
-            y[i] = d * (float)b->q[i];
-    }
+    p->d[0] = take_u16(x);
+    for (int i = 0; i < 32; i++)
+        p->q[i] = x[2 + i] ^ 0x80;
+}
+
+void columns_Q8_0(const struct parts *p, int i, struct columns *c)
+{
+    columns_codes(p, i, 128, c);
+    columns_scale(c, f16_to_f32(p->d[0]));
 }

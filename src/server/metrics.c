@@ -111,13 +111,14 @@ void metrics_reject(struct metrics *m, const char *code)
 /* ---- text ---- */
 
 struct process {
-    double start_s, cpu_s, resident_bytes, major_faults;
+    double start_s, cpu_s, resident_bytes, heap_bytes, major_faults;
     int n_answer;
 };
 
 static struct process read_process(const struct server *s)
 {
-    struct process p = {.start_s = s->metrics->start_s, .n_answer = s->n_answer};
+    struct process p = {
+        .start_s = s->metrics->start_s, .n_answer = s->n_answer, .heap_bytes = (double)mem_live()};
     struct rusage use;
     long pages = 0;
     FILE *f = fopen("/proc/self/statm", "r");

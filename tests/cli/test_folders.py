@@ -284,17 +284,6 @@ def test_a_changed_file_is_another_model(run, tmp_path):
     assert logits(run, folder, tmp_path, *cache) != first
 
 
-def test_window_shorter_than_the_context_is_refused(run, tmp_path):
-    cfg = {**hf_folder.config(), "architectures": ["MistralForCausalLM"], "sliding_window": 16}
-    folder = hf_folder.write(tmp_path, cfg=cfg)
-    assert info(run, folder)["meta"]["llama.attention.sliding_window"] == "16"
-    r = run("run", "-m", folder, "-p", "x")
-    assert r.returncode == 3 and b"window of 16 tokens cannot run" in r.stderr
-    cfg["sliding_window"] = 4096
-    hf_folder.write(tmp_path, cfg=cfg)
-    assert run("run", "-m", folder, "-p", "x", "-n", "1").returncode == 0
-
-
 def test_every_token_that_ends_an_answer_is_heeded(run, tmp_path):
     folder = hf_folder.write(tmp_path)
 

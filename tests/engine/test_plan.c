@@ -131,6 +131,29 @@ static void firm(void **state)
     refused(o, "more than the 2.0 MiB");
 }
 
+/* Places to wait are given up before rows of a pass are, unless they were asked for. */
+static void queue(void **state)
+{
+    struct lathe_engine_options o = options(0);
+    o.n_queue = 4096;
+    struct lathe_engine_plan full = plan(o);
+    assert_int_equal(full.n_queue, 4096);
+    assert_int_equal(full.n_queue_token, 4096 * 1024);
+    o.memory_bytes = full.total_bytes - full.kv_bytes + full.kv_bytes / 16;
+    struct lathe_engine_plan less = plan(o);
+    assert_true(less.n_queue < 4096 && less.n_queue >= 64 && less.n_chunk == 512);
+    o.firm = LATHE_FIRM_QUEUE;
+    less = plan(o);
+    assert_true(less.n_queue == 4096 && less.n_chunk < 512);
+    o = options(0);
+    o.n_queue = 2;
+    assert_int_equal(plan(o).n_queue_token, 16 * 16384);
+    o.n_queue_token = 5;
+    assert_int_equal(plan(o).n_queue_token, 5);
+    o.n_queue = 0;
+    assert_int_equal(plan(options(0)).n_queue_token, 0);
+}
+
 /* What others take of the same memory counts. */
 static void reserve(void **state)
 {
@@ -195,6 +218,7 @@ int main(void)
         cmocka_unit_test(without_a_bound),
         cmocka_unit_test(every_bound),
         cmocka_unit_test(firm),
+        cmocka_unit_test(queue),
         cmocka_unit_test(reserve),
         cmocka_unit_test(counted_as_made),
         cmocka_unit_test(partials_are_bounded),

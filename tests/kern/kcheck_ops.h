@@ -43,9 +43,11 @@ static inline bool shape_at(const struct kern_row *row, int i, struct kern_shape
     *s = (struct kern_shape){.kind = (enum kern_kind)(i % N_KIND)};
     i /= N_KIND;
     switch (row->op) {
-    case KERN_TILE_DOT: /* the panel's columns end half way through a pair for odd counts */
+    case KERN_TILE_DOT: /* the panel's columns end half way through a group for odd counts */
         s->n_tok = i % 12 + 1;
         s->n = blocks[i / 12 % 6];
+        if (format_by_id((uint32_t)row->format)->block_n > ACT_BLOCK)
+            s->n = i / 12 % 6 % 4 * 8 + 8;
         s->extra = i / 72 % 2;
         s->x_gap = i / 144;
         s->stride = LANES + 3 * (i / 3 % 2);

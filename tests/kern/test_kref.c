@@ -3,6 +3,7 @@
  * test_kcheck.) */
 #include "unit.h"
 #include "kern/kcheck_data.h"
+#include "quant/parts.h"
 
 #define EPS 0x1p-24 /* half an ulp of f32, relative */
 
@@ -25,8 +26,40 @@ static void near(double got, double want, double bound, const char *what, int at
 /* A random file-form matrix of 16 rows, decoded by the format's own row and packed as a panel. */
 struct weights {
     struct guarded panel;
-    float *rows; /* [16][n_col] */
+    float *rows;  /* [16][n_col] */
+    double *size; /* of each weight, its scale's product and its minimum, which may cancel */
 };
+
+/* Block b of a file with finite scales and values of sane size. */
+static void tame_block(const struct format *f, uint8_t *b)
+{
+    float v = tame_float() * 0.1f;
+    uint16_t h = f32_to_f16(v);
+    uint32_t u = scalar_bits(v) >> 16;
+    if (f->take)
+        kern_fill_block((enum format_id)f->id, KIND_RANDOM, &rng_state, b); /* halves up to 2 */
+    else if (f->id == FORMAT_F32)
+        memcpy(b, &v, 4);
+    else
+        memcpy(b, f->id == FORMAT_BF16 ? (const void *)&u : &h, 2);
+    if (f->id == FORMAT_MXFP4)
+        b[0] = (uint8_t)(110 + rng() % 20);
+    if (f->id == FORMAT_IQ1_M)
+        b[55] &= 0xbf; /* |d| < 2 */
+}
+
+static void sizes(const struct format *f, const uint8_t *row, int n_col, double *size)
+{
+    struct parts p;
+    struct columns c;
+    for (int k = 0; f->take && k < n_col; k++) {
+        if (k % f->block_n == 0)
+            f->take(row + (size_t)(k / f->block_n * f->block_bytes), &p);
+        if (k % 32 == 0)
+            f->columns(&p, k % f->block_n / 32, &c);
+        size[k] = fabs((double)c.w[k % 32 / 16] * c.q[k % 32]) + fabs((double)c.m[k % 32 / 16]);
+    }
+}
 
 static struct weights weights(enum format_id format, int n_row, int n_col)
 {
@@ -34,23 +67,14 @@ static struct weights weights(enum format_id format, int n_row, int n_col)
     size_t row_bytes = (size_t)(n_col / f->block_n * f->block_bytes);
     uint8_t *file = malloc(16 * row_bytes);
     struct weights w = {.rows = calloc(16 * (size_t)n_col, sizeof *w.rows),
+                        .size = calloc(16 * (size_t)n_col, sizeof *w.size),
                         .panel = guarded_new(panel_bytes(format, n_col))};
-    for (size_t i = 0; i < 16 * row_bytes; i++)
-        file[i] = (uint8_t)rng();
-    for (size_t at = 0; at < 16 * row_bytes;
-         at += (size_t)f->block_bytes) { /* finite scales and values of sane size */
-        float v = tame_float() * 0.1f;
-        uint16_t h[2] = {f32_to_f16(v), f32_to_f16(tame_float() * 0.1f)};
-        uint32_t u = scalar_bits(v) >> 16;
-        if (format == FORMAT_F32)
-            memcpy(file + at, &v, 4);
-        else if (format == FORMAT_BF16)
-            memcpy(file + at, &u, 2);
-        else
-            memcpy(file + at, h, format == FORMAT_Q4_1 ? 4 : 2);
-    }
-    for (int r = 0; r < n_row; r++)
+    for (size_t at = 0; at < 16 * row_bytes; at += (size_t)f->block_bytes)
+        tame_block(f, file + at);
+    for (int r = 0; r < n_row; r++) {
+        sizes(f, file + (size_t)r * row_bytes, n_col, w.size + (size_t)r * (size_t)n_col);
         f->decode(file + (size_t)r * row_bytes, w.rows + (size_t)r * (size_t)n_col, n_col);
+    }
     panel_pack(format, file, row_bytes, n_row, n_col, w.panel.p);
     free(file);
     return w;
@@ -60,10 +84,14 @@ static void weights_free(struct weights *w)
 {
     guarded_free(&w->panel);
     free(w->rows);
+    free(w->size);
 }
 
-static const enum format_id formats[] = {FORMAT_F32,  FORMAT_F16,  FORMAT_BF16,
-                                         FORMAT_Q4_0, FORMAT_Q4_1, FORMAT_Q8_0};
+static const enum format_id formats[] = {
+    FORMAT_F32,    FORMAT_F16,   FORMAT_BF16,    FORMAT_Q4_0,  FORMAT_Q4_1,  FORMAT_Q8_0,  FORMAT_Q5_0,
+    FORMAT_Q5_1,   FORMAT_Q2_K,  FORMAT_Q3_K,    FORMAT_Q4_K,  FORMAT_Q5_K,  FORMAT_Q6_K,  FORMAT_IQ4_NL,
+    FORMAT_IQ4_XS, FORMAT_MXFP4, FORMAT_TQ1_0,   FORMAT_TQ2_0, FORMAT_IQ1_S, FORMAT_IQ1_M, FORMAT_IQ2_XXS,
+    FORMAT_IQ2_XS, FORMAT_IQ2_S, FORMAT_IQ3_XXS, FORMAT_IQ3_S};
 enum { N_FORMAT = sizeof formats / sizeof *formats };
 
 /* The panel as f32: what the tile reads in place, or what the row makes of it. */
@@ -105,7 +133,7 @@ static void panels_there_and_back(void **state)
                 weights_free(&w);
             }
     }
-    assert_int_equal(panel_bytes(FORMAT_Q6_K, 256), 0);
+    assert_int_equal(panel_bytes(FORMAT_Q8_K, 256), 0);
 }
 
 /* q = round(x / d), d = largest / 127; the sums follow. The product x * (127 / amax) is off by 3 roundings of
@@ -138,6 +166,10 @@ static void quantize_is_rounding(void **state)
                 near((double)out[b].s[t], (double)out[b].d[t] * sum,
                      fabs((double)out[b].d[t] * sum) * EPS * 2, "sum", t);
                 assert_int_equal(out[b].n8sum[t], -8 * sum);
+                assert_int_equal(out[b].half[t][0] + out[b].half[t][1], sum);
+                for (int i = 0; i < 16; i++)
+                    out[b].half[t][0] = (int16_t)(out[b].half[t][0] - out[b].q[i / 4][t][i % 4]);
+                assert_int_equal(out[b].half[t][0], 0);
             }
     }
     float bad[32] = {1, 2, NAN}, tiny[32] = {1e-40f, -1e-42f};
@@ -153,9 +185,10 @@ static void quantize_is_rounding(void **state)
 static void dots(void **state)
 {
     for (int i = 3; i < N_FORMAT; i++)
-        for (int n_block = 1; n_block < 20; n_block += 3) {
+        for (int round = 1; round < 20; round += 3) {
             enum { N_TOK = 12 };
-            int n_col = n_block * 32;
+            int block_n = format_by_id((uint32_t)formats[i])->block_n;
+            int n_col = block_n == 32 ? round * 32 : (round / 3 + 1) * block_n, n_block = n_col / 32;
             struct weights w = weights(formats[i], 16, n_col);
             struct guarded x = guarded_act(KIND_RANDOM, N_TOK, n_block, n_block);
             const struct act_block *a = (const struct act_block *)x.p;
@@ -170,8 +203,7 @@ static void dots(void **state)
                         double xv = at->q[k % 32 / 4][t % 4][k % 4] * (double)at->d[t % 4];
                         double wv = (double)w.rows[(size_t)r * (size_t)n_col + (size_t)k];
                         sum += wv * xv;
-                        size += (fabs(wv) + (formats[i] == FORMAT_Q4_1 ? 16 : 0)) *
-                                fabs(xv); /* d*q and m cancel */
+                        size += w.size[(size_t)r * (size_t)n_col + (size_t)k] * fabs(xv);
                     }
                     near((double)y[t * LANES + r], sum, size * EPS * (2 * n_block + 4), "dot", t * LANES + r);
                 }

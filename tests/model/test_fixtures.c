@@ -126,8 +126,8 @@ static bool check_line(const char *name, const char *feature, const char *switch
     struct golden g = golden_read(name);
     snprintf(path, sizeof path, "tests/fixtures/%s.gguf", name);
     double exact = model_diff(path, &g, true, &err), fast = model_diff(path, &g, false, &err), off = NAN;
-    bool quantized =
-        strncmp(name, "q4_", 3) == 0 || strncmp(name, "q8_", 3) == 0 || strcmp(name, "mixed_types") == 0;
+    bool quantized = strcmp(name, "mixed_types") == 0 || strncmp(name, "mxfp4", 5) == 0 ||
+                     name[strspn(name, "it")] == 'q'; /* q, iq, tq */
     bool good =
         exact >= 0 && exact <= EXACT_BOUND && fast >= 0 && fast <= (quantized ? QUANT_BOUND : FLOAT_BOUND);
     if (exact < 0 || fast < 0)
@@ -150,9 +150,9 @@ static bool check_line(const char *name, const char *feature, const char *switch
     return good;
 }
 
-static void fixtures(void **state)
+static void check_index(const char *path, int least)
 {
-    FILE *in = fopen("tests/fixtures/index.txt", "r");
+    FILE *in = fopen(path, "r");
     assert_non_null(in);
     char line[1000], name[100], feature[200], switches[500], change[100];
     int n = 0, n_bad = 0;
@@ -166,12 +166,22 @@ static void fixtures(void **state)
         n++;
     }
     fclose(in);
-    assert_true(n > 30);
+    assert_true(n > least);
     assert_int_equal(n_bad, 0);
+}
+
+static void llama(void **state)
+{
+    check_index("tests/fixtures/index.txt", 30);
+}
+
+static void decoders(void **state)
+{
+    check_index("tests/fixtures/index_decoders.txt", 15);
 }
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(fixtures)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(llama), cmocka_unit_test(decoders)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

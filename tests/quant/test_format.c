@@ -2,6 +2,7 @@
  * odd addresses. */
 #include "unit.h"
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -38,7 +39,7 @@ static void rows_are_found(void **state)
         assert_true(f->runs == (f->decode != NULL));
         n_run += f->runs;
     }
-    assert_int_equal(n_run, 6);
+    assert_int_equal(n_run, 25);
     assert_null(format_by_id(4)); /* a type that was removed */
     assert_null(format_by_id(UINT32_MAX));
     assert_null(format_by_name("q4_0"));
@@ -152,13 +153,58 @@ static void encoding_and_decoding(void **state)
     }
 }
 
+/* Against another implementation: make_golden.py. Bit for bit, the signs of zeros included. */
+static void same_as_the_package(void **state)
+{
+    enum { MAX_BYTES = 1 << 20 };
+    uint8_t *raw = malloc(MAX_BYTES);
+    FILE *in = fopen("tests/quant/golden.bin", "rb");
+    assert_non_null(in);
+    size_t n = fread(raw, 1, MAX_BYTES, in), at = 0, n_type = 0;
+    fclose(in);
+    assert_true(n < MAX_BYTES);
+    for (; at < n; n_type++) {
+        uint32_t head[2];
+        memcpy(head, raw + at, sizeof head);
+        const struct format *f = format_by_id(head[0]);
+        size_t n_w = head[1] * (size_t)f->block_n, n_bytes = head[1] * (size_t)f->block_bytes;
+        float *y = malloc(n_w * sizeof *y);
+        at += sizeof head;
+        f->decode(raw + at, y, (int64_t)n_w);
+        at += n_bytes;
+        for (size_t i = 0; i < n_w; i++) {
+            uint32_t want, got;
+            memcpy(&want, raw + at + 4 * i, 4);
+            memcpy(&got, &y[i], 4);
+            if (got != want)
+                fail_msg("%s, weight %zu: %08x, the package has %08x", f->name, i, got, want);
+        }
+        at += 4 * n_w;
+        free(y);
+    }
+    assert_true(at == n);
+    int n_block_format = 0;
+    for (uint32_t id = 0; id < 1000; id++)
+        n_block_format += format_by_id(id) && format_by_id(id)->take;
+    assert_int_equal(n_type, n_block_format); /* none is left out */
+    free(raw);
+}
+
+static void microscaling_nan(void **state)
+{
+    uint8_t x[17] = {255, 0x21};
+    float y[32];
+    format_by_id(FORMAT_MXFP4)->decode(x, y, 32);
+    for (int i = 0; i < 32; i++)
+        assert_true(isnan(y[i]));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(rows_are_found),
-        cmocka_unit_test(decoders_follow_the_definition),
-        cmocka_unit_test(known_blocks),
-        cmocka_unit_test(encoding_and_decoding),
+        cmocka_unit_test(rows_are_found),      cmocka_unit_test(decoders_follow_the_definition),
+        cmocka_unit_test(known_blocks),        cmocka_unit_test(encoding_and_decoding),
+        cmocka_unit_test(same_as_the_package), cmocka_unit_test(microscaling_nan),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

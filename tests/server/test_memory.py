@@ -1,5 +1,5 @@
 """What a server takes: the plan that it prints, --memory under load, a cgroup of one CPU and 512 MB."""
-import os, re, threading, time
+import os, re, subprocess, threading, time
 from pathlib import Path
 
 import pytest
@@ -204,3 +204,24 @@ def test_what_does_not_fit_the_cgroup_is_refused(home, roomy, cgroup):
     c = cgroup(120, 1)
     s = Serving(home, roomy, "--kv-tokens", "16384", before=c.enter)
     assert s.port == 0 and s.process.returncode == 1 and "KV cache of 16384 tokens" in s.err and c.n_killed() == 0
+
+
+@sanitizer
+def test_weights_larger_than_the_cgroup_run_from_their_file(tmp_path, cgroup):
+    """They are laid out in the kept file, window by window, and read through its mapping: the same answer, nothing killed."""
+    import tiny_model
+    model = tmp_path / "large.gguf"
+    tiny_model.write(str(model), "F32", n_layer=20, n_embd=512, alike=1)
+    command = [os.environ.get("LATHE_PROGRAM", "build/lathe"), "run", "-m", model, "-p", "hello you", "-n", "4", "--raw", "--temp", "0"]
+
+    def run(home, **how):
+        return subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env={"HOME": str(tmp_path / home)}, **how)
+    roomy = run("roomy")
+    c = cgroup(56, 1)
+    first = run("tight", preexec_fn=c.enter)
+    second = run("tight", preexec_fn=c.enter)
+    assert model.stat().st_size > 56 << 20 and roomy.returncode == 0
+    assert first.returncode == second.returncode == 0 and first.stdout == second.stdout == roomy.stdout, first.stderr
+    assert c.n_killed() == 0
+    kept = [next((tmp_path / home).glob(".cache/lathe/layouts/*.lay")).read_bytes() for home in ("roomy", "tight")]
+    assert kept[0] == kept[1]

@@ -20,15 +20,18 @@ static void quantize_block(const float *x, int t, struct act_block *b)
         d = amax_bits >= 0x7f800000u ? scalar_from_bits(0x7fc00000u) : 0.0f;
         inverse = 0;
     }
-    int32_t sum = 0;
+    int32_t sum = 0, low = 0;
     for (int i = 0; i < ACT_BLOCK; i++) {
         int32_t q = inverse > 0 ? scalar_round(x[i] * inverse) : 0;
         b->q[i / 4][t][i % 4] = (int8_t)q;
         sum += q;
+        low += i < 16 ? q : 0;
     }
     b->d[t] = d;
     b->s[t] = d * (float)sum;
     b->n8sum[t] = -8 * sum;
+    b->half[t][0] = (int16_t)low;
+    b->half[t][1] = (int16_t)(sum - low);
 }
 
 void quantize_c(const float *x, int64_t x_stride, int n_tok, int n_col, struct act_block *out)
@@ -63,6 +66,20 @@ void silu_mul_c(const float *g, const float *u, float *h, int n)
 {
     for (int i = 0; i < n; i++)
         h[i] = g[i] / (1.0f + scalar_exp(-g[i])) * u[i];
+}
+
+void gelu_mul_c(const float *g, const float *u, float *h, int n)
+{
+    for (int i = 0; i < n; i++) {
+        float z = g[i] * __builtin_fmaf(GELU_3, g[i] * g[i], GELU_1);
+        h[i] = g[i] / (1.0f + scalar_exp(-z)) * u[i];
+    }
+}
+
+void softcap_c(float *x, int n, float cap)
+{
+    for (int i = 0; i < n; i++)
+        x[i] = cap * (1.0f - 2.0f / (scalar_exp(x[i] * (2.0f / cap)) + 1.0f));
 }
 
 void span_softmax_c(float *s, int n_query, const int *n_key, float *max, float *sum)

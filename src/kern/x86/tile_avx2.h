@@ -1,20 +1,17 @@
-/* The AVX2 int8 tile: 16 rows as two halves of 8 lanes times groups of 4 tokens.
+/* The AVX2 int8 tile: 16 rows as two halves of 8 lanes times groups of 4 tokens, made for each form.
  *
- * Every operand of vpmaddubsw is a nibble (0..15) against an int8 of -127..127: two products a lane, eight
- * lines a block, at most 8 * 2 * 15 * 127 = 30480. So a whole block of 32 columns sums in int16, exactly, and
- * one vpmaddwd per block widens it. An 8-bit weight is two planes of nibbles, 16 * high + low: as many
- * instructions as abs/sign with a vpmaddwd each time, and no -128 to fear.
+ * vpmaddubsw multiplies unsigned weights with int8 of -127..127, two products a lane, in int16. With nibbles
+ * (0..15) a block of 32 columns is eight lines and at most 8 * 2 * 15 * 127 = 30480: it sums in int16, exactly, and
+ * one vpmaddwd per block widens it. Wider integers widen after fewer lines: 5 bits (31) and MXFP4's values plus 16
+ * (28) after four, 6 bits (63) after two, magnitudes of IQ2 and IQ3 plus 64 after each. Weights of 8 bits, IQ4's values among them, are two planes of nibbles,
+ * 16 * high + low: as many instructions as abs/sign with a vpmaddwd each time, and no -128 to fear. Integer scales
+ * of 16 columns are the other operand of the vpmaddwd that widens.
  *
  * Per token and 8 rows a 4-bit block is 8 multiplies, 7 adds and some 5 more; multiplies go to 2 of Zen 4's 4
  * vector ports and all 20 share the 4: 80 % of the vpmaddubsw peak is the bound. */
 #ifndef LATHE_KERN_TILE_AVX2_H
 #define LATHE_KERN_TILE_AVX2_H
-#include <immintrin.h>
-#include <string.h>
-#include "kern/panel.h"
-
-#define UNROLL _Pragma("GCC unroll 16")
-#define ALWAYS __attribute__((always_inline)) static inline
+#include "kern/x86/form_avx2.h"
 
 /* The int16 sums of one block: [token][plane]; a plane is a half of the rows (4 bits) or a nibble of one half
  * (8 bits). */
@@ -22,7 +19,7 @@ struct sums_avx2 {
     __m256i v[ACT_GROUP][2];
 };
 
-ALWAYS __m256i broadcast4(const int8_t x[4])
+ALWAYS __m256i broadcast4(const void *x)
 {
     int32_t word;
     memcpy(&word, x, 4);
@@ -48,113 +45,215 @@ ALWAYS void dot_line(struct sums_avx2 *s, __m256i w0, __m256i w1, const int8_t x
     }
 }
 
-ALWAYS __m256i low_nibbles(__m256i v)
+/* acc = fma(dot, w * x.d, acc), then fma(m, x.s, acc). */
+ALWAYS __m256 add_block(struct form f, const struct scales_avx2 *s, __m256i dot, const struct act_block *x,
+                        int t, __m256 acc)
 {
-    return _mm256_and_si256(v, _mm256_set1_epi8(15));
-}
-
-ALWAYS __m256i high_nibbles(__m256i v)
-{
-    return _mm256_and_si256(_mm256_srli_epi16(v, 4), _mm256_set1_epi8(15));
-}
-
-/* acc[t][h] = fma(dot, w.d * x.d, acc), then fma(w.m, x.s, acc). */
-ALWAYS __m256 add_block(__m256 acc, __m256i dot, const uint8_t *scales, int n_scale,
-                        const struct act_block *x, int t)
-{
-    __m256 d = _mm256_cvtph_ps(_mm_load_si128((const __m128i *)scales));
-    acc = _mm256_fmadd_ps(_mm256_cvtepi32_ps(dot), _mm256_mul_ps(d, _mm256_set1_ps(x->d[t])), acc);
-    if (n_scale == 2) {
-        __m256 m = _mm256_cvtph_ps(_mm_load_si128((const __m128i *)(scales + 64)));
-        acc = _mm256_fmadd_ps(m, _mm256_set1_ps(x->s[t]), acc);
-    }
-    return acc;
-}
-
-/* The two nibble planes of line j (0..7) of a block: 4 bits, both halves of the rows; 8 bits, low and high
- * nibbles of half h. */
-ALWAYS void line_planes(int bits, const uint8_t *ints, int h, int j, __m256i *w0, __m256i *w1)
-{
-    const uint8_t *line = ints + 64 * (bits == 4 ? j % 4 : j);
-    if (bits == 4) {
-        __m256i v0 = _mm256_load_si256((const __m256i *)line),
-                v1 = _mm256_load_si256((const __m256i *)(line + 32));
-        *w0 = j < 4 ? low_nibbles(v0) : high_nibbles(v0);
-        *w1 = j < 4 ? low_nibbles(v1) : high_nibbles(v1);
-    } else {
-        __m256i v = _mm256_load_si256((const __m256i *)(line + 32 * h));
-        *w0 = low_nibbles(v);
-        *w1 = high_nibbles(v);
-    }
-}
-
-/* The sums of a block, scaled, into acc. 8-bit weights are stored plus 128: 16 * (dot of high nibbles - 8 *
- * sum of x) + dot of low nibbles. */
-ALWAYS void add_sums(int bits, int n_scale, const uint8_t *scales, int h, const struct sums_avx2 *s,
-                     const struct act_block *x, int n, __m256 acc[][2])
-{
-    const __m256i ones = _mm256_set1_epi16(1);
-    UNROLL for (int t = 0; t < n; t++)
-    {
-        __m256i dot0 = _mm256_madd_epi16(s->v[t][0], ones), dot1 = _mm256_madd_epi16(s->v[t][1], ones);
-        __m256i offset = _mm256_set1_epi32(x->n8sum[t]);
-        if (bits == 8) {
-            dot1 = _mm256_slli_epi32(_mm256_add_epi32(dot1, offset), 4);
-            acc[t][h] = add_block(acc[t][h], _mm256_add_epi32(dot0, dot1), scales + 16 * h, n_scale, x, t);
-        } else {
-            if (n_scale == 1) {
-                dot0 = _mm256_add_epi32(dot0, offset);
-                dot1 = _mm256_add_epi32(dot1, offset);
-            }
-            acc[t][0] = add_block(acc[t][0], dot0, scales, n_scale, x, t);
-            acc[t][1] = add_block(acc[t][1], dot1, scales + 16, n_scale, x, t);
-        }
-    }
+    acc = _mm256_fmadd_ps(_mm256_cvtepi32_ps(dot), _mm256_mul_ps(s->w[0], _mm256_set1_ps(x->d[t])), acc);
+    return f.has_min ? _mm256_fmadd_ps(s->m, _mm256_set1_ps(x->s[t]), acc) : acc;
 }
 
 /* Lines in the order low, high nibble of the same bytes, so that each is loaded once. */
 static const int line_order[2][8] = {{0, 4, 1, 5, 2, 6, 3, 7}, {0, 1, 2, 3, 4, 5, 6, 7}};
 
-/* One block (8 bits: half h of its rows) times n (constant) tokens of one group. */
-ALWAYS void block_half(int bits, int n_scale, const uint8_t *ints, const uint8_t *scales, int h,
-                       const struct act_block *x, int n, __m256 acc[][2])
+/* ---- 4 bits: both halves of the rows at once ---- */
+
+ALWAYS void block_nibbles(struct form f, const struct scales_avx2 scales[2], const uint8_t *body, int i,
+                          const struct act_block *x, int n, __m256 acc[][2])
 {
+    const __m256i ones = _mm256_set1_epi16(1);
     struct sums_avx2 s;
-    UNROLL for (int i = 0; i < 8; i++)
+    UNROLL for (int k = 0; k < 8; k++)
     {
-        int j = line_order[bits == 8][i];
-        __m256i w0, w1;
-        line_planes(bits, ints, h, j, &w0, &w1);
-        dot_line(&s, w0, w1, x->q[j], n, i == 0);
+        int j = line_order[0][k];
+        dot_line(&s, line_avx2(f, body, 0, i, j), line_avx2(f, body, 1, i, j), x->q[j], n, k == 0);
     }
-    add_sums(bits, n_scale, scales, h, &s, x, n, acc);
+    UNROLL for (int t = 0; t < n; t++) UNROLL for (int p = 0; p < 2; p++)
+    {
+        __m256i dot = _mm256_madd_epi16(s.v[t][p], ones);
+        if (f.offset)
+            dot = _mm256_add_epi32(dot, _mm256_set1_epi32(x->n8sum[t]));
+        acc[t][p] = add_block(f, &scales[p], dot, x, t, acc[t][p]);
+    }
 }
 
-ALWAYS void block(int bits, int n_scale, const uint8_t *ints, const uint8_t *scales,
-                  const struct act_block *x, int n, __m256 acc[][2])
+/* ---- 8 bits: two planes of half p ---- */
+
+/* Weights are 128 too large: 16 * (dot of high nibbles - 8 * sum of x) + dot of low nibbles. */
+ALWAYS void block_planes(struct form f, const struct scales_avx2 *scales, const uint8_t *body, int p, int i,
+                         const struct act_block *x, int n, __m256 acc[][2])
 {
-    block_half(bits, n_scale, ints, scales, 0, x, n, acc);
-    if (bits == 8)
-        block_half(bits, n_scale, ints, scales, 1, x, n, acc);
+    const __m256i ones = _mm256_set1_epi16(1);
+    struct sums_avx2 s;
+    UNROLL for (int k = 0; k < 8; k++)
+    {
+        int j = line_order[f.ints == INTS_8][k];
+        __m256i low, high;
+        planes_avx2(f, body, p, i, j, &low, &high);
+        dot_line(&s, low, high, x->q[j], n, k == 0);
+    }
+    UNROLL for (int t = 0; t < n; t++)
+    {
+        __m256i low = _mm256_madd_epi16(s.v[t][0], ones), high = _mm256_madd_epi16(s.v[t][1], ones);
+        high = _mm256_slli_epi32(_mm256_add_epi32(high, _mm256_set1_epi32(x->n8sum[t])), 4);
+        acc[t][p] = add_block(f, scales, _mm256_add_epi32(low, high), x, t, acc[t][p]);
+    }
+}
+
+/* ---- the others: sums of half p that are widened before the block's end ---- */
+
+/* dot[t] (+)= columns 16 h .. 16 h + 15 of half p with n tokens, times sc. */
+ALWAYS void half_dots(struct form f, const uint8_t *body, int p, int i, int h, __m256i sc,
+                      const struct act_block *x, int n, bool first, __m256i *dot)
+{
+    const bool wide = f.offset == 64; /* IQ2 and IQ3: up to 126 */
+    const int n_line = wide ? 1 : f.ints == INTS_6 ? 2 : 4;
+    UNROLL for (int from = 4 * h; from < 4 * h + 4; from += n_line)
+    {
+        __m256i sum[ACT_GROUP];
+        UNROLL for (int j = from; j < from + n_line; j++)
+        {
+            __m256i w = line_avx2(f, body, p, i, j);
+            UNROLL for (int t = 0; t < n; t++)
+            {
+                __m256i product = _mm256_maddubs_epi16(w, broadcast4(x->q[j][t]));
+                sum[t] = j == from ? product : _mm256_add_epi16(sum[t], product);
+                PIN(sum[t]);
+            }
+        }
+        UNROLL for (int t = 0; t < n; t++)
+        {
+            __m256i more = _mm256_madd_epi16(sum[t], sc);
+            dot[t] = first && from == 4 * h ? more : _mm256_add_epi32(dot[t], more);
+        }
+    }
+}
+
+ALWAYS void block_half(struct form f, const struct scales_avx2 *s, const uint8_t *body, int p, int i,
+                       const struct act_block *x, int n, __m256 acc[][2])
+{
+    const __m256i ones = _mm256_set1_epi16(1);
+    __m256i dot[ACT_GROUP];
+    half_dots(f, body, p, i, 0, f.math == MATH_INT ? s->sc[0] : ones, x, n, true, dot);
+    half_dots(f, body, p, i, 1, f.math == MATH_INT ? s->sc[1] : ones, x, n, false, dot);
+    UNROLL for (int t = 0; t < n; t++)
+    {
+        if (f.math == MATH_32) {
+            if (f.offset)
+                dot[t] =
+                    _mm256_add_epi32(dot[t], _mm256_set1_epi32(f.offset % 8 ? x->n8sum[t] / 8 * f.offset
+                                                                            : x->n8sum[t] * (f.offset / 8)));
+            acc[t][p] = add_block(f, s, dot[t], x, t, acc[t][p]);
+            continue;
+        }
+        __m256i halves = broadcast4(x->half[t]);
+        if (f.offset)
+            dot[t] = _mm256_sub_epi32(
+                dot[t],
+                _mm256_madd_epi16(halves, _mm256_mullo_epi16(s->pair, _mm256_set1_epi16((short)f.offset))));
+        __m256 sum = _mm256_mul_ps(_mm256_cvtepi32_ps(dot[t]), s->w[0]);
+        if (f.has_min)
+            sum = _mm256_fmadd_ps(_mm256_cvtepi32_ps(_mm256_madd_epi16(halves, s->mn)), s->m, sum);
+        acc[t][p] = _mm256_fmadd_ps(sum, _mm256_set1_ps(x->d[t]), acc[t][p]);
+    }
+}
+
+/* Scales of 16 columns that are no small integers: each half's dot is a number of its own. */
+ALWAYS void block_two(struct form f, const struct scales_avx2 *s, const uint8_t *body, int p, int i,
+                      const struct act_block *x, int n, __m256 acc[][2])
+{
+    const __m256i ones = _mm256_set1_epi16(1);
+    __m256 both[ACT_GROUP];
+    UNROLL for (int h = 0; h < 2; h++)
+    {
+        __m256i dot[ACT_GROUP];
+        half_dots(f, body, p, i, h, ones, x, n, true, dot);
+        UNROLL for (int t = 0; t < n; t++)
+        {
+            __m256 sum =
+                _mm256_cvtepi32_ps(_mm256_add_epi32(dot[t], _mm256_set1_epi32(-f.offset * x->half[t][h])));
+            both[t] = h == 0 ? _mm256_mul_ps(sum, s->w[0]) : _mm256_fmadd_ps(sum, s->w[1], both[t]);
+        }
+    }
+    UNROLL for (int t = 0; t < n; t++) acc[t][p] =
+        _mm256_fmadd_ps(both[t], _mm256_set1_ps(x->d[t]), acc[t][p]);
+}
+
+/* ---- the tile ---- */
+
+ALWAYS void tile_block(struct form f, const uint8_t *head, int slot, const uint8_t *body, int i,
+                       const struct act_block *x, int n, __m256 acc[][2])
+{
+    if (f.ints == INTS_4) {
+        struct scales_avx2 both[2];
+        scales_avx2(f, head, slot, body, 0, i, &both[0]);
+        scales_avx2(f, head, slot, body, 1, i, &both[1]);
+        block_nibbles(f, both, body, i, x, n, acc);
+        return;
+    }
+    UNROLL for (int p = 0; p < 2; p++)
+    {
+        struct scales_avx2 s;
+        scales_avx2(f, head, slot, body, p, i, &s);
+        if (f.ints == INTS_8 || f.ints == INTS_IQ4)
+            block_planes(f, &s, body, p, i, x, n, acc);
+        else if (f.math == MATH_16)
+            block_two(f, &s, body, p, i, x, n, acc);
+        else
+            block_half(f, &s, body, p, i, x, n, acc);
+    }
+}
+
+ALWAYS void look_ahead(const uint8_t *at, int n_bytes)
+{
+    for (int i = 0; i < n_bytes; i += 64)
+        _mm_prefetch((const char *)at + TILE_AHEAD_BYTES + i, _MM_HINT_T1);
+}
+
+/* Formats of blocks of 32 in pairs, both halves in line. */
+ALWAYS void tile_pairs(struct form f, const uint8_t *panel, int n_block, const struct act_block *x, int n,
+                       __m256 acc[][2])
+{
+    const int bytes = form_group_bytes(f);
+    for (int b = 0; b + 1 < n_block; b += 2, panel += bytes) {
+        if (n >= TILE_AHEAD_TOK)
+            look_ahead(panel, bytes);
+        tile_block(f, panel, 0, panel + f.head_bytes, 0, x + b, n, acc);
+        tile_block(f, panel, 1, panel + f.head_bytes + f.int_bytes, 0, x + b + 1, n, acc);
+    }
+    if (n_block % 2)
+        tile_block(f, panel, 0, panel + f.head_bytes, 0, x + n_block - 1, n, acc);
+}
+
+ALWAYS void tile_supers(struct form f, const uint8_t *panel, int n_block, const struct act_block *x, int n,
+                        __m256 acc[][2])
+{
+    const uint8_t *head = panel, *body = panel + f.head_bytes;
+    for (int b = 0, slot = 0; b < n_block; b += f.n_block) {
+        for (int i = 0; i < f.n_block; i++, x++) {
+            if (n >= TILE_AHEAD_TOK)
+                look_ahead(body + i * f.int_bytes, f.int_bytes);
+            tile_block(f, head, slot, body, i, x, n, acc);
+        }
+        body += form_super_bytes(f);
+        if (++slot == f.n_super) {
+            slot = 0;
+            head = body;
+            body += f.head_bytes;
+        }
+    }
 }
 
 /* n: tokens computed, a constant; n_tok <= n: tokens stored. */
-ALWAYS void tile_dot_group(int bits, int n_scale, const uint8_t *panel, int n_block,
-                           const struct act_block *x, int n, int n_tok, bool add, float *y, int64_t y_stride)
+ALWAYS void tile_dot_group(struct form f, const uint8_t *panel, int n_block, const struct act_block *x, int n,
+                           int n_tok, bool add, float *y, int64_t y_stride)
 {
-    const size_t pair_bytes = (size_t)(n_scale * 64 + bits * 128);
     __m256 acc[ACT_GROUP][2];
     UNROLL for (int t = 0; t < n; t++) acc[t][0] = acc[t][1] = _mm256_setzero_ps();
-    for (int b = 0; b + 1 < n_block; b += 2, panel += pair_bytes) {
-        const uint8_t *ints = panel + n_scale * 64;
-        if (n >= TILE_AHEAD_TOK)
-            for (size_t at = 0; at < pair_bytes; at += 64)
-                _mm_prefetch((const char *)panel + TILE_AHEAD_BYTES + at, _MM_HINT_T1);
-        block(bits, n_scale, ints, panel, x + b, n, acc);
-        block(bits, n_scale, ints + bits * 64, panel + 32, x + b + 1, n, acc);
-    }
-    if (n_block % 2)
-        block(bits, n_scale, panel + n_scale * 64, panel, x + n_block - 1, n, acc);
+    if (f.n_block == 1 && f.n_super == 2)
+        tile_pairs(f, panel, n_block, x, n, acc);
+    else
+        tile_supers(f, panel, n_block, x, n, acc);
     UNROLL for (int t = 0; t < n; t++) if (t < n_tok)
     {
         for (int h = 0; h < 2; h++) {
@@ -167,23 +266,23 @@ ALWAYS void tile_dot_group(int bits, int n_scale, const uint8_t *panel, int n_bl
 /* One group after another: a panel of 2048 columns stays in the first-level cache meanwhile. (Keeping the
  * unpacked nibbles there for the groups that follow, 9 % fewer vector instructions, was 10 % slower: loads
  * become the bound.) Absent tokens of a group are zero. */
-ALWAYS void tile_dot_all(int bits, int n_scale, const uint8_t *panel, int n_block, const struct act_block *x,
+ALWAYS void tile_dot_all(struct form f, const uint8_t *panel, int n_block, const struct act_block *x,
                          int64_t group_stride, int n_tok, bool add, float *y, int64_t y_stride)
 {
     for (; n_tok > 0; n_tok -= ACT_GROUP, x += group_stride, y += ACT_GROUP * y_stride) {
         if (n_tok == 1)
-            tile_dot_group(bits, n_scale, panel, n_block, x, 1, 1, add, y, y_stride);
+            tile_dot_group(f, panel, n_block, x, 1, 1, add, y, y_stride);
         else if (n_tok == 2)
-            tile_dot_group(bits, n_scale, panel, n_block, x, 2, 2, add, y, y_stride);
+            tile_dot_group(f, panel, n_block, x, 2, 2, add, y, y_stride);
         else
-            tile_dot_group(bits, n_scale, panel, n_block, x, 4, n_tok, add, y, y_stride);
+            tile_dot_group(f, panel, n_block, x, 4, n_tok, add, y, y_stride);
     }
 }
 
-#define TILE_DOT(name, bits, n_scale)                                                                        \
+#define TILE_DOT(name, f)                                                                                    \
     void name(const uint8_t *panel, int n_block, const struct act_block *x, int64_t group_stride, int n_tok, \
               bool add, float *y, int64_t y_stride)                                                          \
     {                                                                                                        \
-        tile_dot_all(bits, n_scale, panel, n_block, x, group_stride, n_tok, add, y, y_stride);               \
+        tile_dot_all(f, panel, n_block, x, group_stride, n_tok, add, y, y_stride);                           \
     }
 #endif

@@ -1,88 +1,196 @@
-/* The AVX-512 VNNI int8 tile: 16 rows in the lanes of one register times up to 12 tokens.
+/* The AVX-512 VNNI int8 tile: 16 rows in the lanes of one register times up to 12 tokens, made for each form.
  *
  * Per block of 32 columns every token's eight 4-byte groups are broadcast from memory into vpdpbusd, the
- * weights stay unpacked in registers; then one conversion, one multiply (w.d * x.d) and one fused
+ * weights stay unpacked in registers (form_avx512.h); then one conversion, one multiply (w.d * x.d) and one fused
  * multiply-add per token and block. On Zen 4 the multiply and the fused multiply-add share the ports of
- * vpdpbusd: 8 / (8 + 2) = 80 % of the int8 peak is the bound, 79 % measured with the panel in L2. */
+ * vpdpbusd: 8 / (8 + 2) = 80 % of the int8 peak is the bound, 79 % measured with the panel in L2. Formats whose
+ * scales of 16 columns are small integers have the same bound: the integers are multiplied by them while they are
+ * unpacked, once for all tokens. With scales of 16 columns that are no small integers it is 8 / (8 + 3). */
 #ifndef LATHE_KERN_TILE_AVX512_H
 #define LATHE_KERN_TILE_AVX512_H
-#include <immintrin.h>
-#include "kern/panel.h"
-
-#define UNROLL _Pragma("GCC unroll 16")
+#include "kern/x86/form_avx512.h"
 
 /* The broadcast as memory operand of the dot itself: compilers split the intrinsic into two instructions, and
  * the tile then runs at 49 % of the int8 peak instead of 72 % (Zen 4, q4_1). */
-static inline __m512i dot_broadcast(__m512i sum, __m512i w, const int8_t (*x)[4])
+ALWAYS __m512i dot_broadcast(__m512i sum, __m512i w, const int8_t (*x)[4])
 {
     __asm__("vpdpbusd %2%{1to16%}, %1, %0" : "+v"(sum) : "v"(w), "m"(*x));
     return sum;
 }
 
-static inline __m512 half_lanes(const uint8_t *p)
+/* Tokens from which on weights are multiplied by integer scales. */
+enum { MULTIPLY_FROM = 4 };
+
+/* What the sums of a token begin with, for operands that are `offset` too large. */
+ALWAYS __m512i minus_offset(int offset, int32_t n8sum)
 {
-    return _mm512_cvtph_ps(_mm256_load_si256((const __m256i *)p));
+    if (offset == 0)
+        return _mm512_setzero_si512();
+    return _mm512_set1_epi32(offset % 8 ? n8sum / 8 * offset : n8sum * (offset / 8));
 }
 
-/* bits: 4 or 8; n_scale: 1, or 2 with a minimum; offset_shift: log2(offset / 8), or -1 without an offset. All
- * constants. */
-__attribute__((always_inline)) static inline void tile_dot_block(const uint8_t *pair, int half, int bits,
-                                                                 int n_scale, int offset_shift,
-                                                                 const struct act_block *x,
-                                                                 int64_t group_stride, int n, __m512 *acc)
+/* The minima of a block, times the sums of the token's halves. */
+ALWAYS __m512i dot_minima(__m512i mn, const int16_t half[2])
 {
-    const uint8_t *ints = pair + n_scale * 64 + half * bits * 4 * LANES;
-    const __m512i nibble = _mm512_set1_epi8(15);
-    __m512i sum[TILE_TOK];
-    UNROLL for (int t = 0; t < n; t++)
-    {
-        if (offset_shift < 0)
-            sum[t] = _mm512_setzero_si512();
-        else
-            sum[t] =
-                _mm512_set1_epi32(x[t / ACT_GROUP * group_stride].n8sum[t % ACT_GROUP] * (1 << offset_shift));
+    int32_t pair;
+    memcpy(&pair, half, 4);
+    return _mm512_madd_epi16(mn, _mm512_set1_epi32(pair));
+}
+
+ALWAYS __m512 add_sum(struct form f, const struct scales_avx512 *s, __m512i sum, const struct act_block *x,
+                      int t, __m512 acc)
+{
+    __m512 d = _mm512_set1_ps(x->d[t]), dot = _mm512_cvtepi32_ps(sum);
+    if (f.math == MATH_INT) {
+        dot = _mm512_mul_ps(dot, s->w[0]);
+        if (f.has_min)
+            dot = _mm512_fmadd_ps(_mm512_cvtepi32_ps(dot_minima(s->mn, x->half[t])), s->m, dot);
+        return _mm512_fmadd_ps(dot, d, acc);
     }
-    UNROLL for (int j = 0; j < bits; j++)
+    acc = _mm512_fmadd_ps(dot, _mm512_mul_ps(s->w[0], d), acc);
+    return f.has_min ? _mm512_fmadd_ps(s->m, _mm512_set1_ps(x->s[t]), acc) : acc;
+}
+
+/* Lines in the order in which planes of 4 bits are loaded once. */
+static const int line_order[8] = {0, 4, 1, 5, 2, 6, 3, 7};
+
+/* A block with one sum a token. */
+ALWAYS void block_one(struct form f, const struct scales_avx512 *s, const uint8_t *body, int i,
+                      const struct act_block *x, int64_t group_stride, int n, __m512 *acc)
+{
+    const int offset = f.math == MATH_INT && !f.has_min ? SCALED_OFFSET : f.offset;
+    __m512i sum[TILE_TOK];
+    UNROLL for (int t = 0; t < n; t++) sum[t] =
+        minus_offset(offset, x[t / ACT_GROUP * group_stride].n8sum[t % ACT_GROUP]);
+    UNROLL for (int k = 0; k < 8; k++)
     {
-        __m512i v = _mm512_load_si512(ints + 64 * j);
-        __m512i lo = bits == 4 ? _mm512_and_si512(v, nibble) : v;
+        int j = f.ints == INTS_8 || f.ints >= INTS_TRITS ? k : line_order[k];
+        __m512i w = line_avx512(f, body, i, j);
+        if (f.math == MATH_INT)
+            w = scaled_avx512(f, s, w, j / 4);
         UNROLL for (int t = 0; t < n; t++) sum[t] =
-            dot_broadcast(sum[t], lo, &x[t / ACT_GROUP * group_stride].q[j][t % ACT_GROUP]);
-        if (bits == 4) {
-            __m512i hi = _mm512_and_si512(_mm512_srli_epi16(v, 4), nibble);
-            UNROLL for (int t = 0; t < n; t++) sum[t] =
-                dot_broadcast(sum[t], hi, &x[t / ACT_GROUP * group_stride].q[j + 4][t % ACT_GROUP]);
+            dot_broadcast(sum[t], w, &x[t / ACT_GROUP * group_stride].q[j][t % ACT_GROUP]);
+    }
+    UNROLL for (int t = 0; t < n; t++) acc[t] =
+        add_sum(f, s, sum[t], &x[t / ACT_GROUP * group_stride], t % ACT_GROUP, acc[t]);
+}
+
+/* The same for integer scales and few tokens, for which it does not pay to multiply the weights: a half's dot is at
+ * most 16 * 7 * 127 and fits the words of vpdpwssd. */
+ALWAYS void block_words(struct form f, const struct scales_avx512 *s, const uint8_t *body, int i,
+                        const struct act_block *x, int n, __m512 *acc)
+{
+    const __m512i low_words = _mm512_set1_epi32(0xffff);
+    __m512i half[2][MULTIPLY_FROM];
+    UNROLL for (int h = 0; h < 2; h++)
+    {
+        UNROLL for (int t = 0; t < n; t++) half[h][t] = _mm512_setzero_si512();
+        UNROLL for (int j = 4 * h; j < 4 * h + 4; j++)
+        {
+            __m512i w = line_avx512(f, body, i, j);
+            UNROLL for (int t = 0; t < n; t++) half[h][t] = dot_broadcast(half[h][t], w, &x->q[j][t]);
         }
     }
-    __m512 d = half_lanes(pair + half * 32), m = n_scale == 2 ? half_lanes(pair + 64 + half * 32) : d;
     UNROLL for (int t = 0; t < n; t++)
     {
-        const struct act_block *xt = &x[t / ACT_GROUP * group_stride];
-        __m512 scale = _mm512_mul_ps(d, _mm512_set1_ps(xt->d[t % ACT_GROUP]));
-        acc[t] = _mm512_fmadd_ps(_mm512_cvtepi32_ps(sum[t]), scale, acc[t]);
-        if (n_scale == 2)
-            acc[t] = _mm512_fmadd_ps(m, _mm512_set1_ps(xt->s[t % ACT_GROUP]), acc[t]);
+        __m512i both =
+            _mm512_ternarylogic_epi32(half[0][t], low_words, _mm512_slli_epi32(half[1][t], 16), 0xea);
+        __m512i sum = _mm512_setzero_si512();
+        if (f.offset)
+            sum = dot_minima(_mm512_mullo_epi16(s->pair, _mm512_set1_epi16((short)-f.offset)), x->half[t]);
+        acc[t] = add_sum(f, s, _mm512_dpwssd_epi32(sum, both, s->pair), x, t, acc[t]);
     }
 }
 
-__attribute__((always_inline)) static inline void tile_dot_n(int bits, int n_scale, int offset_shift,
-                                                             const uint8_t *panel, int n_block,
-                                                             const struct act_block *x, int64_t group_stride,
-                                                             int n, int n_tok, bool add, float *y,
-                                                             int64_t y_stride)
+/* A block with a sum for each half. The lines stay in registers while groups of four tokens go over them: sums of
+ * all tokens at once would need more than there are. */
+ALWAYS void block_two(struct form f, const struct scales_avx512 *s, const uint8_t *body, int i,
+                      const struct act_block *x, int64_t group_stride, int n, __m512 *acc)
 {
-    const size_t pair_bytes = (size_t)(n_scale * 64 + bits * 128);
-    __m512 acc[TILE_TOK];
-    UNROLL for (int t = 0; t < n; t++) acc[t] = _mm512_setzero_ps();
-    for (int b = 0; b + 1 < n_block; b += 2, panel += pair_bytes) {
+    __m512i w[8];
+    UNROLL for (int j = 0; j < 8; j++) w[j] = line_avx512(f, body, i, j);
+    UNROLL for (int t = 0; t < n; t += ACT_GROUP)
+    {
+        const struct act_block *b = &x[t / ACT_GROUP * group_stride];
+        __m512i sum[ACT_GROUP][2];
+        const int n_here = n - t < ACT_GROUP ? n - t : ACT_GROUP;
+        UNROLL for (int u = 0; u < n_here; u++) UNROLL for (int h = 0; h < 2; h++)
+        {
+            sum[u][h] = minus_offset(f.offset, -8 * b->half[u][h]);
+            UNROLL for (int j = 0; j < 4; j++) sum[u][h] =
+                dot_broadcast(sum[u][h], w[4 * h + j], &b->q[4 * h + j][u]);
+        }
+        UNROLL for (int u = 0; u < n_here; u++)
+        {
+            __m512 both = _mm512_mul_ps(_mm512_cvtepi32_ps(sum[u][0]), s->w[0]);
+            both = _mm512_fmadd_ps(_mm512_cvtepi32_ps(sum[u][1]), s->w[1], both);
+            acc[t + u] = _mm512_fmadd_ps(both, _mm512_set1_ps(b->d[u]), acc[t + u]);
+        }
+    }
+}
+
+ALWAYS void tile_block(struct form f, const uint8_t *head, int slot, const uint8_t *body, int i,
+                       const struct act_block *x, int64_t group_stride, int n, __m512 *acc)
+{
+    struct scales_avx512 s;
+    scales_avx512(f, head, slot, body, i, &s);
+    if (f.math == MATH_16)
+        block_two(f, &s, body, i, x, group_stride, n, acc);
+    else if (f.math == MATH_INT && n < MULTIPLY_FROM)
+        block_words(f, &s, body, i, x, n, acc);
+    else
+        block_one(f, &s, body, i, x, group_stride, n, acc);
+}
+
+ALWAYS void look_ahead(const uint8_t *at, int n_bytes)
+{
+    for (int i = 0; i < n_bytes; i += 64)
+        _mm_prefetch((const char *)at + TILE_AHEAD_BYTES + i, _MM_HINT_T1);
+}
+
+/* Formats of blocks of 32 in pairs, both halves in line. */
+ALWAYS void tile_pairs(struct form f, const uint8_t *panel, int n_block, const struct act_block *x,
+                       int64_t group_stride, int n, __m512 *acc)
+{
+    const int bytes = form_group_bytes(f);
+    for (int b = 0; b + 1 < n_block; b += 2, panel += bytes) {
         if (n >= TILE_AHEAD_TOK)
-            for (size_t at = 0; at < pair_bytes; at += 64)
-                _mm_prefetch((const char *)panel + TILE_AHEAD_BYTES + at, _MM_HINT_T1);
-        tile_dot_block(panel, 0, bits, n_scale, offset_shift, x + b, group_stride, n, acc);
-        tile_dot_block(panel, 1, bits, n_scale, offset_shift, x + b + 1, group_stride, n, acc);
+            look_ahead(panel, bytes);
+        tile_block(f, panel, 0, panel + f.head_bytes, 0, x + b, group_stride, n, acc);
+        tile_block(f, panel, 1, panel + f.head_bytes + f.int_bytes, 0, x + b + 1, group_stride, n, acc);
     }
     if (n_block % 2)
-        tile_dot_block(panel, 0, bits, n_scale, offset_shift, x + n_block - 1, group_stride, n, acc);
+        tile_block(f, panel, 0, panel + f.head_bytes, 0, x + n_block - 1, group_stride, n, acc);
+}
+
+ALWAYS void tile_supers(struct form f, const uint8_t *panel, int n_block, const struct act_block *x,
+                        int64_t group_stride, int n, __m512 *acc)
+{
+    const uint8_t *head = panel, *body = panel + f.head_bytes;
+    for (int b = 0, slot = 0; b < n_block; b += f.n_block) {
+        for (int i = 0; i < f.n_block; i++, x++) {
+            if (n >= TILE_AHEAD_TOK)
+                look_ahead(body + i * f.int_bytes, f.int_bytes);
+            tile_block(f, head, slot, body, i, x, group_stride, n, acc);
+        }
+        body += form_super_bytes(f);
+        if (++slot == f.n_super) {
+            slot = 0;
+            head = body;
+            body += f.head_bytes;
+        }
+    }
+}
+
+ALWAYS void tile_dot_n(struct form f, const uint8_t *panel, int n_block, const struct act_block *x,
+                       int64_t group_stride, int n, int n_tok, bool add, float *y, int64_t y_stride)
+{
+    __m512 acc[TILE_TOK];
+    UNROLL for (int t = 0; t < n; t++) acc[t] = _mm512_setzero_ps();
+    if (f.n_block == 1 && f.n_super == 2)
+        tile_pairs(f, panel, n_block, x, group_stride, n, acc);
+    else
+        tile_supers(f, panel, n_block, x, group_stride, n, acc);
     UNROLL for (int t = 0; t < n; t++) if (t < n_tok)
     {
         __m512 old = add ? _mm512_loadu_ps(y + t * y_stride) : _mm512_setzero_ps();
@@ -92,19 +200,19 @@ __attribute__((always_inline)) static inline void tile_dot_n(int bits, int n_sca
 
 /* Token counts between the tile sizes compute the next larger one: absent tokens of a group are zero, absent
  * groups are not read. */
-#define TILE_DOT(name, bits, n_scale, offset_shift)                                                          \
-    void name(const uint8_t *panel, int n_block, const struct act_block *x, int64_t stride, int n_tok,       \
-              bool add, float *y, int64_t y_stride)                                                          \
-    {                                                                                                        \
-        if (n_tok == 1)                                                                                      \
-            tile_dot_n(bits, n_scale, offset_shift, panel, n_block, x, stride, 1, 1, add, y, y_stride);      \
-        else if (n_tok == 2)                                                                                 \
-            tile_dot_n(bits, n_scale, offset_shift, panel, n_block, x, stride, 2, 2, add, y, y_stride);      \
-        else if (n_tok <= 4)                                                                                 \
-            tile_dot_n(bits, n_scale, offset_shift, panel, n_block, x, stride, 4, n_tok, add, y, y_stride);  \
-        else if (n_tok <= 8)                                                                                 \
-            tile_dot_n(bits, n_scale, offset_shift, panel, n_block, x, stride, 8, n_tok, add, y, y_stride);  \
-        else                                                                                                 \
-            tile_dot_n(bits, n_scale, offset_shift, panel, n_block, x, stride, 12, n_tok, add, y, y_stride); \
+#define TILE_DOT(name, f)                                                                              \
+    void name(const uint8_t *panel, int n_block, const struct act_block *x, int64_t stride, int n_tok, \
+              bool add, float *y, int64_t y_stride)                                                    \
+    {                                                                                                  \
+        if (n_tok == 1)                                                                                \
+            tile_dot_n(f, panel, n_block, x, stride, 1, 1, add, y, y_stride);                          \
+        else if (n_tok == 2)                                                                           \
+            tile_dot_n(f, panel, n_block, x, stride, 2, 2, add, y, y_stride);                          \
+        else if (n_tok <= 4)                                                                           \
+            tile_dot_n(f, panel, n_block, x, stride, 4, n_tok, add, y, y_stride);                      \
+        else if (n_tok <= 8)                                                                           \
+            tile_dot_n(f, panel, n_block, x, stride, 8, n_tok, add, y, y_stride);                      \
+        else                                                                                           \
+            tile_dot_n(f, panel, n_block, x, stride, 12, n_tok, add, y, y_stride);                     \
     }
 #endif

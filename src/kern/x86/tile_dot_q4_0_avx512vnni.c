@@ -1,4 +1,4 @@
 /* int8 tile of Q4_0 panels for AVX-512 VNNI. */
 #include "kern/x86/tile_avx512.h"
 
-TILE_DOT(tile_dot_q4_0_avx512vnni, 4, 1, 0)
+TILE_DOT(tile_dot_q4_0_avx512vnni, form_Q4_0)

@@ -1,4 +1,4 @@
 /* int8 tile of Q8_0 panels for AVX-512 VNNI. */
 #include "kern/x86/tile_avx512.h"
 
-TILE_DOT(tile_dot_q8_0_avx512vnni, 8, 1, 4)
+TILE_DOT(tile_dot_q8_0_avx512vnni, form_Q8_0)

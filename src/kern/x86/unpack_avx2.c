@@ -1,6 +1,5 @@
 /* Panels to f32 for AVX2. */
-#include <immintrin.h>
-#include "kern/panel.h"
+#include "kern/x86/form_avx2.h"
 
 void unpack_f16_avx2(const uint8_t *panel, int k0, int n_k, float *out)
 {
@@ -19,51 +18,74 @@ void unpack_bf16_avx2(const uint8_t *panel, int k0, int n_k, float *out)
     }
 }
 
-/* Half a line of 8 rows x 4 columns (or their high nibbles) becomes half of four rows of out[column][16]. */
-__attribute__((always_inline)) static inline void unpack_line(__m256i v, int bits, int shift, int n_scale,
-                                                              __m256 d, __m256 m, float *out)
+/* Scale and minimum of columns 16 h .. 16 h + 15 of a block. */
+ALWAYS void weight_scales(struct form f, const struct scales_avx2 *s, int h, __m256 *w, __m256 *m)
 {
-    const __m256i mask = _mm256_set1_epi32(bits == 4 ? 15 : 255);
-    for (int i = 0; i < 4; i++) {
-        __m256i q = _mm256_and_si256(_mm256_srli_epi32(v, 8 * i + shift), mask);
-        if (n_scale == 1)
-            q = _mm256_sub_epi32(q, _mm256_set1_epi32(bits == 4 ? 8 : 128));
-        __m256 f = _mm256_cvtepi32_ps(q);
-        _mm256_storeu_ps(out + i * LANES, n_scale == 2 ? _mm256_fmadd_ps(d, f, m) : _mm256_mul_ps(d, f));
+    *w = f.math == MATH_16 ? s->w[h] : s->w[0];
+    *m = f.has_min ? s->m : _mm256_set1_ps(-0.0f);
+    if (f.math != MATH_INT)
+        return;
+    __m256i sc = _mm256_srai_epi32(_mm256_slli_epi32(s->sc[h], 16), 16);
+    *w = _mm256_mul_ps(s->w[0], _mm256_cvtepi32_ps(sc));
+    if (f.has_min) {
+        __m256i mn = _mm256_and_si256(_mm256_srli_epi32(s->mn, h ? 16 : 0), _mm256_set1_epi32(0xffff));
+        *m = _mm256_mul_ps(s->m, _mm256_cvtepi32_ps(mn));
     }
 }
 
-__attribute__((always_inline)) static inline void unpack_quant(const uint8_t *panel, int bits, int n_scale,
-                                                               int k0, int n_k, float *out)
+/* Half a line of 8 rows x 4 columns becomes half of four rows of out[column][16]. */
+ALWAYS void unpack_half(struct form f, const uint8_t *head, int slot, const uint8_t *body, int p, int i,
+                        float *out)
 {
-    for (int b = k0 / ACT_BLOCK; b < (k0 + n_k) / ACT_BLOCK; b++, out += ACT_BLOCK * LANES) {
-        const uint8_t *pair = panel + (size_t)(b / 2) * (size_t)(n_scale * 64 + bits * 128);
-        const uint8_t *ints = pair + n_scale * 64 + (b % 2) * bits * 4 * LANES;
-        for (int h = 0; h < 2; h++) {
-            const uint8_t *scales = pair + (b % 2) * 32 + h * 16;
-            __m256 d = _mm256_cvtph_ps(_mm_loadu_si128((const __m128i *)scales));
-            __m256 m = n_scale == 2 ? _mm256_cvtph_ps(_mm_loadu_si128((const __m128i *)(scales + 64))) : d;
-            for (int j = 0; j < bits; j++) {
-                __m256i v = _mm256_loadu_si256((const __m256i *)(ints + 64 * j + 32 * h));
-                unpack_line(v, bits, 0, n_scale, d, m, out + j * 4 * LANES + 8 * h);
-                if (bits == 4)
-                    unpack_line(v, bits, 4, n_scale, d, m, out + (j + 4) * 4 * LANES + 8 * h);
-            }
+    struct scales_avx2 s;
+    scales_avx2(f, head, slot, body, p, i, &s);
+    UNROLL for (int j = 0; j < 8; j++)
+    {
+        __m256 w, m;
+        __m256i line = line_avx2(f, body, p, i, j);
+        weight_scales(f, &s, j / 4, &w, &m);
+        for (int c = 0; c < 4; c++, out += LANES) {
+            __m256i q = _mm256_and_si256(_mm256_srli_epi32(line, 8 * c), _mm256_set1_epi32(255));
+            q = _mm256_sub_epi32(q, _mm256_set1_epi32(f.offset));
+            _mm256_storeu_ps(out, _mm256_fmadd_ps(w, _mm256_cvtepi32_ps(q), m));
         }
     }
 }
 
-void unpack_q4_0_avx2(const uint8_t *panel, int k0, int n_k, float *out)
+ALWAYS void unpack(struct form f, const uint8_t *panel, int k0, int n_k, float *out)
 {
-    unpack_quant(panel, 4, 1, k0, n_k, out);
+    for (int b = k0 / ACT_BLOCK; b < (k0 + n_k) / ACT_BLOCK; b++, out += ACT_BLOCK * LANES) {
+        struct form_place at = form_place(f, b / f.n_block);
+        unpack_half(f, panel + at.head, at.slot, panel + at.body, 0, b % f.n_block, out);
+        unpack_half(f, panel + at.head, at.slot, panel + at.body, 1, b % f.n_block, out + 8);
+    }
 }
 
-void unpack_q4_1_avx2(const uint8_t *panel, int k0, int n_k, float *out)
-{
-    unpack_quant(panel, 4, 2, k0, n_k, out);
-}
+#define UNPACK(name, of)                                                         \
+    void unpack_##name##_avx2(const uint8_t *panel, int k0, int n_k, float *out) \
+    {                                                                            \
+        unpack(form_##of, panel, k0, n_k, out);                                  \
+    }
 
-void unpack_q8_0_avx2(const uint8_t *panel, int k0, int n_k, float *out)
-{
-    unpack_quant(panel, 8, 1, k0, n_k, out);
-}
+UNPACK(q4_0, Q4_0)
+UNPACK(q4_1, Q4_1)
+UNPACK(q8_0, Q8_0)
+UNPACK(q5_0, Q5_0)
+UNPACK(q5_1, Q5_1)
+UNPACK(q2_k, Q2_K)
+UNPACK(q3_k, Q3_K)
+UNPACK(q4_k, Q4_K)
+UNPACK(q5_k, Q5_K)
+UNPACK(q6_k, Q6_K)
+UNPACK(iq4_nl, IQ4_NL)
+UNPACK(iq4_xs, IQ4_XS)
+UNPACK(mxfp4, MXFP4)
+UNPACK(tq1_0, TQ1_0)
+UNPACK(tq2_0, TQ2_0)
+UNPACK(iq1_s, IQ1_S)
+UNPACK(iq1_m, IQ1_M)
+UNPACK(iq2_xxs, IQ2_XXS)
+UNPACK(iq2_xs, IQ2_XS)
+UNPACK(iq2_s, IQ2_S)
+UNPACK(iq3_xxs, IQ3_XXS)
+UNPACK(iq3_s, IQ3_S)

@@ -1,6 +1,5 @@
 /* Panels to f32 for AVX-512. */
-#include <immintrin.h>
-#include "kern/panel.h"
+#include "kern/x86/form_avx512.h"
 
 void unpack_f16_avx512vnni(const uint8_t *panel, int k0, int n_k, float *out)
 {
@@ -19,50 +18,72 @@ void unpack_bf16_avx512vnni(const uint8_t *panel, int k0, int n_k, float *out)
     }
 }
 
-/* One line of 16 rows x 4 columns (or their high nibbles) becomes four rows of out[column][16]. */
-__attribute__((always_inline)) static inline void unpack_line(__m512i v, int bits, int shift, int n_scale,
-                                                              __m512 d, __m512 m, float *out)
+/* Scale and minimum of columns 16 h .. 16 h + 15 of a block. */
+ALWAYS void weight_scales(struct form f, const struct scales_avx512 *s, int h, __m512 *w, __m512 *m)
 {
-    const __m512i mask = _mm512_set1_epi32(bits == 4 ? 15 : 255);
-    for (int i = 0; i < 4; i++) {
-        __m512i q = _mm512_and_si512(_mm512_srli_epi32(v, (unsigned)(8 * i + shift)), mask);
-        if (n_scale == 1)
-            q = _mm512_sub_epi32(q, _mm512_set1_epi32(bits == 4 ? 8 : 128));
-        __m512 f = _mm512_cvtepi32_ps(q);
-        _mm512_storeu_ps(out + i * LANES, n_scale == 2 ? _mm512_fmadd_ps(d, f, m) : _mm512_mul_ps(d, f));
+    *w = f.math == MATH_16 ? s->w[h] : s->w[0];
+    *m = f.has_min ? s->m : _mm512_set1_ps(-0.0f);
+    if (f.math != MATH_INT)
+        return;
+    __m512i sc = _mm512_srai_epi32(_mm512_slli_epi32(s->sc[h], 16), 16);
+    *w = _mm512_mul_ps(s->w[0], _mm512_cvtepi32_ps(sc));
+    if (f.has_min) {
+        __m512i mn = _mm512_and_si512(_mm512_srli_epi32(s->mn, h ? 16 : 0), _mm512_set1_epi32(0xffff));
+        *m = _mm512_mul_ps(s->m, _mm512_cvtepi32_ps(mn));
     }
 }
 
-__attribute__((always_inline)) static inline void unpack_quant(const uint8_t *panel, int bits, int n_scale,
-                                                               int k0, int n_k, float *out)
+/* Each line of 16 rows x 4 columns becomes four rows of out[column][16]. */
+ALWAYS void unpack_block(struct form f, const uint8_t *head, int slot, const uint8_t *body, int i, float *out)
 {
-    for (int b = k0 / ACT_BLOCK; b < (k0 + n_k) / ACT_BLOCK; b++, out += ACT_BLOCK * LANES) {
-        const uint8_t *pair = panel + (size_t)(b / 2) * (size_t)(n_scale * 64 + bits * 128);
-        const uint8_t *ints = pair + n_scale * 64 + (b % 2) * bits * 4 * LANES;
-        __m512 d = _mm512_cvtph_ps(_mm256_loadu_si256((const __m256i *)(pair + (b % 2) * 32)));
-        __m512 m = n_scale == 2
-                       ? _mm512_cvtph_ps(_mm256_loadu_si256((const __m256i *)(pair + 64 + (b % 2) * 32)))
-                       : d;
-        for (int j = 0; j < bits; j++) {
-            __m512i v = _mm512_loadu_si512(ints + 64 * j);
-            unpack_line(v, bits, 0, n_scale, d, m, out + j * 4 * LANES);
-            if (bits == 4)
-                unpack_line(v, bits, 4, n_scale, d, m, out + (j + 4) * 4 * LANES);
+    struct scales_avx512 s;
+    scales_avx512(f, head, slot, body, i, &s);
+    UNROLL for (int j = 0; j < 8; j++)
+    {
+        __m512 w, m;
+        __m512i line = line_avx512(f, body, i, j);
+        weight_scales(f, &s, j / 4, &w, &m);
+        for (int c = 0; c < 4; c++, out += LANES) {
+            __m512i q = _mm512_and_si512(_mm512_srli_epi32(line, (unsigned)(8 * c)), _mm512_set1_epi32(255));
+            q = _mm512_sub_epi32(q, _mm512_set1_epi32(f.offset));
+            _mm512_storeu_ps(out, _mm512_fmadd_ps(w, _mm512_cvtepi32_ps(q), m));
         }
     }
 }
 
-void unpack_q4_0_avx512vnni(const uint8_t *panel, int k0, int n_k, float *out)
+ALWAYS void unpack(struct form f, const uint8_t *panel, int k0, int n_k, float *out)
 {
-    unpack_quant(panel, 4, 1, k0, n_k, out);
+    for (int b = k0 / ACT_BLOCK; b < (k0 + n_k) / ACT_BLOCK; b++, out += ACT_BLOCK * LANES) {
+        struct form_place at = form_place(f, b / f.n_block);
+        unpack_block(f, panel + at.head, at.slot, panel + at.body, b % f.n_block, out);
+    }
 }
 
-void unpack_q4_1_avx512vnni(const uint8_t *panel, int k0, int n_k, float *out)
-{
-    unpack_quant(panel, 4, 2, k0, n_k, out);
-}
+#define UNPACK(name, of)                                                               \
+    void unpack_##name##_avx512vnni(const uint8_t *panel, int k0, int n_k, float *out) \
+    {                                                                                  \
+        unpack(form_##of, panel, k0, n_k, out);                                        \
+    }
 
-void unpack_q8_0_avx512vnni(const uint8_t *panel, int k0, int n_k, float *out)
-{
-    unpack_quant(panel, 8, 1, k0, n_k, out);
-}
+UNPACK(q4_0, Q4_0)
+UNPACK(q4_1, Q4_1)
+UNPACK(q8_0, Q8_0)
+UNPACK(q5_0, Q5_0)
+UNPACK(q5_1, Q5_1)
+UNPACK(q2_k, Q2_K)
+UNPACK(q3_k, Q3_K)
+UNPACK(q4_k, Q4_K)
+UNPACK(q5_k, Q5_K)
+UNPACK(q6_k, Q6_K)
+UNPACK(iq4_nl, IQ4_NL)
+UNPACK(iq4_xs, IQ4_XS)
+UNPACK(mxfp4, MXFP4)
+UNPACK(tq1_0, TQ1_0)
+UNPACK(tq2_0, TQ2_0)
+UNPACK(iq1_s, IQ1_S)
+UNPACK(iq1_m, IQ1_M)
+UNPACK(iq2_xxs, IQ2_XXS)
+UNPACK(iq2_xs, IQ2_XS)
+UNPACK(iq2_s, IQ2_S)
+UNPACK(iq3_xxs, IQ3_XXS)
+UNPACK(iq3_s, IQ3_S)

@@ -94,11 +94,18 @@ static inline __m256i bytes_of(const __m256i q[4])
     return _mm256_permutevar8x32_epi32(bytes, _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7));
 }
 
+static inline int32_t sum_of(__m256i v)
+{
+    __m128i s4 = _mm_add_epi32(_mm256_castsi256_si128(v), _mm256_extracti128_si256(v, 1));
+    __m128i s2 = _mm_add_epi32(s4, _mm_shuffle_epi32(s4, 0x4e));
+    return _mm_cvtsi128_si32(_mm_add_epi32(s2, _mm_shuffle_epi32(s2, 0xb1)));
+}
+
 static inline void quantize_block(const float *x, int t, struct act_block *b)
 {
     const __m256 sign = _mm256_set1_ps(-0.0f);
     __m256 v[4];
-    __m256i q[4], amax = _mm256_setzero_si256(), total = amax;
+    __m256i q[4], amax = _mm256_setzero_si256(), total = amax, low = amax;
     for (int i = 0; i < 4; i++) {
         v[i] = _mm256_loadu_ps(x + 8 * i);
         amax = _mm256_max_epu32(amax, _mm256_castps_si256(_mm256_andnot_ps(sign, v[i])));
@@ -117,10 +124,10 @@ static inline void quantize_block(const float *x, int t, struct act_block *b)
         q[i] = inverse > 0 ? _mm256_cvtps_epi32(_mm256_mul_ps(v[i], _mm256_set1_ps(inverse)))
                            : _mm256_setzero_si256();
         total = _mm256_add_epi32(total, q[i]);
+        if (i == 1)
+            low = total;
     }
-    __m128i s4 = _mm_add_epi32(_mm256_castsi256_si128(total), _mm256_extracti128_si256(total, 1));
-    __m128i s2 = _mm_add_epi32(s4, _mm_shuffle_epi32(s4, 0x4e));
-    int32_t sum = _mm_cvtsi128_si32(_mm_add_epi32(s2, _mm_shuffle_epi32(s2, 0xb1)));
+    int32_t sum = sum_of(total), half = sum_of(low);
     int32_t words[8];
     _mm256_storeu_si256((__m256i *)words, bytes_of(q));
     for (int j = 0; j < 8; j++)
@@ -128,6 +135,8 @@ static inline void quantize_block(const float *x, int t, struct act_block *b)
     b->d[t] = d;
     b->s[t] = d * (float)sum;
     b->n8sum[t] = -8 * sum;
+    b->half[t][0] = (int16_t)half;
+    b->half[t][1] = (int16_t)(sum - half);
 }
 
 void quantize_avx2(const float *x, int64_t x_stride, int n_tok, int n_col, struct act_block *out)
@@ -177,6 +186,27 @@ void silu_mul_avx2(const float *g, const float *u, float *h, int n)
         __m256 gv = load_first(g + i, n - i), uv = load_first(u + i, n - i);
         __m256 e = _mm256_add_ps(_mm256_set1_ps(1.0f), exp_lanes(_mm256_xor_ps(gv, _mm256_set1_ps(-0.0f))));
         store_first(h + i, n - i, _mm256_mul_ps(_mm256_div_ps(gv, e), uv));
+    }
+}
+
+void gelu_mul_avx2(const float *g, const float *u, float *h, int n)
+{
+    for (int i = 0; i < n; i += 8) {
+        __m256 gv = load_first(g + i, n - i), uv = load_first(u + i, n - i);
+        __m256 z = _mm256_fmadd_ps(_mm256_set1_ps(GELU_3), _mm256_mul_ps(gv, gv), _mm256_set1_ps(GELU_1));
+        __m256 minus = _mm256_xor_ps(_mm256_mul_ps(gv, z), _mm256_set1_ps(-0.0f));
+        __m256 e = _mm256_add_ps(_mm256_set1_ps(1.0f), exp_lanes(minus));
+        store_first(h + i, n - i, _mm256_mul_ps(_mm256_div_ps(gv, e), uv));
+    }
+}
+
+void softcap_avx2(float *x, int n, float cap)
+{
+    const __m256 c = _mm256_set1_ps(cap), inner = _mm256_set1_ps(2.0f / cap), one = _mm256_set1_ps(1.0f);
+    for (int i = 0; i < n; i += 8) {
+        __m256 e = _mm256_add_ps(exp_lanes(_mm256_mul_ps(load_first(x + i, n - i), inner)), one);
+        __m256 t = _mm256_sub_ps(one, _mm256_div_ps(_mm256_set1_ps(2.0f), e));
+        store_first(x + i, n - i, _mm256_mul_ps(c, t));
     }
 }
 

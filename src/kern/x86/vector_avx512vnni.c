@@ -67,6 +67,13 @@ static inline __m128i amax_bits_of(__m512 v[ACT_GROUP][2])
     return _mm_max_epu32(_mm256_castsi256_si128(h), _mm256_extracti128_si256(h, 1));
 }
 
+/* Four lanes, a token each, summed over the quarters. */
+static inline __m128i token_sums(__m512i v)
+{
+    __m256i half = _mm256_add_epi32(_mm512_castsi512_si256(v), _mm512_extracti64x4_epi64(v, 1));
+    return _mm_add_epi32(_mm256_castsi256_si128(half), _mm256_extracti128_si256(half, 1));
+}
+
 /* One block of n tokens, a constant. */
 __attribute__((always_inline)) static inline void quantize_block(const float *x, int64_t x_stride, int n,
                                                                  struct act_block *b)
@@ -85,7 +92,7 @@ __attribute__((always_inline)) static inline void quantize_block(const float *x,
     if (__builtin_expect(bad, 0))
         UNROLL for (int t = 0; t < ACT_GROUP; t++) /* infinity times zero must not be converted */
             if (bad >> t & 1) v[t][0] = v[t][1] = _mm512_setzero_ps();
-    __m512i sum = _mm512_setzero_si512();
+    __m512i sum[2];
     UNROLL for (int h = 0; h < 2; h++)
     {
         __m512i q[ACT_GROUP];
@@ -96,12 +103,13 @@ __attribute__((always_inline)) static inline void quantize_block(const float *x,
         /* within each lane of 128 bits the packs put four columns of four tokens side by side */
         __m512i line = _mm512_packs_epi16(_mm512_packs_epi32(q[0], q[1]), _mm512_packs_epi32(q[2], q[3]));
         _mm512_storeu_si512(b->q[4 * h], line);
-        sum = _mm512_dpbusd_epi32(sum, _mm512_set1_epi8(1), line);
+        sum[h] = _mm512_dpbusd_epi32(_mm512_setzero_si512(), _mm512_set1_epi8(1), line);
     }
-    __m256i half = _mm256_add_epi32(_mm512_castsi512_si256(sum), _mm512_extracti64x4_epi64(sum, 1));
-    __m128i sums = _mm_add_epi32(_mm256_castsi256_si128(half), _mm256_extracti128_si256(half, 1));
+    __m128i low = token_sums(sum[0]), high = token_sums(sum[1]), sums = _mm_add_epi32(low, high);
     _mm_storeu_ps(b->d, d);
     _mm_storeu_ps(b->s, _mm_mul_ps(d, _mm_cvtepi32_ps(sums)));
+    _mm_storeu_si128((__m128i *)b->half,
+                     _mm_unpacklo_epi16(_mm_packs_epi32(low, low), _mm_packs_epi32(high, high)));
     _mm_storeu_si128((__m128i *)b->n8sum, _mm_slli_epi32(_mm_sub_epi32(_mm_setzero_si128(), sums), 3));
 }
 
@@ -157,6 +165,30 @@ void silu_mul_avx512vnni(const float *g, const float *u, float *h, int n)
             _mm512_castsi512_ps(_mm512_xor_si512(_mm512_castps_si512(gv), _mm512_set1_epi32(INT32_MIN)));
         __m512 e = _mm512_add_ps(_mm512_set1_ps(1.0f), exp_lanes(minus));
         _mm512_mask_storeu_ps(h + i, m, _mm512_mul_ps(_mm512_div_ps(gv, e), uv));
+    }
+}
+
+void gelu_mul_avx512vnni(const float *g, const float *u, float *h, int n)
+{
+    for (int i = 0; i < n; i += LANES) {
+        __mmask16 m = tail_mask(n - i);
+        __m512 gv = _mm512_maskz_loadu_ps(m, g + i), uv = _mm512_maskz_loadu_ps(m, u + i);
+        __m512 z = _mm512_fmadd_ps(_mm512_set1_ps(GELU_3), _mm512_mul_ps(gv, gv), _mm512_set1_ps(GELU_1));
+        __m512i minus =
+            _mm512_xor_si512(_mm512_castps_si512(_mm512_mul_ps(gv, z)), _mm512_set1_epi32(INT32_MIN));
+        __m512 e = _mm512_add_ps(_mm512_set1_ps(1.0f), exp_lanes(_mm512_castsi512_ps(minus)));
+        _mm512_mask_storeu_ps(h + i, m, _mm512_mul_ps(_mm512_div_ps(gv, e), uv));
+    }
+}
+
+void softcap_avx512vnni(float *x, int n, float cap)
+{
+    const __m512 c = _mm512_set1_ps(cap), inner = _mm512_set1_ps(2.0f / cap), one = _mm512_set1_ps(1.0f);
+    for (int i = 0; i < n; i += LANES) {
+        __mmask16 m = tail_mask(n - i);
+        __m512 e = _mm512_add_ps(exp_lanes(_mm512_mul_ps(_mm512_maskz_loadu_ps(m, x + i), inner)), one);
+        __m512 t = _mm512_sub_ps(one, _mm512_div_ps(_mm512_set1_ps(2.0f), e));
+        _mm512_mask_storeu_ps(x + i, m, _mm512_mul_ps(c, t));
     }
 }
 

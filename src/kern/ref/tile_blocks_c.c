@@ -1,0 +1,99 @@
+/* int8 tiles and unpacking of formats by their parts, in plain C: the specification. */
+#include "kern/panel.h"
+#include "kern/panel_blocks.h"
+
+/* The exact dots of both halves of a block with token t. */
+static void half_dots(const struct columns *c, const struct act_block *x, int t, int32_t dot[2])
+{
+    dot[0] = dot[1] = 0;
+    for (int k = 0; k < ACT_BLOCK; k++)
+        dot[k / 16] += c->q[k] * x->q[k / 4][t][k % 4];
+}
+
+static float add_block(const struct form *f, const struct columns *c, const struct act_block *x, int t,
+                       float acc)
+{
+    int32_t dot[2];
+    half_dots(c, x, t, dot);
+    if (f->math == MATH_32) {
+        acc = __builtin_fmaf((float)(dot[0] + dot[1]), c->w[0] * x->d[t], acc);
+        return f->has_min ? __builtin_fmaf(c->m[0], x->s[t], acc) : acc;
+    }
+    if (f->math == MATH_16) {
+        float both = __builtin_fmaf((float)dot[1], c->w[1], (float)dot[0] * c->w[0]);
+        return __builtin_fmaf(both, x->d[t], acc);
+    }
+    float sum = (float)(dot[0] * c->sc[0] + dot[1] * c->sc[1]) * c->d;
+    if (f->has_min)
+        sum = __builtin_fmaf((float)(x->half[t][0] * c->mn[0] + x->half[t][1] * c->mn[1]), -c->dmin, sum);
+    return __builtin_fmaf(sum, x->d[t], acc);
+}
+
+static void tile_dot(const struct form *f, const uint8_t *panel, int n_block, const struct act_block *x,
+                     int64_t group_stride, int n_tok, bool add, float *y, int64_t y_stride)
+{
+    const struct format *format = format_by_id((uint32_t)f->format);
+    struct parts p;
+    struct columns c;
+    for (int r = 0; r < LANES; r++) {
+        float acc[TILE_TOK] = {0};
+        for (int b = 0; b < n_block; b++) {
+            if (b % f->n_block == 0)
+                blocks_get(f, panel, b / f->n_block, r, &p);
+            format->columns(&p, b % f->n_block, &c);
+            for (int t = 0; t < n_tok; t++)
+                acc[t] = add_block(f, &c, &x[t / ACT_GROUP * group_stride + b], t % ACT_GROUP, acc[t]);
+        }
+        for (int t = 0; t < n_tok; t++) {
+            float *out = &y[t * y_stride + r];
+            *out = add ? *out + acc[t] : acc[t];
+        }
+    }
+}
+
+static void unpack(const struct form *f, const uint8_t *panel, int k0, int n_k, float *out)
+{
+    const struct format *format = format_by_id((uint32_t)f->format);
+    struct parts p;
+    struct columns c;
+    for (int r = 0; r < LANES; r++)
+        for (int b = k0 / ACT_BLOCK; b < (k0 + n_k) / ACT_BLOCK; b++) {
+            float *to = out + (size_t)(b - k0 / ACT_BLOCK) * ACT_BLOCK * LANES + r;
+            if (b % f->n_block == 0 || b == k0 / ACT_BLOCK)
+                blocks_get(f, panel, b / f->n_block, r, &p);
+            format->columns(&p, b % f->n_block, &c);
+            for (int k = 0; k < ACT_BLOCK; k++)
+                to[k * LANES] = __builtin_fmaf(c.w[k / 16], (float)c.q[k], c.m[k / 16]);
+        }
+}
+
+#define ROWS(name, of)                                                                              \
+    void tile_dot_##name##_c(const uint8_t *panel, int n_block, const struct act_block *x,          \
+                             int64_t group_stride, int n_tok, bool add, float *y, int64_t y_stride) \
+    {                                                                                               \
+        tile_dot(&form_##of, panel, n_block, x, group_stride, n_tok, add, y, y_stride);             \
+    }                                                                                               \
+    void unpack_##name##_c(const uint8_t *panel, int k0, int n_k, float *out)                       \
+    {                                                                                               \
+        unpack(&form_##of, panel, k0, n_k, out);                                                    \
+    }
+
+ROWS(q5_0, Q5_0)
+ROWS(q5_1, Q5_1)
+ROWS(q2_k, Q2_K)
+ROWS(q3_k, Q3_K)
+ROWS(q4_k, Q4_K)
+ROWS(q5_k, Q5_K)
+ROWS(q6_k, Q6_K)
+ROWS(iq4_nl, IQ4_NL)
+ROWS(iq4_xs, IQ4_XS)
+ROWS(mxfp4, MXFP4)
+ROWS(tq1_0, TQ1_0)
+ROWS(tq2_0, TQ2_0)
+ROWS(iq1_s, IQ1_S)
+ROWS(iq1_m, IQ1_M)
+ROWS(iq2_xxs, IQ2_XXS)
+ROWS(iq2_xs, IQ2_XS)
+ROWS(iq2_s, IQ2_S)
+ROWS(iq3_xxs, IQ3_XXS)
+ROWS(iq3_s, IQ3_S)

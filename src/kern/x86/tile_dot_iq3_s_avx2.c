@@ -1,0 +1,4 @@
+/* int8 tile of IQ3_S panels for AVX2. */
+#include "kern/x86/tile_avx2.h"
+
+TILE_DOT(tile_dot_iq3_s_avx2, form_IQ3_S)

@@ -1,0 +1,4 @@
+/* int8 tile of Q5_0 panels for AVX2. */
+#include "kern/x86/tile_avx2.h"
+
+TILE_DOT(tile_dot_q5_0_avx2, form_Q5_0)

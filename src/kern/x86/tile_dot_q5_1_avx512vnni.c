@@ -1,0 +1,4 @@
+/* int8 tile of Q5_1 panels for AVX-512 VNNI. */
+#include "kern/x86/tile_avx512.h"
+
+TILE_DOT(tile_dot_q5_1_avx512vnni, form_Q5_1)

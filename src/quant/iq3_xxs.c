@@ -1,0 +1,27 @@
+/* IQ3_XXS: 256 weights in 98 bytes, w = d * (2 sc[k/32] + 1) / 4 * grid[q[k/4]][k%4], signed.
+ *
+ *     byte 0..1               d, f16
+ *     byte 2+i, i < 64        q[i]
+ *     byte 66+4g..69+4g       g < 8, little-endian; bits 7i..7i+6: signs of columns 32g+8i.., bits 28..31: sc[g]
+ */
+#include "quant/iq_grid.h"
+
+void take_IQ3_XXS(const uint8_t *x, struct parts *p)
+{
+    p->d[0] = take_u16(x);
+    for (int i = 0; i < 64; i++)
+        p->q[i] = x[2 + i];
+    for (int g = 0; g < 8; g++) {
+        uint32_t signs = take_u32(x + 66 + 4 * g);
+        p->sc[g] = (uint8_t)(signs >> 28);
+        for (int i = 0; i < 4; i++)
+            p->sign[4 * g + i] = signs_of_7(signs >> 7 * i);
+    }
+}
+
+void columns_IQ3_XXS(const struct parts *p, int i, struct columns *c)
+{
+    for (int k = 0; k < 32; k++)
+        c->q[k] = signed_cell(iq3_xxs_grid[p->q[8 * i + k / 4]], k % 4, p->sign[4 * i + k / 8], k);
+    columns_scale(c, f16_to_f32(p->d[0]) * 0.25f * (float)(2 * p->sc[i] + 1));
+}

@@ -1,0 +1,26 @@
+/* Q5_K: 256 weights in 176 bytes, w = d * sc[k/32] * q - dmin * mn[k/32].
+ *
+ *     byte 0..1            d, f16
+ *     byte 2..3            dmin, f16
+ *     byte 4..15           scales and minima (k_scales.h)
+ *     byte 16+i, i < 32    bit j: the fifth bit of q[32j+i]
+ *     byte 48+32g+i        g < 4, i < 32: low nibble four bits of q[64g+i], high nibble of q[64g+32+i]
+ */
+#include "quant/k_scales.h"
+
+void take_Q5_K(const uint8_t *x, struct parts *p)
+{
+    p->d[0] = take_u16(x);
+    p->d[1] = take_u16(x + 2);
+    take_k_scales(x + 4, p);
+    for (int i = 0; i < 128; i++) {
+        int k = i / 32 * 64 + i % 32, high = x[16 + i % 32] >> 2 * (i / 32);
+        p->q[k] = (uint16_t)((x[48 + i] & 15) | (high & 1) << 4);
+        p->q[k + 32] = (uint16_t)(x[48 + i] >> 4 | (high & 2) << 3);
+    }
+}
+
+void columns_Q5_K(const struct parts *p, int i, struct columns *c)
+{
+    columns_k(p, i, c);
+}

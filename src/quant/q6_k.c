@@ -1,0 +1,28 @@
+/* Q6_K: 256 weights in 210 bytes, w = d * sc[k/16] * (q - 32).
+ *
+ *     byte 64h+i           h < 2, i < 32: low nibble four bits of q[128h+i], high nibble of q[128h+64+i]
+ *     byte 64h+32+i        the same of q[128h+32+i] and q[128h+96+i]
+ *     byte 128+32h+i       bits 2j..2j+1: the upper bits of q[128h+32j+i]
+ *     byte 192+i, i < 16   sc[i], signed
+ *     byte 208..209        d, f16
+ */
+#include "quant/decode.h"
+
+void take_Q6_K(const uint8_t *x, struct parts *p)
+{
+    p->d[0] = take_u16(x + 208);
+    memcpy(p->sc, x + 192, 16);
+    for (int k = 0; k < 256; k++) {
+        int low = x[k / 128 * 64 + k % 64] >> (k % 128 / 64 * 4) & 15;
+        int high = x[128 + k / 128 * 32 + k % 32] >> (k % 128 / 32 * 2) & 3;
+        p->q[k] = (uint16_t)(low | high << 4);
+    }
+}
+
+void columns_Q6_K(const struct parts *p, int i, struct columns *c)
+{
+    columns_codes(p, i, 32, c);
+    columns_scale(c, 0);
+    for (int h = 0; h < 2; h++)
+        c->w[h] = f16_to_f32(p->d[0]) * (float)(int8_t)p->sc[2 * i + h];
+}
