@@ -1,19 +1,25 @@
 /* lathe serve: answers OpenAI clients over HTTP. */
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include "base/mem.h"
 #include "cli/session.h"
 #ifdef LATHE_HAVE_SERVER
 #include "cli/serve_live.h"
 
-/* The model's name for clients: its file's, without folder and ending. */
+/* The model's name for clients: its file's, without folder and ending; a folder's is whole, and "." has one, too. */
 static void name_of(const char *path, char *out, size_t n)
 {
-    const char *slash = strrchr(path, '/');
-    snprintf(out, n, "%s", slash ? slash + 1 : path);
-    char *dot = strrchr(out, '.');
+    struct stat st;
+    bool folder = stat(path, &st) == 0 && S_ISDIR(st.st_mode);
+    char *real = folder ? realpath(path, NULL) : NULL;
+    const char *from = real ? real : path, *slash = strrchr(from, '/');
+    snprintf(out, n, "%s", slash ? slash + 1 : from);
+    char *dot = folder ? NULL : strrchr(out, '.');
     if (dot && dot != out)
         *dot = 0;
+    free(real);
 }
 
 enum { PARALLEL_DEFAULT = 16, SWAP_DEFAULT = 256 << 20, QUEUE_DEFAULT = 1024 };

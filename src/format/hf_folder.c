@@ -119,7 +119,7 @@ static int add_shard(struct hf *h, struct shards *s, const char *name)
     if (s->n == MF_MAX_PART)
         return err_set(h->err, LATHE_E_FILE, "%s: the index names more than %d files", h->path, MF_MAX_PART);
     s->v = mem_grow(s->v, (size_t)(s->n + 1) * sizeof *s->v);
-    s->v[s->n++] = (struct shard){.name = name};
+    s->v[s->n++] = (struct shard){.name = arena_dup(&h->f->arena, name, strlen(name))};
     return 0;
 }
 
@@ -140,37 +140,26 @@ static int read_index(struct hf *h, const json_t *index, struct shards *s)
     return 0;
 }
 
-/* The index and the files say the same. */
-static int check_index(struct hf *h, const json_t *index, const struct shards *s)
+/* The index and the files say the same. What is found is taken out of the index: what is left is in no file. */
+static int check_index(struct hf *h, json_t *index, const struct shards *s)
 {
-    const json_t *map = json_object_get(index, "weight_map");
-    uint64_t n = 0;
-    for (int i = 0; i < s->n; i++) {
-        n += s->v[i].n;
+    json_t *map = json_object_get(index, "weight_map"), *file;
+    const char *name;
+    for (int i = 0; i < s->n; i++)
         for (uint64_t k = 0; k < s->v[i].n; k++) {
-            const char *name = s->v[i].t[k].name, *file = json_string_value(json_object_get(map, name));
-            if (!file || strcmp(file, s->v[i].name) != 0)
+            const char *tensor = s->v[i].t[k].name, *place = json_string_value(json_object_get(map, tensor));
+            if (!place || strcmp(place, s->v[i].name) != 0)
                 return err_set(
                     h->err, LATHE_E_FILE,
                     "%s: %.60s has tensor %.100s, which the index has %s%.60s; a file is of another model",
-                    h->path, s->v[i].name, name, file ? "in " : "not", file ? file : "");
+                    h->path, s->v[i].name, tensor, place ? "in " : "not", place ? place : "");
+            json_object_del(map, tensor);
         }
-    }
-    if (n == json_object_size(map))
-        return 0;
-    const char *name;
-    json_t *file;
-    json_object_foreach((json_t *)map, name, file)
+    json_object_foreach(map, name, file)
     {
-        bool found = false;
-        for (int i = 0; i < s->n && !found; i++)
-            for (uint64_t k = 0; k < s->v[i].n && !found; k++)
-                found = strcmp(s->v[i].t[k].name, name) == 0;
-        if (!found)
-            return err_set(h->err, LATHE_E_FILE,
-                           "%s: the index has tensor %.100s in %.60s, which has it not; download it "
-                           "again",
-                           h->path, name, json_string_value(file));
+        return err_set(h->err, LATHE_E_FILE,
+                       "%s: the index has tensor %.100s in %.60s, which has it not; download it again",
+                       h->path, name, json_string_value(file));
     }
     return 0;
 }

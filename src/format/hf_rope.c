@@ -7,6 +7,7 @@
 #include "base/detmath.h"
 
 #define PI 3.14159265358979323846
+enum { MAX_PAIR = 1024 };
 
 struct rope {
     struct hf *h;
@@ -96,11 +97,11 @@ static int put_yarn(struct rope *r)
 static int put_llama3(struct rope *r)
 {
     double low, high;
-    float factors[1024];
+    float factors[MAX_PAIR];
     TRY(need_factor(r));
     TRY(number(r, "low_freq_factor", 1, 1e-6, 1e6, &low));
     TRY(number(r, "high_freq_factor", 4, 1e-6, 1e6, &high));
-    if (high <= low || r->n_rot > 2 * 1024)
+    if (high <= low)
         return err_set(r->h->err, LATHE_E_FILE,
                        "%sconfig.json: high_freq_factor %g is not above low_freq_factor %g", r->h->path, high,
                        low);
@@ -119,9 +120,9 @@ static int put_llama3(struct rope *r)
 static int put_factors(struct rope *r, const char *key, const char *name)
 {
     const json_t *list = hf_get(r->scaling, key);
-    float factors[1024];
+    float factors[MAX_PAIR];
     size_t n = json_array_size(list);
-    if (n != (size_t)r->n_rot / 2 || n > 1024)
+    if (n != (size_t)r->n_rot / 2)
         return err_set(r->h->err, LATHE_E_FILE, "%sconfig.json: %s has %zu factors, but %d frequencies",
                        r->h->path, key, n, (int)r->n_rot / 2);
     for (size_t i = 0; i < n; i++) {
@@ -241,6 +242,9 @@ int hf_rope(struct hf *h)
     TRY(hf_number(h, h->config, "original_max_position_embeddings", r.ctx, 1, 1 << 30, &r.ctx_original));
     TRY(number(&r, "original_max_position_embeddings", r.ctx_original, 1, 1 << 30, &r.ctx_original));
     r.n_rot = floor((double)h->head_dim * share / 2) * 2;
+    if (r.n_rot < 2 || r.n_rot > 2 * MAX_PAIR)
+        return err_set(h->err, LATHE_E_FILE, "%sconfig.json: %g of heads of %g are rotated; 2 to %d can be",
+                       h->path, r.n_rot, (double)h->head_dim, 2 * MAX_PAIR);
     meta_put_u32(h->f, hf_key(h, "%.rope.dimension_count", key), (uint64_t)r.n_rot);
     put_f32(&r, "%.rope.freq_base", r.theta);
     return put_scaling(&r);

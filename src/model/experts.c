@@ -34,13 +34,13 @@ struct experts {
     int64_t n_group; /* of slots, at most */
     float *logits;   /* [n_row][logits_stride] */
     int64_t logits_stride, ff_stride;
-    int32_t *chosen;    /* [n_row][n_used] experts, then slots */
-    float *weight;      /* [n_row][n_used] */
-    int32_t *count;     /* [n_expert + 1] */
-    int32_t *active;    /* [max_active] experts that have slots, ascending */
-    int32_t *first;     /* [max_active + 1] slot of each one's first row */
-    int32_t *n_slot;    /* [max_active] */
-    int32_t *row_of;    /* [slot], -1: none */
+    int32_t *chosen;        /* [n_row][n_used] experts, then slots */
+    float *weight;          /* [n_row][n_used] */
+    int32_t *count;         /* [n_expert + 1] */
+    int32_t *active;        /* [max_active] experts that have slots, ascending */
+    int32_t *first;         /* [max_active + 1] slot of each one's first row */
+    int32_t *n_slot;        /* [max_active] */
+    int32_t *row_of;        /* [slot], -1: none */
     float *norm, *ff, *out; /* [slot][...] */
     struct act_block *act, *inner;
 };
@@ -64,16 +64,14 @@ static int describe(struct experts *x, struct lathe_err *err)
         const struct model_layer *y = &m->layers[i];
         struct layer_op *op = &x->layers[i];
         *op = (struct layer_op){.x = x, .moe = y->moe, .norm = y->ffn_norm};
-        op->router = (struct matmul){.pass = x->p,
-                                     .in = {.x = x->p->x,
-                                            .x_stride = x->p->x_stride,
-                                            .norm = y->ffn_norm,
-                                            .n_col = m->config.n_embd},
-                                     .w = {&y->moe->router},
-                                     .y = {x->logits},
-                                     .y_stride = {x->logits_stride},
-                                     .n_w = 1,
-                                     .name = "router"};
+        op->router = (struct matmul){
+            .pass = x->p,
+            .in = {.x = x->p->x, .x_stride = x->p->x_stride, .norm = y->ffn_norm, .n_col = m->config.n_embd},
+            .w = {&y->moe->router},
+            .y = {x->logits},
+            .y_stride = {x->logits_stride},
+            .n_w = 1,
+            .name = "router"};
         op->router.in.need_int8 = y->moe->router.dot != NULL;
         op->router.in.need_f32 = !op->router.in.need_int8;
     }
@@ -274,7 +272,8 @@ static void gate_up_piece(const struct pool_op *op, int piece, int worker)
             matmul_tile(&x->plain, &e->up, panel, &in, t, n, worker, false, up, LANES);
             p->act_mul(gate, up, gate, n * LANES);
             for (int i = 0; i < n; i++)
-                memcpy(x->ff + (t + i) * x->ff_stride + panel * LANES, gate + i * LANES, LANES * sizeof *gate);
+                memcpy(x->ff + (t + i) * x->ff_stride + panel * LANES, gate + i * LANES,
+                       LANES * sizeof *gate);
         }
 }
 
@@ -303,7 +302,8 @@ static void combine_piece(const struct pool_op *op, int row, int worker)
     int n = p->model->config.n_embd;
     memset(sum, 0, (size_t)n * sizeof *sum);
     for (int i = 0; i < x->n_used; i++) {
-        const float *y = x->out + x->chosen[row * x->n_used + i] * p->x_stride, w = x->weight[row * x->n_used + i];
+        const float *y = x->out + x->chosen[row * x->n_used + i] * p->x_stride,
+                    w = x->weight[row * x->n_used + i];
         for (int k = 0; k < n; k++)
             sum[k] = __builtin_fmaf(w, y[k], sum[k]);
     }

@@ -282,7 +282,7 @@ static void eog_mark(vocab *v, int32_t eot, int32_t eom)
             v->flags[by_key[i]] |= TOKEN_EOG;
 }
 
-/* Ids that the file lists, all of them. */
+/* A Hugging Face folder lists all tokens that end an answer; GGUF has keys for three. */
 static int eog_list(vocab *v, const struct model_file *f, struct lathe_err *err)
 {
     int32_t *id;

@@ -102,6 +102,7 @@ BAD_CONFIG = {
     "rope key": ({"rope_scaling": {"type": "linear", "factor": 2.0, "foo": 1}}, "'foo', which is not known"),
     "rope factor": ({"rope_scaling": {"type": "linear"}}, "has no factor"),
     "rope zero": ({"rope_scaling": {"type": "linear", "factor": 0}}, "factor is 0"),
+    "no rotation": ({"partial_rotary_factor": 0.01}, "0 of heads of 16 are rotated"),
     "rope list": ({"rope_scaling": [1]}, "is no object"),
     "untied": ({"tie_word_embeddings": False}, "lm_head.weight is missing"),
     "window types": ({"layer_types": ["full_attention"]}, "layer_types is no list of 2"),
@@ -281,3 +282,16 @@ def test_a_changed_file_is_another_model(run, tmp_path):
     tokenizer["model"]["merges"] = ["h e"]
     (folder / "tokenizer.json").write_text(json.dumps(tokenizer))
     assert logits(run, folder, tmp_path, *cache) != first
+
+
+def test_every_token_that_ends_an_answer_is_heeded(run, tmp_path):
+    folder = hf_folder.write(tmp_path)
+
+    def finish():
+        r = run("run", "-m", folder, "--raw", "-p", "the", "-n", "3", "--temp", "0", "--logit-bias", "5=1000", "--json")
+        return json.loads(r.stdout)["finish"] if r.returncode == 0 else r.stderr.decode()
+    assert finish() == "length"
+    (folder / "generation_config.json").write_text('{"eos_token_id": [261, 5]}')
+    assert finish() == "stop"
+    (folder / "generation_config.json").write_text('{"eos_token_id": [261, 5000]}')
+    assert "eog_token_ids has 5000" in finish()

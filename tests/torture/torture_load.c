@@ -225,7 +225,7 @@ int __wrap_pthread_create(pthread_t *t, const pthread_attr_t *attr, void *(*run)
 
 /* ---- what is loaded ---- */
 
-static char gguf[400], split[400], checkpoint[400], cache[400];
+static char gguf[400], split[400], checkpoint[400], folder[400], converted[400], cache[400];
 
 static void empty_folder(const char *kind)
 {
@@ -275,6 +275,27 @@ static int load_llama2c(struct lathe_err *err)
     return load_view(checkpoint, err);
 }
 
+static int load_folder(struct lathe_err *err)
+{
+    struct model_file *f;
+    int rc = model_file_open(folder, &f, err);
+    model_file_free(f);
+    return rc;
+}
+
+/* A file that could not be written whole is not there; what was there before stays. */
+static int convert(struct lathe_err *err)
+{
+    const struct lathe_convert_options o = {.type = "f16"};
+    static const char before[] = "what was there";
+    gw_save_bytes(converted, before, sizeof before);
+    int rc = lathe_convert(folder, converted, &o, err);
+    struct stat st;
+    if (__real_stat(converted, &st) || (rc != 0) != (st.st_size == sizeof before))
+        fail_msg("convert: code %d, %lld bytes: %s", rc, (long long)st.st_size, err->text);
+    return rc;
+}
+
 static int load_file(struct lathe_err *err)
 {
     lathe_file *f;
@@ -300,9 +321,9 @@ static int load_vocab(struct lathe_err *err)
 static int load_verdicts(struct lathe_err *err)
 {
     struct kern_verdicts v;
-    char folder[500];
-    bool kept = cache_folder(cache, "kernels", folder, sizeof folder);
-    kern_verdicts_settle(&v, kept ? folder : NULL, kern_check_row);
+    char kernels[500];
+    bool kept = cache_folder(cache, "kernels", kernels, sizeof kernels);
+    kern_verdicts_settle(&v, kept ? kernels : NULL, kern_check_row);
     for (int i = 0; i < KERN_N_ROW; i++) {
         const struct kern_row *r = kern_row(i), *best = kern_choose_by(&v, r->op, r->format);
         if (best->isa < r->isa && cpu_has(r->isa))
@@ -447,6 +468,8 @@ static void views(void **state)
     torture("gguf", load_gguf, true, false);
     torture("split", load_split, true, false);
     torture("llama2.c", load_llama2c, true, false);
+    torture("folder", load_folder, true, false);
+    torture("convert", convert, false, false);
     torture("file", load_file, true, false);
 }
 
@@ -499,6 +522,67 @@ static void write_checkpoint(void)
     gw_save_bytes(tmp_path("tok3.bin"), tokens, sizeof tokens);
 }
 
+/* A llama of one layer and one head in two files and an index: names, rows, columns. */
+static const struct {
+    const char *name;
+    int rows, cols;
+} tensors[] = {
+    {"model.embed_tokens.weight", 3, 4},
+    {"model.layers.0.input_layernorm.weight", 0, 4},
+    {"model.layers.0.self_attn.q_proj.weight", 4, 4},
+    {"model.layers.0.self_attn.k_proj.weight", 4, 4},
+    {"model.layers.0.self_attn.v_proj.weight", 4, 4},
+    {"model.layers.0.self_attn.o_proj.weight", 4, 4},
+    {"model.layers.0.post_attention_layernorm.weight", 0, 4},
+    {"model.layers.0.mlp.gate_proj.weight", 4, 4},
+    {"model.layers.0.mlp.up_proj.weight", 4, 4},
+    {"model.layers.0.mlp.down_proj.weight", 4, 4},
+    {"model.norm.weight", 0, 4},
+};
+enum { N_TENSOR = sizeof tensors / sizeof *tensors, IN_FIRST = 5 };
+
+static void write_shard(int first, int last, const char *name)
+{
+    static char file[1 << 14];
+    uint64_t n = 0;
+    int at = 8, data = 0;
+    for (int i = first; i < last; i++) {
+        int rows = tensors[i].rows, bytes = (rows ? rows : 1) * tensors[i].cols * 4;
+        at += sprintf(file + at, "%c\"%s\":{\"dtype\":\"F32\",\"shape\":[", i == first ? '{' : ',',
+                      tensors[i].name);
+        at += rows ? sprintf(file + at, "%d,%d", rows, tensors[i].cols)
+                   : sprintf(file + at, "%d", tensors[i].cols);
+        at += sprintf(file + at, "],\"data_offsets\":[%d,%d]}", data, data + bytes);
+        data += bytes;
+    }
+    file[at++] = '}';
+    n = (uint64_t)at - 8;
+    memcpy(file, &n, sizeof n);
+    memset(file + at, 0, (size_t)data);
+    gw_save_bytes(tmp_path(name), file, (size_t)(at + data));
+}
+
+static void write_folder(void)
+{
+    static const char config[] = "{\"architectures\":[\"LlamaForCausalLM\"],\"hidden_size\":4,\"num_hidden_"
+                                 "layers\":1,\"intermediate_size\":4,"
+                                 "\"num_attention_heads\":1,\"tie_word_embeddings\":true,\"rope_scaling\":{"
+                                 "\"type\":\"llama3\",\"factor\":2}}";
+    char index[2000];
+    int at = sprintf(index, "{\"weight_map\":");
+    mkdir(folder, 0700);
+    for (int i = 0; i < N_TENSOR; i++)
+        at += sprintf(index + at, "%c\"%s\":\"%s.safetensors\"", i ? ',' : '{', tensors[i].name,
+                      i < IN_FIRST ? "a" : "b");
+    at += sprintf(index + at, "}}");
+    write_shard(0, IN_FIRST, "hf/a.safetensors");
+    write_shard(IN_FIRST, N_TENSOR, "hf/b.safetensors");
+    gw_save_bytes(tmp_path("hf/model.safetensors.index.json"), index, (size_t)at);
+    gw_save_bytes(tmp_path("hf/config.json"), config, sizeof config - 1);
+    gw_save_bytes(tmp_path("hf/tokenizer.json"), "{}", 2);
+    gw_save_bytes(tmp_path("hf/generation_config.json"), "{\"eos_token_id\":[1,2]}", 22);
+}
+
 static void write_split(void)
 {
     for (uint32_t i = 0; i < 2; i++) {
@@ -524,6 +608,9 @@ int main(void)
     gw_random_llama(gguf, s, FORMAT_Q4_0, 1);
     write_split();
     write_checkpoint();
+    strcpy(folder, tmp_path("hf"));
+    strcpy(converted, tmp_path("converted.gguf"));
+    write_folder();
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(views),
         cmocka_unit_test(vocabulary),
