@@ -404,7 +404,8 @@ struct lathe_kernel_info {
     const char *op, *weight, *activation, *isa, *name, *numeric_class;
     bool available; /* this CPU, as masked by LATHE_CPU, can run it */
     bool chosen;
-    const char *why; /* one phrase */
+    const char *why;     /* one phrase */
+    const char *verdict; /* of its check against plain C: "passed", "failed"; "" for plain C and what this CPU cannot run */
 };
 
 /* Kernel row i of the table; false past the last. Before the first model is opened it checks the kernels of this CPU, as that

@@ -8,10 +8,10 @@ static int print_json(void)
     json_t *list = json_array();
     struct lathe_kernel_info k;
     for (int i = 0; lathe_kernel(i, &k); i++)
-        json_array_append_new(list, json_pack("{ss ss ss ss ss ss sb sb ss}", "op", k.op, "weight", k.weight,
-                                              "activation", k.activation, "isa", k.isa, "name", k.name,
-                                              "class", k.numeric_class, "available", k.available, "chosen",
-                                              k.chosen, "why", k.why));
+        json_array_append_new(list, json_pack("{ss ss ss ss ss ss sb sb ss ss}", "op", k.op, "weight",
+                                              k.weight, "activation", k.activation, "isa", k.isa, "name",
+                                              k.name, "class", k.numeric_class, "available", k.available,
+                                              "chosen", k.chosen, "why", k.why, "verdict", k.verdict));
     return json_print(json_pack("{ss so}", "isa", lathe_isa(), "kernels", list));
 }
 
@@ -19,11 +19,11 @@ int cmd_kernels(struct cli *c, struct lathe_err *err)
 {
     if (c->o.json)
         return print_json();
-    printf("instruction sets: %s\n\n  %-10s %-7s %-7s %-11s %-32s %-9s %s\n", lathe_isa(), "op", "weight",
-           "activ.", "isa", "kernel", "class", "why");
+    printf("instruction sets: %s\n\n  %-12s %-7s %-7s %-11s %-32s %-9s %-7s %s\n", lathe_isa(), "op",
+           "weight", "activ.", "isa", "kernel", "class", "check", "why");
     struct lathe_kernel_info k;
     for (int i = 0; lathe_kernel(i, &k); i++)
-        printf("%c %-10s %-7s %-7s %-11s %-32s %-9s %s\n", k.chosen ? '*' : ' ', k.op, k.weight, k.activation,
-               k.isa, k.name, k.numeric_class, k.why);
+        printf("%c %-12s %-7s %-7s %-11s %-32s %-9s %-7s %s\n", k.chosen ? '*' : ' ', k.op, k.weight,
+               k.activation, k.isa, k.name, k.numeric_class, k.verdict, k.why);
     return 0;
 }

@@ -174,5 +174,10 @@ bool lathe_kernel(int i, struct lathe_kernel_info *out)
                                       .available = cpu_has(r->isa),
                                       .chosen = kern_choose(r->op, r->format) == r};
     out->why = why(r, out->chosen);
+    if (r->isa != CPU_C && out->available && verdicts.of[i] == KERN_UNTRIED) /* a wider row was chosen */
+        verdicts.of[i] = kern_check_row(r, kern_find(r->op, r->format, CPU_C)) ? KERN_PASSED : KERN_FAILED;
+    out->verdict = r->isa == CPU_C || !out->available ? ""
+                   : verdicts.of[i] == KERN_PASSED    ? "passed"
+                                                      : "failed";
     return true;
 }

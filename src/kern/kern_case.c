@@ -138,7 +138,8 @@ static uint8_t kind_exponent(enum kern_kind kind, uint64_t *state)
 
 void kern_fill_block(enum format_id format, enum kern_kind kind, uint64_t *state, uint8_t *out)
 {
-    for (int i = 0; i < format_by_id((uint32_t)format)->block_bytes; i++)
+    const int n = format_by_id((uint32_t)format)->block_bytes;
+    for (int i = 0; i < n; i++)
         out[i] = kind_byte(kind, i, state);
     for (size_t i = 0; i < sizeof all_halves / sizeof *all_halves; i++)
         for (int k = 0; k < 2 && all_halves[i].format == format && all_halves[i].at[k] >= 0; k++) {

@@ -27,27 +27,53 @@ size_t blocks_bytes(const struct form *f, int64_t n_col)
 
 /* ---- integers ---- */
 
-static void put_ints(const struct form *f, const uint16_t *q, int r, uint8_t *to)
+/* The words of operands move as a whole: codes are bytes, and the bits that a plane takes of one never reach the next. */
+static inline void put_plane(const uint32_t *w, const struct plane p, int bits, int r, uint8_t *to)
 {
-    struct plane p;
-    for (int i = 0; (p = form_plane(f->ints, i)).bits; i++)
-        for (int k = 0; k < ACT_BLOCK; k++) {
-            int code = q[k] >> p.shift & ((1 << p.bits) - 1);
-            to[p.at + 64 * plane_line(p.bits, k / 4) + 4 * r + k % 4] |=
-                (uint8_t)(code << plane_bit(p.bits, k / 4));
-        }
+    const uint32_t mask = ((1u << bits) - 1) * 0x01010101u;
+    uint32_t line[4] = {0};
+    for (int j = 0; j < 8; j++)
+        line[plane_line(bits, j)] |= (w[j] >> p.shift & mask) << plane_bit(bits, j);
+    for (int i = 0; i < bits; i++)
+        memcpy(to + p.at + 64 * i + 4 * r, &line[i], 4);
 }
 
-static void get_ints(const struct form *f, const uint8_t *from, int r, uint16_t *q)
+static inline void get_plane(const uint8_t *from, const struct plane p, int bits, int r, uint32_t *w)
+{
+    const uint32_t mask = ((1u << bits) - 1) * 0x01010101u;
+    for (int j = 0; j < 8; j++) {
+        uint32_t line;
+        memcpy(&line, from + p.at + 64 * plane_line(bits, j) + 4 * r, 4);
+        w[j] |= (line >> plane_bit(bits, j) & mask) << p.shift;
+    }
+}
+
+static void put_ints(const struct form *f, const uint8_t *q, int r, uint8_t *to)
 {
     struct plane p;
-    memset(q, 0, ACT_BLOCK * sizeof *q);
+    uint32_t w[8];
+    memcpy(w, q, sizeof w);
     for (int i = 0; (p = form_plane(f->ints, i)).bits; i++)
-        for (int k = 0; k < ACT_BLOCK; k++) {
-            int byte = from[p.at + 64 * plane_line(p.bits, k / 4) + 4 * r + k % 4];
-            int code = byte >> plane_bit(p.bits, k / 4) & ((1 << p.bits) - 1);
-            q[k] = (uint16_t)(q[k] | code << p.shift);
-        }
+        if (p.bits == 4)
+            put_plane(w, p, 4, r, to);
+        else if (p.bits == 2)
+            put_plane(w, p, 2, r, to);
+        else
+            put_plane(w, p, 1, r, to);
+}
+
+static void get_ints(const struct form *f, const uint8_t *from, int r, uint8_t *q)
+{
+    struct plane p;
+    uint32_t w[8] = {0};
+    for (int i = 0; (p = form_plane(f->ints, i)).bits; i++)
+        if (p.bits == 4)
+            get_plane(from, p, 4, r, w);
+        else if (p.bits == 2)
+            get_plane(from, p, 2, r, w);
+        else
+            get_plane(from, p, 1, r, w);
+    memcpy(q, w, sizeof w);
 }
 
 /* ---- scales ---- */
@@ -116,7 +142,7 @@ static void get_head(const struct form *f, const uint8_t *from, int slot, int r,
 /* ---- integers of three values ---- */
 
 /* Operand o (0..63) of a super-block is digit o % 5 of line o / 5. */
-static void put_trits(const uint16_t *q, int r, uint8_t *to)
+static void put_trits(const uint8_t *q, int r, uint8_t *to)
 {
     static const int worth[] = {81, 27, 9, 3, 1};
     for (int k = 0; k < 256; k += 20)
@@ -128,13 +154,13 @@ static void put_trits(const uint16_t *q, int r, uint8_t *to)
         }
 }
 
-static void get_trits(const uint8_t *from, int r, uint16_t *q)
+static void get_trits(const uint8_t *from, int r, uint8_t *q)
 {
     for (int k = 0; k < 256; k++) {
         unsigned fraction = from[64 * (k / 20) + 4 * r + k % 4];
         for (int digit = 0; digit <= k % 20 / 4; digit++)
             fraction = (fraction & 255) * 3;
-        q[k] = (uint16_t)(fraction >> 8);
+        q[k] = (uint8_t)(fraction >> 8);
     }
 }
 

@@ -69,9 +69,9 @@ static void put_block(const struct form *f, const struct parts *p, int b, int r,
     const struct grid_form g = grid_form(f);
     uint32_t signs = (uint32_t)p->sc[b] << 28;
     for (int i = 0; f->ints == INTS_IQ2_XS && i < 4; i++)
-        put_u16(to + line_byte(2 * i, r), p->q[4 * b + i] | (p->sign[4 * b + i] & 127) << 9);
+        put_u16(to + line_byte(2 * i, r), p->row[4 * b + i] | (p->sign[4 * b + i] & 127) << 9);
     for (int i = 0; f->ints != INTS_IQ2_XS && i < g.n_code; i++)
-        to[line_byte(i, r)] = (uint8_t)p->q[g.n_code * b + i];
+        to[line_byte(i, r)] = (uint8_t)p->row[g.n_code * b + i];
     for (int i = 0; g.signs && i < 4; i++) {
         signs |= (uint32_t)(p->sign[4 * b + i] & 127) << 7 * i;
         to[line_byte(g.n_code + i, r)] = p->sign[4 * b + i];
@@ -92,11 +92,11 @@ static void get_block(const struct form *f, const uint8_t *from, int b, int r, s
     const struct grid_form g = grid_form(f);
     for (int i = 0; f->ints == INTS_IQ2_XS && i < 4; i++) {
         int word = get_u16(from + line_byte(2 * i, r));
-        p->q[4 * b + i] = (uint16_t)(word & 511);
+        p->row[4 * b + i] = (uint16_t)(word & 511);
         p->sign[4 * b + i] = eighth_sign((uint32_t)word >> 9);
     }
     for (int i = 0; f->ints != INTS_IQ2_XS && i < g.n_code; i++)
-        p->q[g.n_code * b + i] = from[line_byte(i, r)];
+        p->row[g.n_code * b + i] = from[line_byte(i, r)];
     for (int i = 0; g.signs == SIGNS_8 && i < 4; i++)
         p->sign[4 * b + i] = from[line_byte(g.n_code + i, r)];
     if (g.signs == SIGNS_7) {
@@ -116,7 +116,7 @@ static void put_scales(const struct form *f, const struct parts *p, int r, uint8
     for (int b = 0; g.high_bits && b < 8; b++)
         for (int i = 0; i < g.n_code; i++)
             to[64 * g.nibble_lines + 16 * b + r] |=
-                (uint8_t)((p->q[g.n_code * b + i] >> 8) << i * g.high_bits);
+                (uint8_t)((p->row[g.n_code * b + i] >> 8) << i * g.high_bits);
 }
 
 static void get_scales(const struct form *f, const uint8_t *from, int r, struct parts *p)
@@ -126,7 +126,7 @@ static void get_scales(const struct form *f, const uint8_t *from, int r, struct 
         p->sc[i] = from[line_byte(i / 2, r)] >> i % 2 * 4 & 15;
     for (int i = 0; g.high_bits && i < 8 * g.n_code; i++) {
         int high = from[64 * g.nibble_lines + 16 * (i / g.n_code) + r] >> i % g.n_code * g.high_bits;
-        p->q[i] = (uint16_t)(p->q[i] | (high & ((1 << g.high_bits) - 1)) << 8);
+        p->row[i] = (uint16_t)(p->row[i] | (high & ((1 << g.high_bits) - 1)) << 8);
     }
 }
 
@@ -138,9 +138,9 @@ static void put_iq1(const struct form *f, const struct parts *p, int r, uint8_t 
     for (int b = 0; b < 8; b++) {
         int high = f->ints == INTS_IQ1_S ? p->sc[b] << 12 | p->sign[4 * b] << 15 : 0;
         for (int i = 0; i < 4; i++) {
-            int q = p->q[4 * b + i] >> 8;
+            int q = p->row[4 * b + i] >> 8;
             high |= (f->ints == INTS_IQ1_S ? q : q | p->sign[4 * b + i] << 3) << width * i;
-            to[f->scale_bytes + 64 * b + 4 * r + i] = (uint8_t)p->q[4 * b + i];
+            to[f->scale_bytes + 64 * b + 4 * r + i] = (uint8_t)p->row[4 * b + i];
         }
         put_u16(to + 32 * b + 2 * r, high);
     }
@@ -157,7 +157,7 @@ static void get_iq1(const struct form *f, const uint8_t *from, int r, struct par
     int width = f->ints == INTS_IQ1_S ? 3 : 4;
     for (int i = 0; i < 32; i++) {
         int high = get_u16(from + 32 * (i / 4) + 2 * r), own = high >> i % 4 * width;
-        p->q[i] = (uint16_t)(from[f->scale_bytes + 64 * (i / 4) + 4 * r + i % 4] | (own & 7) << 8);
+        p->row[i] = (uint16_t)(from[f->scale_bytes + 64 * (i / 4) + 4 * r + i % 4] | (own & 7) << 8);
         p->sign[i] = (uint8_t)(f->ints == INTS_IQ1_S ? high >> 15 : own >> 3 & 1);
         if (f->ints == INTS_IQ1_S)
             p->sc[i / 4] = (uint8_t)(high >> 12 & 7);

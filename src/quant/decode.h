@@ -11,8 +11,8 @@
 #include "quant/parts.h"
 
 #define DECLARE_FLOATS(name) void decode_##name(const void *x, float *y, int64_t n);
-#define DECLARE_BLOCKS(name)                             \
-    void take_##name(const uint8_t *x, struct parts *p); \
+#define DECLARE_BLOCKS(name)                                               \
+    void take_##name(const uint8_t *restrict x, struct parts *restrict p); \
     void columns_##name(const struct parts *p, int i, struct columns *c);
 #define DECLARE_NO(name)
 #define X(name, id, block, bytes, kind) DECLARE_##kind(name)

@@ -61,7 +61,7 @@ struct format {
      * if !runs. */
     void (*decode)(const void *x, float *y, int64_t n);
     /* Formats of blocks (quant/parts.h); else NULL. */
-    void (*take)(const uint8_t *x, struct parts *p);
+    void (*take)(const uint8_t *restrict x, struct parts *restrict p);
     void (*columns)(const struct parts *p, int i, struct columns *c);
 };
 

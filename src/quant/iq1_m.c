@@ -6,12 +6,12 @@
  */
 #include "quant/iq_grid.h"
 
-void take_IQ1_M(const uint8_t *x, struct parts *p)
+void take_IQ1_M(const uint8_t *restrict x, struct parts *restrict p)
 {
     p->d[0] = 0;
     for (int i = 0; i < 32; i++) {
         int high = x[32 + i / 2] >> i % 2 * 4 & 15;
-        p->q[i] = (uint16_t)(x[i] | (high & 7) << 8);
+        p->row[i] = (uint16_t)(x[i] | (high & 7) << 8);
         p->sign[i] = (uint8_t)(high >> 3);
     }
     for (int i = 0; i < 16; i++) {

@@ -7,12 +7,12 @@
  */
 #include "quant/iq_grid.h"
 
-void take_IQ1_S(const uint8_t *x, struct parts *p)
+void take_IQ1_S(const uint8_t *restrict x, struct parts *restrict p)
 {
     p->d[0] = take_u16(x);
     for (int i = 0; i < 32; i++) {
         uint16_t high = take_u16(x + 34 + i / 4 * 2);
-        p->q[i] = (uint16_t)(x[2 + i] | (high >> i % 4 * 3 & 7) << 8);
+        p->row[i] = (uint16_t)(x[2 + i] | (high >> i % 4 * 3 & 7) << 8);
         p->sign[i] = high >> 15;
         p->sc[i / 4] = high >> 12 & 7;
     }
@@ -21,7 +21,7 @@ void take_IQ1_S(const uint8_t *x, struct parts *p)
 void columns_IQ1_S(const struct parts *p, int i, struct columns *c)
 {
     for (int k = 0; k < 32; k++) {
-        int cell = (int)(iq1_grid[p->q[4 * i + k / 8]] >> 8 * (k % 8) & 255);
+        int cell = (int)(iq1_grid[p->row[4 * i + k / 8]] >> 8 * (k % 8) & 255);
         c->q[k] = (int16_t)(8 * (cell - 1) + (p->sign[4 * i + k / 8] ? -1 : 1));
     }
     columns_scale(c, f16_to_f32(p->d[0]) * 0.125f * (float)(2 * p->sc[i] + 1));

@@ -8,11 +8,11 @@
  */
 #include "quant/iq_grid.h"
 
-void take_IQ2_S(const uint8_t *x, struct parts *p)
+void take_IQ2_S(const uint8_t *restrict x, struct parts *restrict p)
 {
     p->d[0] = take_u16(x);
     for (int i = 0; i < 32; i++) {
-        p->q[i] = (uint16_t)(x[2 + i] | (x[66 + i / 4] >> i % 4 * 2 & 3) << 8);
+        p->row[i] = (uint16_t)(x[2 + i] | (x[66 + i / 4] >> i % 4 * 2 & 3) << 8);
         p->sign[i] = x[34 + i];
     }
     for (int i = 0; i < 16; i++)
@@ -22,7 +22,7 @@ void take_IQ2_S(const uint8_t *x, struct parts *p)
 void columns_IQ2_S(const struct parts *p, int i, struct columns *c)
 {
     for (int k = 0; k < 32; k++)
-        c->q[k] = signed_cell(iq2_s_grid[p->q[4 * i + k / 8]], k % 8, p->sign[4 * i + k / 8], k);
+        c->q[k] = signed_cell(iq2_s_grid[p->row[4 * i + k / 8]], k % 8, p->sign[4 * i + k / 8], k);
     columns_scale(c, 0);
     for (int h = 0; h < 2; h++)
         c->w[h] = f16_to_f32(p->d[0]) * 0.125f * (float)(2 * p->sc[2 * i + h] + 1);

@@ -8,11 +8,11 @@
  */
 #include "quant/iq_grid.h"
 
-void take_IQ3_S(const uint8_t *x, struct parts *p)
+void take_IQ3_S(const uint8_t *restrict x, struct parts *restrict p)
 {
     p->d[0] = take_u16(x);
     for (int i = 0; i < 64; i++)
-        p->q[i] = (uint16_t)(x[2 + i] | (x[66 + i / 8] >> i % 8 & 1) << 8);
+        p->row[i] = (uint16_t)(x[2 + i] | (x[66 + i / 8] >> i % 8 & 1) << 8);
     memcpy(p->sign, x + 74, 32);
     for (int i = 0; i < 8; i++)
         p->sc[i] = x[106 + i / 2] >> i % 2 * 4 & 15;
@@ -21,6 +21,6 @@ void take_IQ3_S(const uint8_t *x, struct parts *p)
 void columns_IQ3_S(const struct parts *p, int i, struct columns *c)
 {
     for (int k = 0; k < 32; k++)
-        c->q[k] = signed_cell(iq3_s_grid[p->q[8 * i + k / 4]], k % 4, p->sign[4 * i + k / 8], k);
+        c->q[k] = signed_cell(iq3_s_grid[p->row[8 * i + k / 4]], k % 4, p->sign[4 * i + k / 8], k);
     columns_scale(c, f16_to_f32(p->d[0]) * (float)(2 * p->sc[i] + 1));
 }

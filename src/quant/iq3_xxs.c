@@ -6,11 +6,11 @@
  */
 #include "quant/iq_grid.h"
 
-void take_IQ3_XXS(const uint8_t *x, struct parts *p)
+void take_IQ3_XXS(const uint8_t *restrict x, struct parts *restrict p)
 {
     p->d[0] = take_u16(x);
     for (int i = 0; i < 64; i++)
-        p->q[i] = x[2 + i];
+        p->row[i] = x[2 + i];
     for (int g = 0; g < 8; g++) {
         uint32_t signs = take_u32(x + 66 + 4 * g);
         p->sc[g] = (uint8_t)(signs >> 28);
@@ -22,6 +22,6 @@ void take_IQ3_XXS(const uint8_t *x, struct parts *p)
 void columns_IQ3_XXS(const struct parts *p, int i, struct columns *c)
 {
     for (int k = 0; k < 32; k++)
-        c->q[k] = signed_cell(iq3_xxs_grid[p->q[8 * i + k / 4]], k % 4, p->sign[4 * i + k / 8], k);
+        c->q[k] = signed_cell(iq3_xxs_grid[p->row[8 * i + k / 4]], k % 4, p->sign[4 * i + k / 8], k);
     columns_scale(c, f16_to_f32(p->d[0]) * 0.25f * (float)(2 * p->sc[i] + 1));
 }

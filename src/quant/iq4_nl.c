@@ -7,7 +7,7 @@
 
 const int8_t iq4_values[16] = {-127, -104, -83, -65, -49, -35, -22, -10, 1, 13, 25, 38, 53, 69, 89, 113};
 
-void take_IQ4_NL(const uint8_t *x, struct parts *p)
+void take_IQ4_NL(const uint8_t *restrict x, struct parts *restrict p)
 {
     take_Q4_0(x, p);
 }

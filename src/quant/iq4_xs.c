@@ -7,17 +7,17 @@
  */
 #include "quant/decode.h"
 
-void take_IQ4_XS(const uint8_t *x, struct parts *p)
+void take_IQ4_XS(const uint8_t *restrict x, struct parts *restrict p)
 {
     uint16_t high = take_u16(x + 2);
     p->d[0] = take_u16(x);
     for (int i = 0; i < 8; i++)
         p->sc[i] = (uint8_t)((x[4 + i / 2] >> i % 2 * 4 & 15) | (high >> 2 * i & 3) << 4);
-    for (int i = 0; i < 128; i++) {
-        int k = i / 16 * 32 + i % 16;
-        p->q[k] = x[8 + i] & 15;
-        p->q[k + 16] = x[8 + i] >> 4;
-    }
+    for (int g = 0; g < 8; g++)
+        for (int i = 0; i < 16; i++) {
+            p->q[32 * g + i] = x[8 + 16 * g + i] & 15;
+            p->q[32 * g + 16 + i] = x[8 + 16 * g + i] >> 4;
+        }
 }
 
 void columns_IQ4_XS(const struct parts *p, int i, struct columns *c)

@@ -8,7 +8,7 @@
 #define LATHE_QUANT_K_SCALES_H
 #include "quant/decode.h"
 
-static inline void take_k_scales(const uint8_t *x, struct parts *p)
+static inline void take_k_scales(const uint8_t *restrict x, struct parts *restrict p)
 {
     for (int i = 0; i < 4; i++) {
         p->sc[i] = x[i] & 63;

@@ -15,7 +15,7 @@ float e8m0_half_to_f32(uint8_t e)
     return f;
 }
 
-void take_MXFP4(const uint8_t *x, struct parts *p)
+void take_MXFP4(const uint8_t *restrict x, struct parts *restrict p)
 {
     p->d[0] = x[0];
     for (int i = 0; i < 16; i++) {

@@ -12,10 +12,11 @@
 enum { PARTS_MAX_N = 256 };
 
 struct parts {
-    uint16_t d[2];           /* the f16 numbers: scale, then minimum or its scale; an E8M0 exponent in d[0] */
-    uint8_t sc[16], mn[16];  /* integer scales and minima, in order of their columns */
-    uint16_t q[PARTS_MAX_N]; /* one code a column; formats with a grid: one code for each 4 or 8 columns */
-    uint8_t sign[32];        /* formats with a grid: signs of 8 columns, bit c of column c; or one delta's */
+    uint16_t d[2];          /* the f16 numbers: scale, then minimum or its scale; an E8M0 exponent in d[0] */
+    uint8_t sc[16], mn[16]; /* integer scales and minima, in order of their columns */
+    uint8_t q[PARTS_MAX_N]; /* one code a column */
+    uint16_t row[64];       /* formats with a grid, instead: its row for each 4 or 8 columns */
+    uint8_t sign[32];       /* and signs of 8 columns, bit c of column c; IQ1: the eighth's */
 };
 
 /* Weight k of the 32 is w[k / 16] * q[k] + m[k / 16], rounded once; w and m are exact. */

@@ -7,7 +7,7 @@
  */
 #include "quant/decode.h"
 
-void take_Q2_K(const uint8_t *x, struct parts *p)
+void take_Q2_K(const uint8_t *restrict x, struct parts *restrict p)
 {
     p->d[0] = take_u16(x + 80);
     p->d[1] = take_u16(x + 82);
@@ -15,8 +15,9 @@ void take_Q2_K(const uint8_t *x, struct parts *p)
         p->sc[i] = x[i] & 15;
         p->mn[i] = x[i] >> 4;
     }
-    for (int k = 0; k < 256; k++)
-        p->q[k] = x[16 + k / 128 * 32 + k % 32] >> k % 128 / 32 * 2 & 3;
+    for (int g = 0; g < 8; g++)
+        for (int i = 0; i < 32; i++)
+            p->q[32 * g + i] = x[16 + g / 4 * 32 + i] >> g % 4 * 2 & 3;
 }
 
 void columns_Q2_K(const struct parts *p, int i, struct columns *c)

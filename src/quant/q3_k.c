@@ -8,15 +8,16 @@
  */
 #include "quant/decode.h"
 
-void take_Q3_K(const uint8_t *x, struct parts *p)
+void take_Q3_K(const uint8_t *restrict x, struct parts *restrict p)
 {
     p->d[0] = take_u16(x + 108);
     for (int i = 0; i < 16; i++)
         p->sc[i] = (uint8_t)((x[96 + i % 8] >> i / 8 * 4 & 15) | (x[104 + i % 4] >> i / 4 * 2 & 3) << 4);
-    for (int k = 0; k < 256; k++) {
-        int low = x[32 + k / 128 * 32 + k % 32] >> k % 128 / 32 * 2 & 3;
-        p->q[k] = (uint16_t)(low | (x[k % 32] >> k / 32 & 1) << 2);
-    }
+    for (int g = 0; g < 8; g++)
+        for (int i = 0; i < 32; i++) {
+            int low = x[32 + g / 4 * 32 + i] >> g % 4 * 2 & 3;
+            p->q[32 * g + i] = (uint8_t)(low | (x[i] >> g & 1) << 2);
+        }
 }
 
 void columns_Q3_K(const struct parts *p, int i, struct columns *c)

@@ -5,7 +5,7 @@
  */
 #include "quant/decode.h"
 
-void take_Q4_0(const uint8_t *x, struct parts *p)
+void take_Q4_0(const uint8_t *restrict x, struct parts *restrict p)
 {
     p->d[0] = take_u16(x);
     for (int i = 0; i < 16; i++) {

@@ -7,7 +7,7 @@
  * d * q has 11 + 4 bits and is exact; the sum with m is rounded once, in f32. */
 #include "quant/decode.h"
 
-void take_Q4_1(const uint8_t *x, struct parts *p)
+void take_Q4_1(const uint8_t *restrict x, struct parts *restrict p)
 {
     p->d[0] = take_u16(x);
     p->d[1] = take_u16(x + 2);

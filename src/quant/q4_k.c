@@ -7,16 +7,16 @@
  */
 #include "quant/k_scales.h"
 
-void take_Q4_K(const uint8_t *x, struct parts *p)
+void take_Q4_K(const uint8_t *restrict x, struct parts *restrict p)
 {
     p->d[0] = take_u16(x);
     p->d[1] = take_u16(x + 2);
     take_k_scales(x + 4, p);
-    for (int i = 0; i < 128; i++) {
-        int k = i / 32 * 64 + i % 32;
-        p->q[k] = x[16 + i] & 15;
-        p->q[k + 32] = x[16 + i] >> 4;
-    }
+    for (int g = 0; g < 4; g++)
+        for (int i = 0; i < 32; i++) {
+            p->q[64 * g + i] = x[16 + 32 * g + i] & 15;
+            p->q[64 * g + 32 + i] = x[16 + 32 * g + i] >> 4;
+        }
 }
 
 void columns_Q4_K(const struct parts *p, int i, struct columns *c)

@@ -6,13 +6,13 @@
  */
 #include "quant/decode.h"
 
-void take_Q5_0(const uint8_t *x, struct parts *p)
+void take_Q5_0(const uint8_t *restrict x, struct parts *restrict p)
 {
     uint32_t high = take_u32(x + 2);
     p->d[0] = take_u16(x);
     for (int i = 0; i < 16; i++) {
-        p->q[i] = (uint16_t)((x[6 + i] & 15) | (high >> i & 1) << 4);
-        p->q[i + 16] = (uint16_t)(x[6 + i] >> 4 | (high >> (i + 16) & 1) << 4);
+        p->q[i] = (uint8_t)((x[6 + i] & 15) | (high >> i & 1) << 4);
+        p->q[i + 16] = (uint8_t)(x[6 + i] >> 4 | (high >> (i + 16) & 1) << 4);
     }
 }
 

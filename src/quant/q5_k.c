@@ -8,16 +8,17 @@
  */
 #include "quant/k_scales.h"
 
-void take_Q5_K(const uint8_t *x, struct parts *p)
+void take_Q5_K(const uint8_t *restrict x, struct parts *restrict p)
 {
     p->d[0] = take_u16(x);
     p->d[1] = take_u16(x + 2);
     take_k_scales(x + 4, p);
-    for (int i = 0; i < 128; i++) {
-        int k = i / 32 * 64 + i % 32, high = x[16 + i % 32] >> 2 * (i / 32);
-        p->q[k] = (uint16_t)((x[48 + i] & 15) | (high & 1) << 4);
-        p->q[k + 32] = (uint16_t)(x[48 + i] >> 4 | (high & 2) << 3);
-    }
+    for (int g = 0; g < 4; g++)
+        for (int i = 0; i < 32; i++) {
+            int high = x[16 + i] >> 2 * g, low = x[48 + 32 * g + i];
+            p->q[64 * g + i] = (uint8_t)((low & 15) | (high & 1) << 4);
+            p->q[64 * g + 32 + i] = (uint8_t)(low >> 4 | (high & 2) << 3);
+        }
 }
 
 void columns_Q5_K(const struct parts *p, int i, struct columns *c)

@@ -8,15 +8,19 @@
  */
 #include "quant/decode.h"
 
-void take_Q6_K(const uint8_t *x, struct parts *p)
+void take_Q6_K(const uint8_t *restrict x, struct parts *restrict p)
 {
     p->d[0] = take_u16(x + 208);
     memcpy(p->sc, x + 192, 16);
-    for (int k = 0; k < 256; k++) {
-        int low = x[k / 128 * 64 + k % 64] >> (k % 128 / 64 * 4) & 15;
-        int high = x[128 + k / 128 * 32 + k % 32] >> (k % 128 / 32 * 2) & 3;
-        p->q[k] = (uint16_t)(low | high << 4);
-    }
+    for (int h = 0; h < 2; h++)
+        for (int i = 0; i < 32; i++) {
+            int a = x[64 * h + i], b = x[64 * h + 32 + i], high = x[128 + 32 * h + i];
+            uint8_t *q = p->q + 128 * h + i;
+            q[0] = (uint8_t)((a & 15) | (high & 3) << 4);
+            q[32] = (uint8_t)((b & 15) | (high >> 2 & 3) << 4);
+            q[64] = (uint8_t)(a >> 4 | (high >> 4 & 3) << 4);
+            q[96] = (uint8_t)(b >> 4 | (high >> 6) << 4);
+        }
 }
 
 void columns_Q6_K(const struct parts *p, int i, struct columns *c)

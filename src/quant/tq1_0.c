@@ -8,7 +8,7 @@
  * A byte is the fraction 0.q0q1q2q3q4 to base 3, in units of 1/256, rounded up: times 3 a digit is carried out. */
 #include "quant/decode.h"
 
-void take_TQ1_0(const uint8_t *x, struct parts *p)
+void take_TQ1_0(const uint8_t *restrict x, struct parts *restrict p)
 {
     static const struct {
         int column, n, step;
@@ -19,7 +19,7 @@ void take_TQ1_0(const uint8_t *x, struct parts *p)
             unsigned fraction = *x;
             for (int digit = 0; digit < (run == 2 ? 4 : 5); digit++) {
                 fraction = (fraction & 255) * 3;
-                p->q[runs[run].column + digit * runs[run].step + i] = (uint16_t)(fraction >> 8);
+                p->q[runs[run].column + digit * runs[run].step + i] = (uint8_t)(fraction >> 8);
             }
         }
 }

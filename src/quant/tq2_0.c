@@ -5,11 +5,12 @@
  */
 #include "quant/decode.h"
 
-void take_TQ2_0(const uint8_t *x, struct parts *p)
+void take_TQ2_0(const uint8_t *restrict x, struct parts *restrict p)
 {
     p->d[0] = take_u16(x + 64);
-    for (int k = 0; k < 256; k++)
-        p->q[k] = x[k / 128 * 32 + k % 32] >> k % 128 / 32 * 2 & 3;
+    for (int g = 0; g < 8; g++)
+        for (int i = 0; i < 32; i++)
+            p->q[32 * g + i] = x[g / 4 * 32 + i] >> g % 4 * 2 & 3;
 }
 
 void columns_TQ2_0(const struct parts *p, int i, struct columns *c)

@@ -208,6 +208,11 @@ def test_kernels(run):
     d = json.loads(ok(run("kernels", "--json")))
     assert d["kernels"] and all(k["why"] for k in d["kernels"])
     assert any(k["chosen"] for k in d["kernels"])
+    assert all(k["verdict"] == ("passed" if k["available"] and k["isa"] != "c" else "") for k in d["kernels"])
+    types = {k["weight"] for k in d["kernels"] if k["op"] == "tile_dot"}
+    assert {"Q2_K", "Q3_K", "Q4_K", "Q5_K", "Q6_K", "Q5_0", "Q5_1", "Q8_0", "IQ4_NL", "IQ4_XS", "MXFP4", "IQ3_S", "IQ2_XXS", "IQ1_M", "TQ1_0"} <= types
+    for isa in {"c", "avx2", "avx512vnni"} & {k["isa"] for k in d["kernels"]}:
+        assert {k["weight"] for k in d["kernels"] if k["op"] == "tile_dot" and k["isa"] == isa} == types, isa
     masked = json.loads(ok(run("kernels", "--json", env={"LATHE_CPU": "c"})))
     assert all(k["isa"] == "c" for k in masked["kernels"] if k["chosen"])
     wide = [k for k in d["kernels"] if k["available"] and k["isa"] != "c"]

@@ -66,6 +66,19 @@ ALWAYS __m512i line_avx512(struct form f, const uint8_t *body, int i, int j)
     return v;
 }
 
+/* Columns 8g..8g+7: two lines. */
+ALWAYS void two_lines(struct form f, const uint8_t *body, int i, int g, __m512i line[2])
+{
+    if (f.ints >= INTS_IQ1_S) {
+        grid_lines_iq1(f, body, i, g, line);
+    } else if (f.ints >= INTS_IQ2_XXS) {
+        grid_lines_iq2(f, body, i, g, line);
+    } else {
+        line[0] = line_avx512(f, body, i, 2 * g);
+        line[1] = line_avx512(f, body, i, 2 * g + 1);
+    }
+}
+
 /* (q - 4) * sc of Q3_K is -124 .. 128: with this it is a byte. */
 enum { SCALED_OFFSET = 124 };
 

@@ -62,14 +62,18 @@ ALWAYS void block_one(struct form f, const struct scales_avx512 *s, const uint8_
     __m512i sum[TILE_TOK];
     UNROLL for (int t = 0; t < n; t++) sum[t] =
         minus_offset(offset, x[t / ACT_GROUP * group_stride].n8sum[t % ACT_GROUP]);
+    __m512i w[2];
     UNROLL for (int k = 0; k < 8; k++)
     {
         int j = f.ints == INTS_8 || f.ints >= INTS_TRITS ? k : line_order[k];
-        __m512i w = line_avx512(f, body, i, j);
+        if (f.ints < INTS_IQ2_XXS)
+            w[k % 2] = line_avx512(f, body, i, j);
+        else if (k % 2 == 0)
+            two_lines(f, body, i, k / 2, w);
         if (f.math == MATH_INT)
-            w = scaled_avx512(f, s, w, j / 4);
+            w[k % 2] = scaled_avx512(f, s, w[k % 2], j / 4);
         UNROLL for (int t = 0; t < n; t++) sum[t] =
-            dot_broadcast(sum[t], w, &x[t / ACT_GROUP * group_stride].q[j][t % ACT_GROUP]);
+            dot_broadcast(sum[t], w[k % 2], &x[t / ACT_GROUP * group_stride].q[j][t % ACT_GROUP]);
     }
     UNROLL for (int t = 0; t < n; t++) acc[t] =
         add_sum(f, s, sum[t], &x[t / ACT_GROUP * group_stride], t % ACT_GROUP, acc[t]);
@@ -108,7 +112,7 @@ ALWAYS void block_two(struct form f, const struct scales_avx512 *s, const uint8_
                       const struct act_block *x, int64_t group_stride, int n, __m512 *acc)
 {
     __m512i w[8];
-    UNROLL for (int j = 0; j < 8; j++) w[j] = line_avx512(f, body, i, j);
+    UNROLL for (int g = 0; g < 4; g++) two_lines(f, body, i, g, w + 2 * g);
     UNROLL for (int t = 0; t < n; t += ACT_GROUP)
     {
         const struct act_block *b = &x[t / ACT_GROUP * group_stride];

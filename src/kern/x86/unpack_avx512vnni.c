@@ -37,14 +37,17 @@ ALWAYS void weight_scales(struct form f, const struct scales_avx512 *s, int h, _
 ALWAYS void unpack_block(struct form f, const uint8_t *head, int slot, const uint8_t *body, int i, float *out)
 {
     struct scales_avx512 s;
+    __m512i line[2];
     scales_avx512(f, head, slot, body, i, &s);
     UNROLL for (int j = 0; j < 8; j++)
     {
         __m512 w, m;
-        __m512i line = line_avx512(f, body, i, j);
+        if (j % 2 == 0)
+            two_lines(f, body, i, j / 2, line);
         weight_scales(f, &s, j / 4, &w, &m);
         for (int c = 0; c < 4; c++, out += LANES) {
-            __m512i q = _mm512_and_si512(_mm512_srli_epi32(line, (unsigned)(8 * c)), _mm512_set1_epi32(255));
+            __m512i q =
+                _mm512_and_si512(_mm512_srli_epi32(line[j % 2], (unsigned)(8 * c)), _mm512_set1_epi32(255));
             q = _mm512_sub_epi32(q, _mm512_set1_epi32(f.offset));
             _mm512_storeu_ps(out, _mm512_fmadd_ps(w, _mm512_cvtepi32_ps(q), m));
         }
