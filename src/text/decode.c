@@ -2,7 +2,9 @@
  *
  * A text is the sum of its tokens' pieces, so that it can be told as it grows. What a step does to one token alone is fine; what
  * depends on its place is so only at the ends of a text: the first token's form, characters that the beginning of the whole
- * text loses (Strip behind Fuse), and the last token of BPEDecoder. A step that looks across tokens otherwise is refused. */
+ * text loses (Strip behind Fuse), and the last token of BPEDecoder. A step that looks across tokens otherwise is refused.
+ * Bytes stay bytes: where `tokenizers` writes U+FFFD for a run of byte tokens that is no UTF-8 as a whole, its valid characters stay
+ * here, and what shows the text replaces the rest. */
 #include "base/mem.h"
 #include "text/pipe.h"
 

@@ -1,8 +1,8 @@
 /* Oniguruma's expressions, which tokenizer.json has, in PCRE2's syntax.
  *
  * Most of it is the same. Translated are classes whose members differ (\s \w \h and their opposites), the escape \uHHHH, {,n}, and
- * a + behind {n,m}, which repeats there and is possessive here. What would mean something else without an error (sets within
- * sets, &&, options that are called differently) is refused by name. `\s+$` would scan a long run of spaces once per start:
+ * a + behind {n,m}, which repeats there and is possessive here. What would mean something else without an error (options
+ * that are called differently, sets within sets but for unions and A&&[B]) is refused by name. `\s+$` would scan a long run of spaces once per start:
  * since a run that has no match from its start on has none at all, it begins only there, or where the match before ended. */
 #include "base/mem.h"
 #include "text/pattern.h"
@@ -67,6 +67,7 @@ struct onig {
     const char *where;
     struct lathe_err *err;
     bool in_class;
+    int depth; /* sets within it */
 };
 
 static int refuse(struct onig *o, const char *what)
@@ -182,8 +183,6 @@ static int put_in_class(struct onig *o)
     char c = o->in.p[o->i];
     if (c == '\\')
         return put_escape(o);
-    if (ahead(o, "&&"))
-        return refuse(o, "an intersection of sets (&&)");
     if (c == '[') {
         const char *end = ahead(o, "[:") ? memmem(o->in.p + o->i, o->in.n - o->i, ":]", 2) : NULL;
         struct str name = {o->in.p + o->i + 2, end ? (size_t)(end - (o->in.p + o->i)) - 2 : 0};
@@ -192,12 +191,65 @@ static int put_in_class(struct onig *o)
             o->i += name.n + 4;
             return buf_puts(o->out, inside);
         }
-        return refuse(o, "a set within a set");
+        if (ahead(o, "[:") || ahead(o, "[^"))
+            return refuse(o, "a set within a set that is no union");
+        o->depth++; /* the members of a set within a set are the outer one's */
+        o->i++;
+        return 0;
+    }
+    o->i++;
+    if (c == ']' && o->depth > 0) {
+        o->depth--;
+        return 0;
     }
     if (c == ']')
         o->in_class = false;
-    o->i++;
     return buf_putc(o->out, c);
+}
+
+/* Past the set that begins at `i`, which is a '['; 0 if it has no end. `both`: the first && in it that is not in a set within. */
+static size_t set_end(struct str in, size_t i, size_t *both)
+{
+    int depth = 0;
+    *both = 0;
+    for (; i < in.n; i++) {
+        char c = in.p[i];
+        bool first = i > 0 && (in.p[i - 1] == '[' || (in.p[i - 1] == '^' && i > 1 && in.p[i - 2] == '['));
+        if (c == '\\')
+            i++;
+        else if (c == '[')
+            depth++;
+        else if (c == ']' && !(first && depth == 1) && --depth == 0)
+            return i + 1;
+        else if (c == '&' && depth == 1 && !*both && i + 1 < in.n && in.p[i + 1] == '&')
+            *both = i;
+    }
+    return 0;
+}
+
+static int put_all(struct onig *o);
+
+/* [A&&[B]] as (?:(?=[B])[A]), and with (?! for [^B]. */
+static int put_intersection(struct onig *o, size_t both, size_t end)
+{
+    struct buf b;
+    size_t inner = both + 2, no_both;
+    bool is_set = inner < end && o->in.p[inner] == '[' && set_end(o->in, inner, &no_both) == end - 1;
+    bool opposite = is_set && o->in.p[inner + 1] == '^';
+    if (!is_set || o->in.p[o->i + 1] == '^' || no_both)
+        return refuse(o, "an intersection (&&) of other than two sets");
+    buf_init(&b, (size_t)1 << 20);
+    buf_puts(&b, opposite ? "(?:(?![" : "(?:(?=[");
+    inner += opposite ? 2 : 1;
+    buf_put(&b, o->in.p + inner, end - 1 - inner);
+    buf_putc(&b, ')');
+    buf_put(&b, o->in.p + o->i, both - o->i);
+    buf_puts(&b, "])");
+    struct onig parts = {.in = {b.p, b.n}, .out = o->out, .where = o->where, .err = o->err};
+    int rc = put_all(&parts);
+    buf_free(&b);
+    o->i = end;
+    return rc;
 }
 
 static int put_group(struct onig *o)
@@ -236,10 +288,14 @@ static int put_one(struct onig *o)
         return put_braces(o);
     if (c == '(')
         return put_group(o);
+    size_t both = 0, end = c == '[' ? set_end(o->in, o->i, &both) : 0;
+    if (end && both)
+        return put_intersection(o, both, end);
     o->i++;
     if (c != '[')
         return buf_putc(o->out, c);
     o->in_class = true;
+    o->depth = 0;
     buf_putc(o->out, '[');
     if (ahead(o, "^")) {
         o->i++;
@@ -252,15 +308,21 @@ static int put_one(struct onig *o)
     return 0;
 }
 
+static int put_all(struct onig *o)
+{
+    int rc = 0;
+    while (!rc && o->i < o->in.n)
+        rc = put_one(o);
+    return rc;
+}
+
 int onig_translate(struct str source, const char *where, char **out, size_t *n_out, struct lathe_err *err)
 {
     struct buf b;
     struct onig o = {.in = source, .out = &b, .where = where, .err = err};
-    int rc = 0;
     *out = NULL;
     buf_init(&b, (size_t)1 << 20);
-    while (!rc && o.i < source.n)
-        rc = put_one(&o);
+    int rc = put_all(&o);
     if (!rc && b.full)
         rc = refuse(&o, "too much text");
     if (!rc)

@@ -129,6 +129,12 @@ def tokenizers():
     yield "metaspace_never", edit(t, metaspace("never", True))
     yield "metaspace_old", edit(t, lambda j: (llama2(j), j.update(normalizer=None, pre_tokenizer={"type": "Metaspace", "replacement": "▁", "add_prefix_space": True}, decoder={"type": "Metaspace", "replacement": "▁", "add_prefix_space": True})))
 
+    def gemma(j):
+        llama2(j)
+        j.update(normalizer={"type": "Replace", "pattern": {"String": " "}, "content": "▁"}, pre_tokenizer={"type": "Split", "pattern": {"String": " "}, "behavior": "MergedWithPrevious", "invert": False},
+                 decoder={"type": "Sequence", "decoders": [{"type": "Replace", "pattern": {"String": "▁"}, "content": " "}, {"type": "ByteFallback"}, {"type": "Fuse"}]})
+    yield "gemma", edit(t, gemma)
+
     def few_bytes(j):
         llama2(j)
         for b in range(0x80, 0xc4):
@@ -142,6 +148,11 @@ def tokenizers():
     t, tr = bpe(200, end_of_word_suffix="</w>", model={"end_of_word_suffix": "</w>"})
     t.pre_tokenizer, t.normalizer, t.decoder = P.BertPreTokenizer(), N.BertNormalizer(), D.BPEDecoder()
     yield "gpt1", train(t, tr)
+    clip = r"'s|'t|'re|'ve|'m|'ll|'d|[\p{L}]+|[\p{N}]|[^\s\p{L}\p{N}]+"
+    t, tr = bpe(560, ("<s>", "</s>"), end_of_word_suffix="</w>", model={"end_of_word_suffix": "</w>"}, alphabet=P.ByteLevel.alphabet())
+    t.normalizer = N.Sequence([N.NFC(), N.Replace(Regex(r"\s+"), " "), N.Lowercase()])
+    t.pre_tokenizer, t.decoder = P.Sequence([P.Split(Regex(clip), "removed", invert=True), P.ByteLevel(add_prefix_space=False)]), D.ByteLevel()
+    yield "clip", train(t, tr)
     t, tr = bpe(200, continuing_subword_prefix="##", model={"continuing_subword_prefix": "##"})
     t.pre_tokenizer, t.decoder = P.Whitespace(), D.WordPiece(cleanup=False)
     yield "bpe_prefix", train(t, tr)
@@ -164,6 +175,11 @@ def tokenizers():
     t5.post_processor = X.TemplateProcessing(single="$A </s>", pair="$A </s> $B </s>", special_tokens=[("</s>", 2)])
     yield "t5", t5
 
+    albert = unigram(norm=N.Sequence([N.Replace("``", '"'), N.Replace("''", '"'), N.NFKD(), N.StripAccents(), N.Lowercase(), N.Precompiled(__import__("base64").b64decode(CHARSMAP))]))
+    albert.post_processor = X.TemplateProcessing(single="<s> $A </s>", pair="<s> $A </s> $B </s>", special_tokens=[("<s>", 1), ("</s>", 2)])
+    albert.add_special_tokens([AddedToken("<mask>", lstrip=True, normalized=False)])
+    yield "albert", albert
+
     def unigram_bytes(j):
         j["model"]["vocab"] += [[f"<0x{b:02X}>", -20.0] for b in range(256)]
         j["model"]["byte_fallback"] = True
@@ -183,5 +199,6 @@ def tokenizers():
         yield f"pre_split_{b}", words(P.Split("l", b))
         yield f"pre_regex_{b}", words(P.Split(Regex(r"[aeiou\s]|\d*"), b))
         yield f"pre_inverted_{b}", words(P.Split(Regex(r"\w+"), b, invert=True))
-    for i, r in enumerate([r"\h+", r"\H+", r"\W+", r"[\w-]+", r"[^\S\n]+", r"^.", r".$", r"\bl", r"(?<=o)\s", r"\p{Han}+|[\p{Lu}\p{M}]", r"[[:punct:]]", r"\u0441|\x{43c}", r"l{,2}o", r"\A.|.\z", r"(?i)HEL", r"a{2}b?", r"\s+$|x"]):
+    for i, r in enumerate([r"\h+", r"\H+", r"\W+", r"[\w-]+", r"[^\S\n]+", r"^.", r".$", r"\bl", r"(?<=o)\s", r"\p{Han}+|[\p{Lu}\p{M}]", r"[[:punct:]]", r"\u0441|\x{43c}", r"l{,2}o", r"\A.|.\z", r"(?i)HEL", r"a{2}b?", r"\s+$|x", r" ?[^(\s|[.,!?…。，、।۔،])]+",
+                           r"[\p{Han}]+|[\p{L}\p{M}&&[^\p{Han}]]+|[a-z&&[aeiou]]", r"[]a]+|[^]b]", r"[\p{^L}\P{N}]|\p{^Lu}+", r"[[:alpha:][:digit:]_]+", r"(?<!\w)\p{N}{1,3}(?=(?:\p{N}{3})*(?:\P{N}|$))"]):
         yield f"regex_{i}", words(P.Split(Regex(r), "isolated"))

@@ -10,6 +10,7 @@
 #include "unit.h"
 #include <dirent.h>
 #include <errno.h>
+#include <jansson.h>
 #include <lathe.h>
 #include <pthread.h>
 #include <stdatomic.h>
@@ -317,6 +318,29 @@ static int load_vocab(struct lathe_err *err)
     return rc;
 }
 
+/* A tokenizer.json of the oracle's rows, and a text that takes the ways of long ones. */
+static const char *tokenizer_json;
+static int load_tokenizer(struct lathe_err *err)
+{
+    static const char part[] = "<s>the cat sat on the mat \xff e\xcc\x81 low lower lowest ";
+    lathe_vocab *v = NULL;
+    int32_t *ids = NULL;
+    char text[60 * sizeof part], *back = NULL;
+    size_t n = 0, n_ids, n_back;
+    for (; n + sizeof part <= sizeof text; n += sizeof part - 1)
+        memcpy(text + n, part, sizeof part - 1);
+    memset(text + n / 2, 'a', n / 2); /* one word longer than what is on the stack */
+    int rc = lathe_vocab_open(tokenizer_json, &v, err);
+    if (!rc)
+        rc = lathe_tokenize(v, text, n, LATHE_TOK_SPECIAL | LATHE_TOK_BOS, &ids, &n_ids, err);
+    if (!rc)
+        rc = lathe_detokenize(v, ids, n_ids, true, &back, &n_back, err);
+    free(back);
+    free(ids);
+    lathe_vocab_free(v);
+    return rc;
+}
+
 /* Whatever fails, every row that answers has passed. */
 static int load_verdicts(struct lathe_err *err)
 {
@@ -478,6 +502,29 @@ static void vocabulary(void **state)
     torture("vocabulary", load_vocab, true, false);
 }
 
+static void tokenizers(void **state)
+{
+    static const char *const names[] = {"llama2", "llama3", "roberta", "unigram", "t5", "bert", "pre_bert"};
+    static char line[1 << 20];
+    size_t n_found = 0;
+    FILE *f = fopen(LATHE_TEST_DATA "/tokenizer_cases.jsonl", "r");
+    assert_non_null(f);
+    tokenizer_json = tmp_path("tokenizer.json");
+    while (fgets(line, sizeof line, f)) {
+        json_t *row = json_loads(line, JSON_ALLOW_NUL, NULL);
+        const char *name = json_string_value(json_object_get(row, "name"));
+        for (size_t i = 0; name && i < sizeof names / sizeof *names; i++)
+            if (strcmp(name, names[i]) == 0) {
+                json_dump_file(json_object_get(row, "tokenizer"), tokenizer_json, 0);
+                torture(name, load_tokenizer, false, false); /* read_file goes around fstat */
+                n_found++;
+            }
+        json_decref(row);
+    }
+    fclose(f);
+    assert_int_equal(n_found, sizeof names / sizeof *names);
+}
+
 static void verdicts(void **state)
 {
     torture("verdicts", load_verdicts, false, true);
@@ -614,6 +661,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(views),
         cmocka_unit_test(vocabulary),
+        cmocka_unit_test(tokenizers),
         cmocka_unit_test(verdicts),
         cmocka_unit_test(model_cold),
         cmocka_unit_test(model_in_memory),
