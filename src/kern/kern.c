@@ -84,6 +84,7 @@ static void choose_all(void)
     CHOOSE(rope, rope, ROPE, F32);
     CHOOSE(silu_mul, silu_mul, SILU_MUL, F32);
     CHOOSE(gelu_mul, gelu_mul, GELU_MUL, F32);
+    CHOOSE(glu_clamped, glu_clamped, GLU_CLAMPED, F32);
     CHOOSE(softcap, softcap, SOFTCAP, F32);
     CHOOSE(span_softmax, span_softmax, SPAN_SOFTMAX, F32);
     CHOOSE(span_merge, span_merge, SPAN_MERGE, F32);

@@ -63,6 +63,8 @@ typedef void rope_fn(const float *x, const float *cs, int n_pair, float scale, f
 typedef void silu_mul_fn(const float *g, const float *u, float *h, int n);
 /* h = gelu(g) * u, gelu by tanh (Hendrycks, Gimelshein 2016): g / (1 + exp(-g (GELU_1 + GELU_3 g^2))); h may be g. */
 typedef void gelu_mul_fn(const float *g, const float *u, float *h, int n);
+/* h = g / (1 + exp(-1.702 g)) * (u + 1), g at most 7 and u within -7..7 (OpenAI 2025); h may be g. */
+typedef void glu_clamped_fn(const float *g, const float *u, float *h, int n);
 /* x = cap * tanh(x / cap), as cap * (1 - 2 / (exp(x * (2 / cap)) + 1)), in place. */
 typedef void softcap_fn(float *x, int n, float cap);
 /* One attention span for n_query rows of scores s[q * 64 + key]: of row q the first n_key[q] keys count.
@@ -91,6 +93,7 @@ enum kern_op {
     KERN_ROPE,
     KERN_SILU_MUL,
     KERN_GELU_MUL,
+    KERN_GLU_CLAMPED,
     KERN_SOFTCAP,
     KERN_SPAN_SOFTMAX,
     KERN_SPAN_MERGE,
@@ -130,6 +133,7 @@ struct kern_set {
     rope_fn *rope;
     silu_mul_fn *silu_mul;
     gelu_mul_fn *gelu_mul;
+    glu_clamped_fn *glu_clamped;
     softcap_fn *softcap;
     span_softmax_fn *span_softmax;
     span_merge_fn *span_merge;

@@ -206,7 +206,8 @@ static bool to_half(enum kern_op op)
 
 static bool in_place(enum kern_op op)
 {
-    return op == KERN_ROPE || op == KERN_RMSNORM || op == KERN_SILU_MUL || op == KERN_GELU_MUL;
+    return op == KERN_ROPE || op == KERN_RMSNORM || op == KERN_SILU_MUL || op == KERN_GELU_MUL ||
+           op == KERN_GLU_CLAMPED;
 }
 
 void kern_case_plan(struct kern_case *c, const struct kern_row *row, struct kern_shape s)
@@ -387,6 +388,9 @@ void kern_case_call(const struct kern_case *c, const struct kern_row *row, uint8
         break;
     case KERN_GELU_MUL:
         ((gelu_mul_fn *)row->fn)(x, in1, y, s.n);
+        break;
+    case KERN_GLU_CLAMPED:
+        ((glu_clamped_fn *)row->fn)(x, in1, y, s.n);
         break;
     case KERN_SOFTCAP:
         ((softcap_fn *)row->fn)(y, s.n, c->number);

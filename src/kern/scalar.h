@@ -22,6 +22,8 @@
 #define EXP_C5 1.3264727313e-3f
 #define GELU_1 1.5957691216057308f    /* 2 sqrt(2 / pi) */
 #define GELU_3 7.1354816272600249e-2f /* 0.044715 times that */
+#define GLU_ALPHA 1.702f
+#define GLU_LIMIT 7.0f
 #define EXP_ONE_BITS 0x3f800000
 
 static inline float scalar_from_bits(uint32_t u)

@@ -255,7 +255,21 @@ static struct partial partial_at(const struct pass *p, int pair, int span)
     return (struct partial){base, base + n_vec, base + 2 * n_vec};
 }
 
-static void store_outputs(const struct pass *p, const struct attn_piece *a, int kv_head, struct scratch *s)
+/* What query i's output is divided by; with a sink (Xiao et al. 2023), a logit more in the softmax, whose value is zero. */
+static float share_of(const struct pass *p, const struct scratch *s, int i, int layer, int head)
+{
+    const float *sinks = p->model->layers[layer].sinks;
+    if (!sinks)
+        return 1.0f / s->run_sum[i];
+    float sink = sinks[head] * EXP_LOG2E, max = s->run_max[i];
+    if (sink <= max)
+        return 1.0f / (s->run_sum[i] + scalar_exp2(sink - max));
+    float scale = scalar_exp2(max - sink);
+    return scale / (s->run_sum[i] * scale + 1.0f);
+}
+
+static void store_outputs(const struct pass *p, const struct attn_piece *a, int layer, int kv_head,
+                          struct scratch *s)
 {
     const struct model_config *c = &p->model->config;
     int group = c->n_head / c->n_head_kv, hd = c->head_dim;
@@ -264,7 +278,8 @@ static void store_outputs(const struct pass *p, const struct attn_piece *a, int 
         if (i % group == 0 && row + AHEAD < a->row + a->n_row)
             prefetch_floats(p->att + (row + AHEAD) * p->att_stride + kv_head * group * hd, group * hd, true);
         float *out = p->att + row * p->att_stride + (kv_head * group + i % group) * hd;
-        const float *o = s->run_out + i * p->form.value_dim, inverse = 1.0f / s->run_sum[i];
+        const float *o = s->run_out + i * p->form.value_dim,
+                    inverse = share_of(p, s, i, layer, kv_head * group + i % group);
         for (int d = 0; d < hd; d++)
             out[d] = o[d] * inverse;
     }
@@ -335,7 +350,7 @@ static void attend(const struct pass *p, const struct attn_piece *a, int layer, 
                                 vd);
         }
     }
-    store_outputs(p, a, kv_head, s);
+    store_outputs(p, a, layer, kv_head, s);
 }
 
 /* Spans [first, last) of one pair; their results wait in p->partials. */
@@ -366,7 +381,7 @@ static void attend_spans(const struct attention *at, int pair, int first, int la
 }
 
 /* Merges what attend_spans left, spans ascending. */
-static void merge_spans(const struct pass *p, int pair, int worker)
+static void merge_spans(const struct pass *p, int layer, int pair, int worker)
 {
     struct scratch *s = &p->scratch[worker];
     int n_kv = p->model->config.n_head_kv, vd = p->form.value_dim;
@@ -380,7 +395,7 @@ static void merge_spans(const struct pass *p, int pair, int worker)
                                 part.sum + v, part.out + v * vd, n_vec - v < TILE_TOK ? n_vec - v : TILE_TOK,
                                 vd);
     }
-    store_outputs(p, a, pair_at(p, pair).kv_head, s);
+    store_outputs(p, a, layer, pair_at(p, pair).kv_head, s);
 }
 
 /* ---- operations ---- */
@@ -435,7 +450,7 @@ static void part_piece(const struct pool_op *op, int piece, int worker)
         attend_spans(at, pair, from, to, worker);
         if (atomic_fetch_add(&p->spans_done[pair], to - from) + to - from == n) {
             atomic_store_explicit(&p->spans_done[pair], 0, memory_order_relaxed); /* for the next layer */
-            merge_spans(p, pair, worker);
+            merge_spans(p, at->layer, pair, worker);
         }
     }
 }

@@ -5,13 +5,13 @@
 #include <string.h>
 #include "base/json_text.h"
 #include "model/model.h"
+#include "text/vocab.h"
 
 static void set_spelling(json_t *vars, const char *name, const lathe_vocab *v, int id)
 {
-    size_t n = 0;
-    const char *text = id >= 0 ? lathe_token_text(v, id, true, &n) : "";
+    struct str text = vocab_spelling(v, id);
     if (!json_object_get(vars, name))
-        json_object_set_new(vars, name, json_text(text, n));
+        json_object_set_new(vars, name, json_text(text.p, text.n));
 }
 
 int lathe_chat_render(const lathe_model *m, const char *vars_json, size_t n_vars, const char *date,
@@ -40,10 +40,8 @@ int lathe_chat_render(const lathe_model *m, const char *vars_json, size_t n_vars
 /* Whether the rendered text already begins with the beginning-of-sequence token: most templates write it. */
 static bool begins_with_bos(const lathe_vocab *v, const char *text, size_t n)
 {
-    int bos = lathe_vocab_bos(v);
-    size_t n_bos = 0;
-    const char *spelling = bos >= 0 ? lathe_token_text(v, bos, true, &n_bos) : NULL;
-    return n_bos > 0 && n >= n_bos && memcmp(text, spelling, n_bos) == 0;
+    struct str bos = vocab_spelling(v, lathe_vocab_bos(v));
+    return bos.n > 0 && n >= bos.n && memcmp(text, bos.p, bos.n) == 0;
 }
 
 int chat_tokenize_flags(const lathe_vocab *v, const char *text, size_t n)

@@ -45,19 +45,39 @@ static int load_ffn(struct loader *l, const struct decoder *d, int i)
     return loader_matrix(l, &y->down, c->n_embd, c->n_ff, "blk.%d.ffn_down", i);
 }
 
+static int load_experts(struct loader *l, int i)
+{
+    const struct model_config *c = &l->model->config;
+    struct moe *m = arena_alloc(&l->model->arena, sizeof *m);
+    l->model->layers[i].moe = m;
+    m->expert = arena_alloc(&l->model->arena, (size_t)c->n_expert * sizeof *m->expert);
+    TRY(loader_matrix(l, &m->router, c->n_expert, c->n_embd, "blk.%d.ffn_gate_inp", i));
+    for (int e = 0; e < c->n_expert; e++) {
+        struct row_range inner = {e * c->n_ff, c->n_ff, c->n_expert * c->n_ff},
+                         outer = {e * c->n_embd, c->n_embd, c->n_expert * c->n_embd};
+        TRY(loader_rows(l, &m->expert[e].gate, inner, c->n_embd, "blk.%d.ffn_gate_exps", i));
+        TRY(loader_rows(l, &m->expert[e].up, inner, c->n_embd, "blk.%d.ffn_up_exps", i));
+        loader_interleave(l);
+        TRY(loader_rows(l, &m->expert[e].down, outer, c->n_ff, "blk.%d.ffn_down_exps", i));
+    }
+    return 0;
+}
+
 static int load_layer(struct loader *l, const struct decoder *d, int i)
 {
     const struct model_config *c = &l->model->config;
     struct model_layer *y = &l->model->layers[i];
     TRY(loader_vector(l, &y->attn_norm, c->n_embd, true, "blk.%d.attn_norm.weight", i));
-    TRY(loader_vector(l, &y->ffn_norm, c->n_embd, true, "blk.%d.ffn_norm.weight", i));
+    TRY(loader_vector(l, &y->ffn_norm, c->n_embd, true, "blk.%d.%s.weight", i,
+                      d->ffn_norm ? d->ffn_norm : "ffn_norm"));
+    TRY(loader_vector(l, &y->sinks, c->n_head, d->sinks, "blk.%d.attn_sinks.weight", i));
     if (d->post_norm) {
         TRY(loader_vector(l, &y->attn_post_norm, c->n_embd, true, "blk.%d.post_attention_norm.weight", i));
         TRY(loader_vector(l, &y->ffn_post_norm, c->n_embd, true, "blk.%d.post_ffw_norm.weight", i));
     }
     TRY(load_qkv(l, d, i));
     TRY(loader_matrix(l, &y->o, c->n_embd, c->n_head * c->head_dim, "blk.%d.attn_output", i));
-    return load_ffn(l, d, i);
+    return c->n_expert ? load_experts(l, i) : load_ffn(l, d, i);
 }
 
 static int load_layers(struct loader *l, const struct decoder *d)

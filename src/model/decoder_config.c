@@ -94,6 +94,9 @@ static int read_rope(struct loader *l, const struct decoder *d)
     TRY(read_float(l, "rope.scaling.attn_factor", 1, 0, 1e3f, &c->rope_attn_factor));
     TRY(read_float(l, "rope.scaling.yarn_beta_fast", 32, 1e-3f, 1e6f, &c->yarn_beta_fast));
     TRY(read_float(l, "rope.scaling.yarn_beta_slow", 1, 1e-3f, 1e6f, &c->yarn_beta_slow));
+    bool truncate = !d->yarn_exact;
+    TRY(mf_bool(l->file, key_of(l, "rope.scaling.truncate").name, &truncate, NULL, l->err));
+    c->yarn_exact = !truncate;
     TRY(read_rope_type(l));
     if (d->local_base > 0)
         TRY(read_float(l, "rope.freq_base_swa", d->local_base, 1, 1e12f, &local));
@@ -106,20 +109,28 @@ static int read_rope(struct loader *l, const struct decoder *d)
     return 0;
 }
 
-/* Gates of mixtures are computed exactly, head dimensions of keys and values alike: what else there may be is refused. */
 static int refuse(struct loader *l)
 {
     const struct model_config *c = &l->model->config;
-    uint32_t n_expert = 0;
     int value_dim;
     TRY(read_int(l, "attention.value_length", c->head_dim, 2, 1024, &value_dim));
     if (value_dim != c->head_dim)
         return err_set(l->err, LATHE_E_UNSUPPORTED, "keys of %d and values of %d dimensions cannot run",
                        c->head_dim, value_dim);
-    TRY(mf_u32(l->file, key_of(l, "expert_count").name, &n_expert, NULL, l->err));
-    if (n_expert)
-        return err_set(l->err, LATHE_E_UNSUPPORTED, "mixture of %u experts cannot run", n_expert);
     return 0;
+}
+
+/* Experts may have a width of their own; weights of the chosen ones add up to 1 unless the file says otherwise. */
+static int read_experts(struct loader *l)
+{
+    struct model_config *c = &l->model->config;
+    TRY(read_int(l, "expert_count", 0, 0, 4096, &c->n_expert));
+    if (!c->n_expert)
+        return 0;
+    TRY(read_int(l, "expert_used_count", -1, 1, c->n_expert < 64 ? c->n_expert : 64, &c->n_expert_used));
+    TRY(read_int(l, "expert_feed_forward_length", c->n_ff, 1, 1 << 22, &c->n_ff));
+    c->expert_norm = true;
+    return mf_bool(l->file, key_of(l, "expert_weights_norm").name, &c->expert_norm, NULL, l->err);
 }
 
 static int read_heads_of(struct loader *l)
@@ -146,7 +157,9 @@ int decoder_config(struct loader *l, const struct decoder *d)
     struct model_config *c = &l->model->config;
     TRY(read_int(l, "block_count", -1, 1, 4096, &c->n_layer));
     TRY(read_int(l, "embedding_length", -1, 1, 1 << 20, &c->n_embd));
-    TRY(read_int(l, "feed_forward_length", -1, 1, 1 << 22, &c->n_ff));
+    bool own_width = model_file_find(l->file, key_of(l, "expert_feed_forward_length").name) != NULL;
+    TRY(read_int(l, "feed_forward_length", own_width ? 1 : -1, 1, 1 << 22, &c->n_ff));
+    TRY(read_experts(l));
     TRY(read_int(l, "context_length", 2048, 1, 1 << 30, &c->n_ctx_train));
     TRY(read_heads_of(l));
     TRY(read_float(l, "attention.layer_norm_rms_epsilon", 1e-5f, 0, 1, &c->rms_eps));

@@ -32,7 +32,7 @@ enum rope_scaling { ROPE_NONE, ROPE_LINEAR, ROPE_YARN };
 /* Sets of rotary frequencies: what most layers have, and in some families those with a window. */
 enum rope_set { ROPE_GLOBAL, ROPE_LOCAL, N_ROPE_SET };
 /* What the feed-forward makes of its gate. */
-enum ffn_act { ACT_SILU, ACT_GELU_TANH };
+enum ffn_act { ACT_SILU, ACT_GELU_TANH, ACT_SWIGLU_CLAMPED };
 
 struct model_config {
     int n_layer, n_embd, n_ff, n_head, n_head_kv, head_dim, n_rot, n_vocab, n_ctx_train;
@@ -41,19 +41,33 @@ struct model_config {
     float attn_softcap, logit_softcap; /* cap * tanh(x / cap) of scores and logits; 0: none */
     float embd_scale;                  /* of the embeddings */
     enum ffn_act act;
+    int n_expert, n_expert_used; /* 0: none */
+    bool expert_norm;            /* weights of the chosen experts add up to 1 */
     int window; /* positions that layers with a window attend to, themselves included; 0: there are none */
     float rope_base;
     enum rope_scaling rope_scaling;
     float rope_factor;     /* linear and YaRN: context is stretched by this */
     int rope_ctx_original; /* YaRN */
     float yarn_beta_fast, yarn_beta_slow;
+    bool yarn_exact;        /* the ramp's ends are not rounded */
     float rope_attn_factor; /* of cosine and sine; in YaRN times 0.1 ln(factor) + 1 */
+};
+
+struct expert {
+    struct matrix gate, up, down;
+};
+
+struct moe {
+    struct matrix router;  /* [n_expert][n_embd] */
+    struct expert *expert; /* [n_expert] */
 };
 
 struct model_layer {
     const float *attn_norm, *ffn_norm;           /* [n_embd] */
     const float *attn_post_norm, *ffn_post_norm; /* [n_embd], of what is added to the residual; NULL: none */
     const float *q_norm, *k_norm;                /* [head_dim]; NULL: none */
+    const float *sinks;                          /* [n_head], logits of attending to nothing; NULL: none */
+    struct moe *moe;                             /* instead of gate, up, down; NULL: these */
     int window;                                  /* 0: sees all positions before */
     enum rope_set rope;
     struct matrix q, k, v, o, gate, up, down;

@@ -135,14 +135,27 @@ const lathe_vocab *lathe_model_vocab(const lathe_model *m)
     return m->vocab;
 }
 
-static void add_matrix(const struct matrix *x, struct lathe_model_info *o, bool in_layer)
+/* A matrix of which there are n, n_read read by one token. */
+static void add_matrix(const struct matrix *x, struct lathe_model_info *o, int n, int n_read, double *n_ops)
 {
-    o->weight_bytes += (uint64_t)x->n_panel * x->panel_bytes;
-    double n_ops = 2.0 * x->n_row * x->n_col;
-    if (in_layer)
-        o->ops_per_token += n_ops;
-    else
-        o->ops_head += n_ops;
+    uint64_t bytes = (uint64_t)x->n_panel * x->panel_bytes;
+    o->weight_bytes += bytes * (uint64_t)n_read;
+    o->resident_bytes += bytes * (uint64_t)n;
+    *n_ops += 2.0 * x->n_row * x->n_col * n_read;
+}
+
+static void add_layer(const struct lathe_model *m, const struct model_layer *y, struct lathe_model_info *o)
+{
+    const struct matrix *attention[] = {&y->q, &y->k, &y->v, &y->o};
+    const struct expert dense = {y->gate, y->up, y->down}, *e = y->moe ? y->moe->expert : &dense;
+    const struct matrix *ffn[] = {&e->gate, &e->up, &e->down};
+    for (size_t j = 0; j < sizeof attention / sizeof *attention; j++)
+        add_matrix(attention[j], o, 1, 1, &o->ops_per_token);
+    for (size_t j = 0; j < sizeof ffn / sizeof *ffn; j++)
+        add_matrix(ffn[j], o, y->moe ? m->config.n_expert : 1, y->moe ? m->config.n_expert_used : 1,
+                   &o->ops_per_token);
+    if (y->moe)
+        add_matrix(&y->moe->router, o, 1, 1, &o->ops_per_token);
 }
 
 void lathe_model_get_info(const lathe_model *m, struct lathe_model_info *out)
@@ -163,14 +176,9 @@ void lathe_model_get_info(const lathe_model *m, struct lathe_model_info *out)
                                      .n_ctx_train = c->n_ctx_train,
                                      .layout_cached = m->layout_cached,
                                      .load_ms = m->load_ms};
-    for (int i = 0; i < c->n_layer; i++) {
-        const struct model_layer *y = &m->layers[i];
-        const struct matrix *all[] = {&y->q, &y->k, &y->v, &y->o, &y->gate, &y->up, &y->down};
-        for (size_t j = 0; j < sizeof all / sizeof *all; j++)
-            add_matrix(all[j], out, true);
-    }
-    add_matrix(m->head, out, false);
-    out->resident_bytes = out->weight_bytes;
+    for (int i = 0; i < c->n_layer; i++)
+        add_layer(m, &m->layers[i], out);
+    add_matrix(m->head, out, 1, 1, &out->ops_head);
     if (!m->tied) /* its rows are read in the file, and which ones the clients decide */
         out->resident_bytes += m->embd.tensor->n_bytes;
 }

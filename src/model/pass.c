@@ -20,7 +20,7 @@
 #include "kern/scalar.h"
 #include "model/pass_impl.h"
 
-enum { OPS_PER_LAYER = 16 };
+enum { OPS_PER_LAYER = 24 };
 
 struct pool_op *pass_add(struct pass *p, const char *name, int layer, int n_piece, const void *arg,
                          void (*run)(const struct pool_op *, int, int))
@@ -38,12 +38,11 @@ static int64_t pad(int64_t n)
     return (n + LANES - 1) / LANES * LANES;
 }
 
-static int take(struct pass *p, size_t n, size_t size, const char *what, void **out, struct lathe_err *err)
+int pass_take(struct pass *p, size_t n, size_t size, const char *what, void **out, struct lathe_err *err)
 {
     p->buffer_bytes += (uint64_t)n * size;
     return p->is_count ? 0 : mem_try(n, size, what, out, err);
 }
-#define TAKE(p, n, field, what) TRY(take(p, (size_t)(n), sizeof *(field), what, (void **)&(field), err))
 
 static void input_needs(struct matmul *mm)
 {
@@ -179,6 +178,7 @@ static int make_buffers(struct pass *p, struct lathe_err *err)
     TAKE(p, p->limits.n_seq, p->narrow_seqs, "batch");
     TAKE(p, n, p->row_pos, "batch");
     TAKE(p, n, p->row_seq, "batch");
+    TRY(experts_new(p, &p->experts, err));
     return make_scratch(p, err);
 }
 
@@ -188,7 +188,8 @@ static bool has_f32_reader(const struct lathe_model *m)
     bool any = !m->head->dot;
     for (int i = 0; i < m->config.n_layer; i++) {
         const struct model_layer *y = &m->layers[i];
-        any |= !y->q.dot || !y->k.dot || !y->v.dot || !y->o.dot || !y->gate.dot || !y->up.dot || !y->down.dot;
+        any |= !y->q.dot || !y->k.dot || !y->v.dot || !y->o.dot || y->moe || !y->gate.dot || !y->up.dot ||
+               !y->down.dot;
     }
     return any;
 }
@@ -218,7 +219,9 @@ int pass_new(const struct lathe_model *m, struct pool *pool, const struct pass_l
     memcpy(p, &init, sizeof init);
     choose_kv(p);
     p->attn_scale = EXP_LOG2E * c->attn_scale;
-    p->act_mul = c->act == ACT_SILU ? p->kern->silu_mul : p->kern->gelu_mul;
+    p->act_mul = c->act == ACT_SILU        ? p->kern->silu_mul
+                 : c->act == ACT_GELU_TANH ? p->kern->gelu_mul
+                                           : p->kern->glu_clamped;
     p->cap_op = c->n_layer * OPS_PER_LAYER + OPS_PER_LAYER;
     p->any_f32 = has_f32_reader(m);
     int rc = make_buffers(p, err);
@@ -258,6 +261,7 @@ void pass_free(struct pass *p)
         return;
     if (p->pool)
         pool_settle(p->pool);
+    experts_free(p->experts);
     for (int i = 0; p->scratch && i < pool_n_worker(p->pool); i++) {
         struct scratch *s = &p->scratch[i];
         void *all[] = {s->norm,  s->inner,   s->act,      s->tile,    s->unpacked, s->query,
@@ -283,6 +287,7 @@ uint64_t pass_bytes(const struct lathe_model *m, int n_worker, const struct pass
                          .any_f32 = has_f32_reader(m),
                          .is_count = true};
     make_buffers(&count, NULL);
+    experts_free(count.experts);
     return count.buffer_bytes;
 }
 
@@ -324,6 +329,10 @@ static void add_rest_of_layer(struct pass *p, int i, bool is_put)
     int n_row = p->batch->n_row;
     attention_add(p, &p->attn[i], is_put);
     matmul_add(p, &mm[MM_O], n_row, i);
+    if (p->model->layers[i].moe) {
+        experts_add(p->experts, i, n_row);
+        return;
+    }
     matmul_add(p, &mm[MM_GATE_UP], n_row, i);
     if (p->limits.no_fusion)
         pass_add(p, "silu", i, n_row, p, silu_piece);

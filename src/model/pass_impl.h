@@ -1,6 +1,7 @@
 /* Inside of a pass, shared by pass.c, pass_profile.c, matmul.c, row_chain.c, attention.c. */
 #ifndef LATHE_MODEL_PASS_IMPL_H
 #define LATHE_MODEL_PASS_IMPL_H
+#include "model/experts.h"
 #include "model/pass.h"
 
 enum {
@@ -142,6 +143,7 @@ struct pass {
                           0.0021), and its weights are read anyway */
     struct attention *attn;
     struct row_chain *chains; /* [n_layer + 1] */
+    struct experts *experts;  /* NULL: none */
     struct pool_op *ops;
     int n_op, cap_op;
     uint64_t next_tag;
@@ -155,6 +157,9 @@ struct pass {
     uint64_t trace_start_ns;
 };
 
+/* A buffer of n elements of `field`'s type, zeroed; only counted where the pass counts. */
+int pass_take(struct pass *p, size_t n, size_t size, const char *what, void **out, struct lathe_err *err);
+#define TAKE(p, n, field, what) TRY(pass_take(p, (size_t)(n), sizeof *(field), what, (void **)&(field), err))
 /* Adds an operation to the program. */
 struct pool_op *pass_add(struct pass *p, const char *name, int layer, int n_piece, const void *arg,
                          void (*run)(const struct pool_op *, int, int));

@@ -25,8 +25,10 @@ static double *global_frequencies(struct lathe_model *m, const float *factors)
     double *freq = arena_alloc(&m->arena, (size_t)n * sizeof *freq);
     double low = 0, high = 0;
     if (c->rope_scaling == ROPE_YARN) {
-        low = floor(yarn_dim(c, c->yarn_beta_fast));
-        high = ceil(yarn_dim(c, c->yarn_beta_slow));
+        low = yarn_dim(c, c->yarn_beta_fast);
+        high = yarn_dim(c, c->yarn_beta_slow);
+        low = c->yarn_exact ? low : floor(low);
+        high = c->yarn_exact ? high : ceil(high);
         low = low < 0 ? 0 : low;
         high = high > c->n_rot - 1 ? c->n_rot - 1 : high;
     }

@@ -11,7 +11,7 @@
 
 bool row_chain_wanted(const struct pass *p, int n_row)
 {
-    return n_row >= MIN_BLOCK * pool_n_worker(p->pool) && !p->limits.no_fusion;
+    return n_row >= MIN_BLOCK * pool_n_worker(p->pool) && !p->limits.no_fusion && !p->experts;
 }
 
 /* Rows of a piece: each worker's share of the rows is cut at whole tiles, so that only its last piece has a

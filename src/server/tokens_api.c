@@ -31,15 +31,11 @@ static json_t *tokenized(const struct call *c, const struct asked *a)
 static json_t *detokenized(const struct call *c, const struct asked *a)
 {
     const struct exchange_prompt *p = &a->x->prompts[0];
-    struct buf text;
-    buf_init(&text, 1u << 30);
-    for (size_t i = 0; i < p->n_ids; i++) {
-        size_t n;
-        const char *piece = lathe_token_text(vocab_of(c), p->ids[i], true, &n);
-        buf_put(&text, piece, n);
-    }
-    json_t *s = json_text(text.p ? text.p : "", text.n);
-    buf_free(&text);
+    char *text = NULL;
+    size_t n = 0;
+    int rc = lathe_detokenize(vocab_of(c), p->ids, p->n_ids, true, &text, &n, NULL);
+    json_t *s = rc ? json_null() : json_text(text, n);
+    free(text);
     return json_pack("{so}", "prompt", s);
 }
 

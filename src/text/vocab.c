@@ -282,6 +282,23 @@ static void eog_mark(vocab *v, int32_t eot, int32_t eom)
             v->flags[by_key[i]] |= TOKEN_EOG;
 }
 
+/* A Hugging Face folder lists all tokens that end an answer; GGUF has keys for three. */
+static int eog_list(vocab *v, const struct model_file *f, struct lathe_err *err)
+{
+    int32_t *id;
+    uint64_t n;
+    int rc = 0;
+    TRY(mf_i32s(f, "tokenizer.ggml.eog_token_ids", &id, &n, err));
+    for (uint64_t i = 0; i < n && !rc; i++)
+        if (id[i] < 0 || id[i] >= v->n)
+            rc = err_set(err, LATHE_E_FILE, "tokenizer.ggml.eog_token_ids has %d, but there are %d tokens",
+                         id[i], v->n);
+        else
+            v->flags[id[i]] |= TOKEN_EOG;
+    free(id);
+    return rc;
+}
+
 /* Phi-3's tokenizer eats the white space after a special token; its file says so nowhere but in the name. */
 static int rstrip_mark(vocab *v, const struct model_file *f, struct lathe_err *err)
 {
@@ -370,23 +387,6 @@ static int json_load(vocab *v, const struct model_file *f, struct str json, bool
     return 0;
 }
 
-/* A Hugging Face folder lists all tokens that end an answer; GGUF has keys for three. */
-static int eog_read(vocab *v, const struct model_file *f, struct lathe_err *err)
-{
-    int32_t *ids;
-    uint64_t n;
-    int rc = 0;
-    TRY(mf_i32s(f, "tokenizer.ggml.eog_token_ids", &ids, &n, err));
-    for (uint64_t i = 0; !rc && i < n; i++)
-        if (ids[i] < 0 || ids[i] >= v->n)
-            rc = err_set(err, LATHE_E_FILE, "tokenizer.ggml.eog_token_ids has %d, but there are %d tokens",
-                         ids[i], v->n);
-        else
-            v->flags[ids[i]] |= TOKEN_EOG;
-    free(ids);
-    return rc;
-}
-
 static int tables_build(vocab *v, const struct model_file *f, int32_t eot, int32_t eom, struct lathe_err *err)
 {
     if (v->model != VOCAB_PIPE) {
@@ -398,7 +398,7 @@ static int tables_build(vocab *v, const struct model_file *f, int32_t eot, int32
     if (f)
         TRY(rstrip_mark(v, f, err));
     eog_mark(v, eot, eom);
-    return f ? eog_read(v, f, err) : 0;
+    return f ? eog_list(v, f, err) : 0;
 }
 
 /* `index` is NULL where the tables are to be built; `f` is NULL for a tokenizer.json alone. */
@@ -484,6 +484,11 @@ struct str vocab_piece(const vocab *v, int32_t id, bool special)
     if (from > to || to > v->n_piece)
         return (struct str){"", 0};
     return (struct str){v->piece + from, to - from};
+}
+
+struct str vocab_spelling(const vocab *v, int32_t id)
+{
+    return vocab_raw(v, id);
 }
 
 int vocab_decode(const vocab *v, const int32_t *ids, size_t n, bool special, char **text, size_t *n_text,

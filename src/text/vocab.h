@@ -55,6 +55,8 @@ size_t vocab_longest_special(const vocab *v);
 /* Bytes of a token, as it reads in the middle of a text; control tokens are empty unless `special`; an id out of range is empty.
  * What is told of a growing text is the sum of these. */
 struct str vocab_piece(const vocab *v, int32_t id, bool special);
+/* The text that a token is written as where one wants it: "<s>". An id out of range is empty. */
+struct str vocab_spelling(const vocab *v, int32_t id);
 /* A whole text, malloc-ed. It is the sum of the pieces but for its ends, where some tokenizers read a token otherwise: the first
  * word has no space in front, and the last none behind it. */
 int vocab_decode(const vocab *v, const int32_t *ids, size_t n, bool special, char **text, size_t *n_text,

@@ -32,6 +32,23 @@ def test_decode_refuses_what_is_no_id(run, tiny):
         assert r.returncode == 2 and b"is no token id: whole numbers from 0 to 287" in r.stderr
 
 
+def test_tokenizer_json_alone(run, tmp_path):
+    t = tmp_path / "tokenizer.json"
+    tokenizer = {"added_tokens": [{"id": 4, "content": "<s>", "special": True, "normalized": False}], "normalizer": {"type": "Lowercase"}, "pre_tokenizer": {"type": "BertPreTokenizer"},
+                 "decoder": {"type": "WordPiece"}, "model": {"type": "WordPiece", "unk_token": "?", "vocab": {"?": 0, "lathe": 1, "##s": 2, "!": 3}}}
+    t.write_text(json.dumps(tokenizer))
+    assert ok(run("tokenize", "-m", t, "--ids", stdin="Lathes! caf\u00e9<s>".encode())) == b"1 2 3 0 0 0 0\n"
+    assert ok(run("tokenize", "-m", t, "--ids", "--parse-special", "-p", "LATHE<s>")) == b"1 4\n"
+    assert ok(run("tokenize", "-m", t, "--decode", stdin=b"1 2 3 1")) == b"lathes! lathe"
+    assert ok(run("tokenize", "-m", t, "-p", "lathes")) == b"       1  ' lathe'\n       2  's'\n"
+    t.write_text(json.dumps(dict(tokenizer, decoder={"type": "CTC"})))
+    r = run("tokenize", "-m", t, "-p", "x")
+    assert r.returncode == 3 and b"decoder 'CTC' is not supported" in r.stderr, r
+    t.write_text('{"model": ')
+    r = run("tokenize", "-m", t, "-p", "x")
+    assert r.returncode == 3 and b"tokenizer.json: line 1" in r.stderr, r
+
+
 def test_template(run, tmp_path):
     t, c = tmp_path / "t.jinja", tmp_path / "c.json"
     t.write_text("{% for m in messages %}[{{ m.role }}] {{ m.content }}\n{% endfor %}{{ strftime_now('%d %B %Y') }}")

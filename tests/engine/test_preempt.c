@@ -7,6 +7,7 @@
 enum { N_CTX = 320, N_REQUEST = 16, MAX_PREDICT = 150 };
 
 static lathe_model *model;
+static int n_prompt_id = 256; /* that prompts are made of */
 
 static int open_model(void **state)
 {
@@ -59,7 +60,7 @@ static void listen_to(lathe_engine *e, struct heard *by_id, int n_id, int step)
 {
     struct lathe_event ev;
     while (lathe_engine_poll(e, &ev)) {
-        assert_true(ev.id > 0 && ev.id <= (uint64_t)n_id);
+        assert_true(ev.id > 0 && ev.id <= (uint64_t)n_prompt_id);
         take_event(&by_id[ev.id], &ev);
         if (ev.kind == LATHE_EVENT_DONE)
             by_id[ev.id].done_at = step;
@@ -105,7 +106,7 @@ static struct lathe_request request(int i, int32_t *ids)
     lathe_request_init(&r);
     r.n_ids = (size_t)(20 + i * 10);
     for (size_t k = 0; k < r.n_ids; k++)
-        ids[k] = (int32_t)(k < 70 && i % 3 == 0 ? k + 5 : gw_next(&state) % 256);
+        ids[k] = (int32_t)((k < 70 && i % 3 == 0 ? k + 5 : gw_next(&state)) % (uint64_t)n_prompt_id);
     r.ids = ids;
     r.n_predict = MAX_PREDICT - i;
     r.n_logprob = 3;
@@ -176,6 +177,40 @@ static void few_pages_give_the_same_answers(void **state)
     run_all(o, got, &stats);
     same(alone, got);
     assert_true(stats.n_preempt_recompute > 0);
+}
+
+/* Windows, caps, two rotary sets, sinks, experts: what a layer is made of changes nothing in this. */
+static void architectures_give_the_same_answers(void **state)
+{
+    static const char *const names[] = {"mistral_window", "gemma2_all",  "gemma3_all", "mixtral_experts",
+                                        "qwen3moe_norm",  "gpt_oss_all", "q8_0_all",   "q4_1_all",
+                                        "q4_k_q6_k",      "q2_k_q3_k"};
+    static struct heard alone[N_REQUEST + 1], got[N_REQUEST + 1];
+    struct lathe_engine_stats stats;
+    lathe_model *small = model;
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        char path[200];
+        snprintf(path, sizeof path, "tests/fixtures/%s.gguf", names[i]);
+        model = tiny_open(path);
+        struct lathe_model_info info;
+        lathe_model_get_info(model, &info);
+        n_prompt_id = info.n_vocab;
+        struct lathe_engine_options o = options(1, 5);
+        o.no_prefix_cache = true;
+        run_all(o, alone, &stats);
+        for (int way = 0; way < 2; way++) {
+            o = options(N_REQUEST, 15);
+            o.preempt = way ? LATHE_PREEMPT_SWAP : LATHE_PREEMPT_RECOMPUTE;
+            o.swap_bytes = 64 << 20;
+            run_all(o, got, &stats);
+            same(alone, got);
+            assert_true((way ? stats.n_preempt_swap : stats.n_preempt_recompute) > 0);
+            assert_true(stats.n_prefix_hit_token > 0 && stats.most_in_pass > 3);
+        }
+        lathe_model_free(model);
+    }
+    model = small;
+    n_prompt_id = 256;
 }
 
 static void prompt_logprobs_are_those_of_the_tokens(void **state)
@@ -424,6 +459,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(few_pages_give_the_same_answers),
+        cmocka_unit_test(architectures_give_the_same_answers),
         cmocka_unit_test(prompt_logprobs_are_those_of_the_tokens),
         cmocka_unit_test(embeddings_are_of_length_one_and_the_same_in_any_company),
         cmocka_unit_test(tenants_that_wait_get_equal_shares),

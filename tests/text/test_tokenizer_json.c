@@ -168,17 +168,70 @@ static void kept_index(void **state)
     }
 }
 
+/* What gets past the digest gives wrong tokens and nothing worse. */
+static void damaged_index(void **state)
+{
+    static const char *const names[] = {"llama2", "unigram", "bert", "pre_bert", "roberta"};
+    static const char text[] = "the cat <s> \u2581 low\xff lower \u4f60 [SEP] don't <mask> WORLD";
+    uint64_t seed = 9;
+    int n_taken = 0, n_refused = 0;
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        struct model_file *f = open_row(names[i], gw_new());
+        vocab *v;
+        void *bytes, *copy;
+        size_t n, n_ids;
+        assert_int_equal(vocab_load(f, &v, &err), 0);
+        assert_int_equal(vocab_index_save(v, &bytes, &n, &err), 0);
+        vocab_free(v);
+        copy = malloc(n);
+        for (int round = 0; round < 2000; round++) {
+            int32_t *ids;
+            memcpy(copy, bytes, n);
+            for (size_t at = gw_next(&seed) % n, k = gw_next(&seed) % 300; k && at < n; at++, k--)
+                ((uint8_t *)copy)[at] = (uint8_t)(round % 3 ? gw_next(&seed) : round % 2 ? 0 : 255);
+            if (vocab_load_index(f, copy, n, &v, &err)) {
+                n_refused++;
+                continue;
+            }
+            n_taken++;
+            if (vocab_encode(v, text, sizeof text - 1, 3, &ids, &n_ids, &err) == 0) {
+                for (size_t k = 0; k < n_ids; k++) {
+                    assert_true(ids[k] >= 0 && ids[k] < vocab_size(v));
+                    assert_true(vocab_piece(v, ids[k], true).n < 1000000);
+                }
+                free(ids);
+            }
+            vocab_free(v);
+        }
+        free(copy);
+        free(bytes);
+        model_file_free(f);
+    }
+    assert_true(n_taken > 1000 && n_refused > 100);
+}
+
 static void keys_of_the_file(void **state)
 {
     struct gw *g = gw_new();
     gw_u32(g, "tokenizer.ggml.eos_token_id", 4);
+    gw_i32s(g, "tokenizer.ggml.eog_token_ids", (const int32_t[]){4, 7}, 2);
     struct model_file *f = open_row("bert", g);
     vocab *v;
     assert_int_equal(vocab_load(f, &v, &err), 0);
     assert_int_equal(lathe_vocab_bos(v), 2); /* [CLS], of the post-processor */
     assert_int_equal(lathe_vocab_eos(v), 4);
     assert_true(lathe_vocab_is_eog(v, 4));
+    assert_true(lathe_vocab_is_eog(v, 7));
+    assert_false(lathe_vocab_is_eog(v, 6));
+    assert_true(str_eq(vocab_spelling(v, 2), STR("[CLS]"))); /* as a piece it has a space in front */
+    assert_true(str_eq(vocab_piece(v, 2, true), STR(" [CLS]")));
     vocab_free(v);
+    model_file_free(f);
+    g = gw_new();
+    gw_i32s(g, "tokenizer.ggml.eog_token_ids", (const int32_t[]){4, 77777}, 2);
+    f = open_row("bert", g);
+    assert_int_equal(vocab_load(f, &v, &err), LATHE_E_FILE);
+    assert_non_null(strstr(err.text, "77777"));
     model_file_free(f);
     g = gw_new();
     gw_u32(g, "tokenizer.ggml.eos_token_id", 99999);
@@ -226,6 +279,38 @@ static void special_as_text(void **state)
     free(ids);
     free(plain);
     vocab_free(v);
+}
+
+/* From every mark on the ids are those of the whole text. */
+static void going_on(void **state)
+{
+    static const char *const names[] = {"llama2", "mistral", "roberta", "bert", "t5", "added_normalized"};
+    static const char text[] =
+        "<s>the cat</s> low <mask>low [SEP]sat on<s>World the  [MASK] \n</s>ADD ADD<s> x";
+    size_t n_mark = 0;
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        vocab *v = load_row(names[i]);
+        struct vocab_marks marks = {0}, again = {0};
+        int32_t *ids, *rest;
+        size_t n, n_rest;
+        assert_int_equal(vocab_encode_from(v, text, sizeof text - 1, 3, (struct vocab_mark){0}, NULL, &marks,
+                                           &ids, &n, &err),
+                         0);
+        for (size_t k = 0; k < marks.n; k++, n_mark++) {
+            assert_int_equal(text[marks.p[k].byte] == '<' || text[marks.p[k].byte] == '[', 1);
+            assert_int_equal(
+                vocab_encode_from(v, text, sizeof text - 1, 3, marks.p[k], ids, &again, &rest, &n_rest, &err),
+                0);
+            assert_int_equal(n, n_rest);
+            assert_memory_equal(ids, rest, n * sizeof *ids);
+            free(rest);
+        }
+        free(marks.p);
+        free(again.p);
+        free(ids);
+        vocab_free(v);
+    }
+    assert_true(n_mark > 10);
 }
 
 /* ---- bytes that are no UTF-8 ---- */
@@ -318,9 +403,11 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(oracle),
         cmocka_unit_test(kept_index),
+        cmocka_unit_test(damaged_index),
         cmocka_unit_test(keys_of_the_file),
         cmocka_unit_test(last_word),
         cmocka_unit_test(special_as_text),
+        cmocka_unit_test(going_on),
         cmocka_unit_test(any_bytes_come_back),
         cmocka_unit_test(other_bytes_are_replaced),
         cmocka_unit_test(long_texts),

@@ -76,6 +76,15 @@ void gelu_mul_c(const float *g, const float *u, float *h, int n)
     }
 }
 
+void glu_clamped_c(const float *g, const float *u, float *h, int n)
+{
+    for (int i = 0; i < n; i++) {
+        float gate = g[i] > GLU_LIMIT ? GLU_LIMIT : g[i];
+        float up = u[i] > GLU_LIMIT ? GLU_LIMIT : u[i] < -GLU_LIMIT ? -GLU_LIMIT : u[i];
+        h[i] = gate / (1.0f + scalar_exp(gate * -GLU_ALPHA)) * (up + 1.0f);
+    }
+}
+
 void softcap_c(float *x, int n, float cap)
 {
     for (int i = 0; i < n; i++)

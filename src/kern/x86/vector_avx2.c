@@ -200,6 +200,17 @@ void gelu_mul_avx2(const float *g, const float *u, float *h, int n)
     }
 }
 
+void glu_clamped_avx2(const float *g, const float *u, float *h, int n)
+{
+    const __m256 limit = _mm256_set1_ps(GLU_LIMIT), one = _mm256_set1_ps(1.0f);
+    for (int i = 0; i < n; i += 8) {
+        __m256 gv = _mm256_min_ps(limit, load_first(g + i, n - i));
+        __m256 uv = _mm256_max_ps(_mm256_set1_ps(-GLU_LIMIT), _mm256_min_ps(limit, load_first(u + i, n - i)));
+        __m256 e = _mm256_add_ps(one, exp_lanes(_mm256_mul_ps(gv, _mm256_set1_ps(-GLU_ALPHA))));
+        store_first(h + i, n - i, _mm256_mul_ps(_mm256_div_ps(gv, e), _mm256_add_ps(uv, one)));
+    }
+}
+
 void softcap_avx2(float *x, int n, float cap)
 {
     const __m256 c = _mm256_set1_ps(cap), inner = _mm256_set1_ps(2.0f / cap), one = _mm256_set1_ps(1.0f);

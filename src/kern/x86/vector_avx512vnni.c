@@ -181,6 +181,20 @@ void gelu_mul_avx512vnni(const float *g, const float *u, float *h, int n)
     }
 }
 
+void glu_clamped_avx512vnni(const float *g, const float *u, float *h, int n)
+{
+    const __m512 limit = _mm512_set1_ps(GLU_LIMIT), one = _mm512_set1_ps(1.0f);
+    for (int i = 0; i < n; i += LANES) {
+        __mmask16 m = tail_mask(n - i);
+        /* minimum and maximum of the first operand last: NaN passes through */
+        __m512 gv = _mm512_min_ps(limit, _mm512_maskz_loadu_ps(m, g + i));
+        __m512 uv = _mm512_min_ps(limit, _mm512_maskz_loadu_ps(m, u + i));
+        uv = _mm512_max_ps(_mm512_set1_ps(-GLU_LIMIT), uv);
+        __m512 e = _mm512_add_ps(one, exp_lanes(_mm512_mul_ps(gv, _mm512_set1_ps(-GLU_ALPHA))));
+        _mm512_mask_storeu_ps(h + i, m, _mm512_mul_ps(_mm512_div_ps(gv, e), _mm512_add_ps(uv, one)));
+    }
+}
+
 void softcap_avx512vnni(float *x, int n, float cap)
 {
     const __m512 c = _mm512_set1_ps(cap), inner = _mm512_set1_ps(2.0f / cap), one = _mm512_set1_ps(1.0f);

@@ -1,0 +1,340 @@
+/* The feed-forward of a layer with experts, as operations of a pass.
+ *
+ *     router      logits of all experts for each row
+ *     route       each row chooses its experts; (row, rank) pairs are sorted by expert
+ *     gather      the pairs' inputs, normalized and quantized, in groups of 4 slots of one expert
+ *     gate, up    a piece is a run of panels of one expert over all its slots
+ *     quantize    what the next product reads
+ *     down        as gate, up
+ *     combine     x += weight * result, in the order of a row's ranks
+ *
+ * A slot is one row at one expert; an expert's slots begin at a multiple of 4, as activations are interleaved. How many experts
+ * are chosen shows when the pass runs: operations have pieces for as many as there may be, the rest do nothing. What a slot
+ * holds does not depend on the others, so results are those of each row alone. */
+#include "model/experts.h"
+#include <stdlib.h>
+#include <string.h>
+#include "kern/scalar.h"
+#include "model/pass_impl.h"
+
+enum { MAX_USED = 64, PIECE_BYTES = 96 << 10 };
+
+struct layer_op {
+    struct experts *x;
+    const struct moe *moe;
+    const float *norm;
+    struct matmul router;
+};
+
+struct experts {
+    struct pass *p;
+    struct layer_op *layers;
+    struct matmul plain; /* what a tile of an expert needs to know of a product: nothing but the pass */
+    int n_expert, n_used, n_row, n_active, max_active;
+    int64_t n_group; /* of slots, at most */
+    float *logits;   /* [n_row][logits_stride] */
+    int64_t logits_stride, ff_stride;
+    int32_t *chosen;        /* [n_row][n_used] experts, then slots */
+    float *weight;          /* [n_row][n_used] */
+    int32_t *count;         /* [n_expert + 1] */
+    int32_t *active;        /* [max_active] experts that have slots, ascending */
+    int32_t *first;         /* [max_active + 1] slot of each one's first row */
+    int32_t *n_slot;        /* [max_active] */
+    int32_t *row_of;        /* [slot], -1: none */
+    float *norm, *ff, *out; /* [slot][...] */
+    struct act_block *act, *inner;
+};
+
+static int64_t padded(int64_t n)
+{
+    return (n + LANES - 1) / LANES * LANES;
+}
+
+static int64_t slots_of(const struct experts *x, int64_t n_row)
+{
+    int64_t pairs = n_row * x->n_used, experts = pairs < x->n_expert ? pairs : x->n_expert;
+    return (pairs + experts * (ACT_GROUP - 1)) / ACT_GROUP * ACT_GROUP + ACT_GROUP;
+}
+
+static int describe(struct experts *x, struct lathe_err *err)
+{
+    const struct lathe_model *m = x->p->model;
+    TRY(mem_try((size_t)m->config.n_layer, sizeof *x->layers, "experts", (void **)&x->layers, err));
+    for (int i = 0; i < m->config.n_layer; i++) {
+        const struct model_layer *y = &m->layers[i];
+        struct layer_op *op = &x->layers[i];
+        *op = (struct layer_op){.x = x, .moe = y->moe, .norm = y->ffn_norm};
+        op->router = (struct matmul){
+            .pass = x->p,
+            .in = {.x = x->p->x, .x_stride = x->p->x_stride, .norm = y->ffn_norm, .n_col = m->config.n_embd},
+            .w = {&y->moe->router},
+            .y = {x->logits},
+            .y_stride = {x->logits_stride},
+            .n_w = 1,
+            .name = "router"};
+        op->router.in.need_int8 = y->moe->router.dot != NULL;
+        op->router.in.need_f32 = !op->router.in.need_int8;
+    }
+    return 0;
+}
+
+int experts_new(struct pass *p, struct experts **out, struct lathe_err *err)
+{
+    const struct model_config *c = &p->model->config;
+    *out = NULL;
+    if (!c->n_expert)
+        return 0;
+    struct experts *x = mem_new(sizeof *x);
+    *out = x;
+    *x = (struct experts){.p = p, .n_expert = c->n_expert, .n_used = c->n_expert_used, .plain = {.pass = p}};
+    int64_t n = p->limits.n_row, n_slot = slots_of(x, n);
+    x->max_active = (int)(n * x->n_used < x->n_expert ? n * x->n_used : x->n_expert);
+    x->logits_stride = padded(x->n_expert);
+    x->ff_stride = padded(c->n_ff);
+    const int64_t blocks = c->n_embd / ACT_BLOCK + 1, inner = c->n_ff / ACT_BLOCK + 1;
+    TAKE(p, n * x->logits_stride, x->logits, "experts");
+    TAKE(p, n * x->n_used, x->chosen, "experts");
+    TAKE(p, n * x->n_used, x->weight, "experts");
+    TAKE(p, x->n_expert + 1, x->count, "experts");
+    TAKE(p, x->max_active, x->active, "experts");
+    TAKE(p, x->max_active + 1, x->first, "experts");
+    TAKE(p, x->max_active, x->n_slot, "experts");
+    TAKE(p, n_slot, x->row_of, "experts");
+    TAKE(p, n_slot * p->x_stride, x->norm, "experts");
+    TAKE(p, n_slot * x->ff_stride, x->ff, "experts");
+    TAKE(p, n_slot * p->x_stride, x->out, "experts");
+    TAKE(p, n_slot / ACT_GROUP * blocks, x->act, "experts");
+    TAKE(p, n_slot / ACT_GROUP * inner, x->inner, "experts");
+    return p->is_count ? 0 : describe(x, err);
+}
+
+void experts_free(struct experts *x)
+{
+    if (!x)
+        return;
+    void *all[] = {x->layers, x->logits, x->chosen, x->weight, x->count, x->active, x->first,
+                   x->n_slot, x->row_of, x->norm,   x->ff,     x->out,   x->act,    x->inner};
+    for (size_t i = 0; i < sizeof all / sizeof *all; i++)
+        free(all[i]);
+    free(x);
+}
+
+/* ---- routing ---- */
+
+/* The n_used largest logits, ties to the lower expert, as shares: softmax over them, or over all experts. */
+static void choose(const struct experts *x, const float *logit, int32_t *chosen, float *weight)
+{
+    const struct model_config *c = &x->p->model->config;
+    float sum = 0;
+    for (int i = 0; i < x->n_used; i++) {
+        int best = -1;
+        for (int e = 0; e < x->n_expert; e++) {
+            bool taken = false;
+            for (int j = 0; j < i; j++)
+                taken |= chosen[j] == e;
+            if (!taken && (best < 0 || logit[e] > logit[best]))
+                best = e;
+        }
+        chosen[i] = best;
+        weight[i] = scalar_exp(logit[best] - logit[chosen[0]]);
+        sum += weight[i];
+    }
+    if (!c->expert_norm) {
+        sum = 0;
+        for (int e = 0; e < x->n_expert; e++)
+            sum += scalar_exp(logit[e] - logit[chosen[0]]);
+    }
+    for (int i = 0; i < x->n_used; i++)
+        weight[i] /= sum;
+}
+
+/* Slots of all experts that were chosen, in ascending order of experts, rows ascending within one. */
+static void sort_by_expert(struct experts *x)
+{
+    int n_pair = x->n_row * x->n_used;
+    memset(x->count, 0, (size_t)(x->n_expert + 1) * sizeof *x->count);
+    for (int i = 0; i < n_pair; i++)
+        x->count[x->chosen[i]]++;
+    x->n_active = x->first[0] = 0;
+    for (int e = 0; e < x->n_expert; e++) {
+        int n = x->count[e], a = x->n_active;
+        if (!n)
+            continue;
+        x->active[a] = e;
+        x->n_slot[a] = n;
+        x->count[e] = x->first[a];
+        x->first[a + 1] = x->first[a] + (n + ACT_GROUP - 1) / ACT_GROUP * ACT_GROUP;
+        x->n_active++;
+    }
+    for (int i = 0; i < x->first[x->n_active]; i++)
+        x->row_of[i] = -1;
+    for (int i = 0; i < n_pair; i++) {
+        int slot = x->count[x->chosen[i]]++;
+        x->row_of[slot] = i / x->n_used;
+        x->chosen[i] = slot;
+    }
+}
+
+static void route_piece(const struct pool_op *op, int piece, int worker)
+{
+    const struct layer_op *a = op->arg;
+    struct experts *x = a->x;
+    for (int r = 0; r < x->n_row; r++)
+        choose(x, x->logits + r * x->logits_stride, x->chosen + (int64_t)r * x->n_used,
+               x->weight + (int64_t)r * x->n_used);
+    sort_by_expert(x);
+}
+
+/* ---- the products ---- */
+
+static bool reads_int8(const struct matrix *w)
+{
+    return w->dot != NULL;
+}
+
+/* Rows in the group of slots; 0 past the last group. */
+static int group_rows(const struct experts *x, int group)
+{
+    int n = 0, slot = group * ACT_GROUP;
+    if (slot >= x->first[x->n_active])
+        return 0;
+    while (n < ACT_GROUP && x->row_of[slot + n] >= 0)
+        n++;
+    return n;
+}
+
+static void gather_piece(const struct pool_op *op, int group, int worker)
+{
+    const struct layer_op *a = op->arg;
+    struct experts *x = a->x;
+    struct pass *p = x->p;
+    int n = group_rows(x, group), n_embd = p->model->config.n_embd, slot = group * ACT_GROUP;
+    for (int i = 0; i < n; i++)
+        p->kern->rmsnorm(p->x + x->row_of[slot + i] * p->x_stride, a->norm, n_embd, p->model->config.rms_eps,
+                         x->norm + (slot + i) * p->x_stride);
+    if (n && reads_int8(&a->moe->expert[0].gate))
+        p->kern->quantize(x->norm + slot * p->x_stride, p->x_stride, n, n_embd,
+                          x->act + (int64_t)group * (n_embd / ACT_BLOCK));
+}
+
+static void inner_piece(const struct pool_op *op, int group, int worker)
+{
+    const struct layer_op *a = op->arg;
+    struct experts *x = a->x;
+    int n = group_rows(x, group), n_ff = x->p->model->config.n_ff;
+    if (n)
+        x->p->kern->quantize(x->ff + group * ACT_GROUP * x->ff_stride, x->ff_stride, n, n_ff,
+                             x->inner + (int64_t)group * (n_ff / ACT_BLOCK));
+}
+
+/* A run of panels of one expert: which, and which panels. */
+struct run {
+    int active, first, last;
+};
+
+static int panels_per_piece(const struct matrix *w)
+{
+    int n = (int)(PIECE_BYTES / w->panel_bytes);
+    return n < 1 ? 1 : n;
+}
+
+static int pieces_of(const struct matrix *w)
+{
+    return (w->n_panel + panels_per_piece(w) - 1) / panels_per_piece(w);
+}
+
+/* Workers own ranges of pieces: those that there are go to all of them in turn. */
+static struct run run_of(const struct experts *x, const struct pool_op *op, const struct matrix *w, int piece)
+{
+    int n_worker = pool_n_worker(x->p->pool), share = (op->n_piece + n_worker - 1) / n_worker,
+        at = piece % share * n_worker + piece / share, n = pieces_of(w), each = panels_per_piece(w);
+    struct run r = {at / n, at % n * each, at % n * each + each};
+    r.last = r.last < w->n_panel ? r.last : w->n_panel;
+    return r;
+}
+
+static void gate_up_piece(const struct pool_op *op, int piece, int worker)
+{
+    const struct layer_op *a = op->arg;
+    struct experts *x = a->x;
+    struct pass *p = x->p;
+    struct run r = run_of(x, op, &a->moe->expert[0].gate, piece);
+    if (r.active >= x->n_active)
+        return;
+    const struct expert *e = &a->moe->expert[x->active[r.active]];
+    struct prepared in = {x->act, x->norm, p->x_stride, 0};
+    int first = x->first[r.active], end = first + x->n_slot[r.active];
+    float *gate = p->scratch[worker].tile, *up = gate + TILE_TOK * LANES;
+    for (int panel = r.first; panel < r.last; panel++)
+        for (int t = first; t < end; t += TILE_TOK) {
+            int n = end - t < TILE_TOK ? end - t : TILE_TOK;
+            matmul_tile(&x->plain, &e->gate, panel, &in, t, n, worker, false, gate, LANES);
+            matmul_tile(&x->plain, &e->up, panel, &in, t, n, worker, false, up, LANES);
+            p->act_mul(gate, up, gate, n * LANES);
+            for (int i = 0; i < n; i++)
+                memcpy(x->ff + (t + i) * x->ff_stride + panel * LANES, gate + i * LANES,
+                       LANES * sizeof *gate);
+        }
+}
+
+static void down_piece(const struct pool_op *op, int piece, int worker)
+{
+    const struct layer_op *a = op->arg;
+    struct experts *x = a->x;
+    struct run r = run_of(x, op, &a->moe->expert[0].down, piece);
+    if (r.active >= x->n_active)
+        return;
+    const struct matrix *w = &a->moe->expert[x->active[r.active]].down;
+    struct prepared in = {x->inner, x->ff, x->ff_stride, 0};
+    int first = x->first[r.active], end = first + x->n_slot[r.active];
+    for (int panel = r.first; panel < r.last; panel++)
+        for (int t = first; t < end; t += TILE_TOK)
+            matmul_tile(&x->plain, w, panel, &in, t, end - t < TILE_TOK ? end - t : TILE_TOK, worker, false,
+                        x->out + t * x->p->x_stride + panel * LANES, x->p->x_stride);
+}
+
+static void combine_piece(const struct pool_op *op, int row, int worker)
+{
+    const struct layer_op *a = op->arg;
+    struct experts *x = a->x;
+    struct pass *p = x->p;
+    float *to = p->x + row * p->x_stride, *sum = p->scratch[worker].norm;
+    int n = p->model->config.n_embd;
+    memset(sum, 0, (size_t)n * sizeof *sum);
+    for (int i = 0; i < x->n_used; i++) {
+        const float *y = x->out + x->chosen[row * x->n_used + i] * p->x_stride,
+                    w = x->weight[row * x->n_used + i];
+        for (int k = 0; k < n; k++)
+            sum[k] = __builtin_fmaf(w, y[k], sum[k]);
+    }
+    for (int k = 0; k < n; k++)
+        to[k] += sum[k];
+}
+
+void experts_add(struct experts *x, int layer, int n_row)
+{
+    struct pass *p = x->p;
+    struct layer_op *a = &x->layers[layer];
+    const struct expert *e = &a->moe->expert[0];
+    int pairs = n_row * x->n_used, active = pairs < x->n_expert ? pairs : x->n_expert,
+        n_group = (int)(slots_of(x, n_row) / ACT_GROUP), n_worker = pool_n_worker(p->pool);
+    x->n_row = n_row;
+    matmul_add(p, &a->router, n_row, layer);
+    pass_add(p, "route", layer, 1, a, route_piece);
+    pass_add(p, "gather", layer, n_group, a, gather_piece);
+    int n_gate = (active * pieces_of(&e->gate) + n_worker - 1) / n_worker * n_worker,
+        n_down = (active * pieces_of(&e->down) + n_worker - 1) / n_worker * n_worker;
+    double bytes = (double)e->gate.n_panel * (double)e->gate.panel_bytes * active;
+    double ops = 2.0 * e->gate.n_row * e->gate.n_col * pairs;
+    struct pool_op *op = pass_add(p, "experts_gate_up", layer, n_gate, a, gate_up_piece);
+    op->bytes = 2 * bytes; /* of as many experts as there may be */
+    op->n_ops = 2 * ops;
+    op->is_int8 = reads_int8(&e->gate);
+    if (reads_int8(&e->down))
+        pass_add(p, "quantize", layer, n_group, a, inner_piece);
+    op = pass_add(p, "experts_down", layer, n_down, a, down_piece);
+    op->bytes = (double)e->down.n_panel * (double)e->down.panel_bytes * active;
+    op->n_ops = ops;
+    op->is_int8 = reads_int8(&e->down);
+    pass_add(p, "combine", layer, n_row, a, combine_piece);
+}
