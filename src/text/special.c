@@ -4,25 +4,9 @@
  * byte, so a place costs at most length times logarithm, whatever the vocabulary holds (some have thousands
  * that begin with '<'). */
 #include "base/mem.h"
+#include "text/trie.h"
 #include "text/vocab_impl.h"
 #include <stdlib.h>
-
-struct entry {
-    struct str s;
-    int32_t id;
-};
-
-static int entry_order(const void *pa, const void *pb)
-{
-    const struct entry *a = pa, *b = pb;
-    size_t n = a->s.n < b->s.n ? a->s.n : b->s.n;
-    int c = memcmp(a->s.p, b->s.p, n);
-    if (c)
-        return c;
-    if (a->s.n != b->s.n)
-        return a->s.n < b->s.n ? -1 : 1;
-    return a->id < b->id ? -1 : a->id > b->id;
-}
 
 static bool is_special(const vocab *v, int32_t id)
 {
@@ -35,7 +19,7 @@ int special_load(vocab *v, struct lathe_err *err)
     int n = 0;
     for (int32_t i = 0; i < v->n; i++)
         n += is_special(v, i);
-    struct entry *e;
+    struct trie_entry *e;
     void *p;
     TRY(mem_try((size_t)n, sizeof *e, "special tokens", &p, err));
     e = p;
@@ -45,8 +29,8 @@ int special_load(vocab *v, struct lathe_err *err)
     v->special = p;
     for (int32_t i = 0, k = 0; i < v->n; i++)
         if (is_special(v, i))
-            e[k++] = (struct entry){vocab_raw(v, i), i};
-    qsort(e, (size_t)n, sizeof *e, entry_order);
+            e[k++] = (struct trie_entry){vocab_raw(v, i), i};
+    qsort(e, (size_t)n, sizeof *e, trie_entry_order);
     int first = 0;
     for (int i = 0; i < n; i++) {
         v->special[i] = e[i].id;

@@ -3,14 +3,9 @@
 #include <stdlib.h>
 #include "base/mem.h"
 
-struct entry {
-    struct str s;
-    int32_t id;
-};
-
-static int order(const void *pa, const void *pb)
+int trie_entry_order(const void *pa, const void *pb)
 {
-    const struct entry *a = pa, *b = pb;
+    const struct trie_entry *a = pa, *b = pb;
     size_t n = a->s.n < b->s.n ? a->s.n : b->s.n;
     int c = memcmp(a->s.p, b->s.p, n);
     if (c)
@@ -25,7 +20,7 @@ struct range {
 };
 
 /* Nodes that a trie of the sorted entries has. */
-static uint64_t count_nodes(const struct entry *e, size_t n)
+static uint64_t count_nodes(const struct trie_entry *e, size_t n)
 {
     uint64_t sum = 1;
     for (size_t i = 0; i < n; i++) {
@@ -37,7 +32,7 @@ static uint64_t count_nodes(const struct entry *e, size_t n)
     return sum;
 }
 
-static void fill(struct trie *t, const struct entry *e, struct range *node)
+static void fill(struct trie *t, const struct trie_entry *e, struct range *node)
 {
     uint32_t n = 1;
     for (uint32_t i = 0; i < t->n; i++) {
@@ -63,12 +58,12 @@ int trie_build(struct trie *t, const struct str *token, int n, struct lathe_err 
     void *entries = NULL, *nodes = NULL, *p;
     size_t n_entry = 0;
     int rc;
-    TRY_GOTO(mem_try((size_t)n, sizeof(struct entry), "sorting of tokens", &entries, err));
-    struct entry *e = entries;
+    TRY_GOTO(mem_try((size_t)n, sizeof(struct trie_entry), "sorting of tokens", &entries, err));
+    struct trie_entry *e = entries;
     for (int32_t i = 0; i < n; i++)
         if (token[i].n)
-            e[n_entry++] = (struct entry){token[i], i};
-    qsort(e, n_entry, sizeof *e, order);
+            e[n_entry++] = (struct trie_entry){token[i], i};
+    qsort(e, n_entry, sizeof *e, trie_entry_order);
     uint64_t n_node = count_nodes(e, n_entry);
     if (n_node > INT32_MAX) {
         rc = err_set(err, LATHE_E_LIMIT, "the tokens have %llu bytes of text", (unsigned long long)n_node);

@@ -13,6 +13,13 @@ struct trie {
     uint8_t *label;  /* [n]: the byte that leads here */
 };
 
+/* A text and its token, and the order by bytes, ids among equal ones, for qsort. */
+struct trie_entry {
+    struct str s;
+    int32_t id;
+};
+int trie_entry_order(const void *a, const void *b);
+
 /* Of the texts token[i] with i as their ids; empty ones are left out, of equal ones the last counts. */
 int trie_build(struct trie *t, const struct str *token, int n, struct lathe_err *err);
 
