@@ -169,6 +169,8 @@ static bool has_word(const char *words, const char *word)
 {
     const char *at = words;
     size_t n = strlen(word);
+    if (n == 0 || strchr(word, ' '))
+        return false;
     while ((at = strstr(at, word)) && !(at > words && at[-1] == ' ' && at[n] == ' '))
         at++;
     return at != NULL;

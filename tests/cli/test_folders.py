@@ -100,6 +100,8 @@ BAD_CONFIG = {
     "quantized": ({"quantization_config": {"quant_method": "gptq"}}, "quantization_config"),
     "dynamic": ({"rope_scaling": {"type": "dynamic", "factor": 2.0}}, "'dynamic' cannot run"),
     "rope key": ({"rope_scaling": {"type": "linear", "factor": 2.0, "foo": 1}}, "'foo', which is not known"),
+    "rope key without a name": ({"rope_scaling": {"type": "linear", "factor": 2.0, "": 1}}, "'', which is not known"),
+    "rope keys in one": ({"rope_scaling": {"type": "linear", "factor": 2.0, "type rope_type": 1}}, "which is not known"),
     "rope factor": ({"rope_scaling": {"type": "linear"}}, "has no factor"),
     "rope zero": ({"rope_scaling": {"type": "linear", "factor": 0}}, "factor is 0"),
     "no rotation": ({"partial_rotary_factor": 0.01}, "0 of heads of 16 are rotated"),
