@@ -182,9 +182,13 @@ static void few_pages_give_the_same_answers(void **state)
 /* Windows, caps, two rotary sets, sinks, experts: what a layer is made of changes nothing in this. */
 static void architectures_give_the_same_answers(void **state)
 {
+#if defined(__x86_64__)
     static const char *const names[] = {"mistral_window", "gemma2_all",  "gemma3_all", "mixtral_experts",
                                         "qwen3moe_norm",  "gpt_oss_all", "q8_0_all",   "q4_1_all",
                                         "q4_k_q6_k",      "q2_k_q3_k"};
+#else /* plain C under an emulator: minutes each */
+    static const char *const names[] = {"mistral_window"};
+#endif
     static struct heard alone[N_REQUEST + 1], got[N_REQUEST + 1];
     struct lathe_engine_stats stats;
     lathe_model *small = model;
