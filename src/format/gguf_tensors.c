@@ -15,26 +15,12 @@ struct place {
     struct mf_tensor *t;
 };
 
-static int bad(struct cursor *c, const struct mf_tensor *t, const char *fmt, ...)
-    __attribute__((format(printf, 3, 4)));
-
-static int bad(struct cursor *c, const struct mf_tensor *t, const char *fmt, ...)
-{
-    char why[200];
-    va_list args;
-    va_start(args, fmt);
-    vsnprintf(why, sizeof why, fmt, args);
-    va_end(args);
-    return err_set(c->err, LATHE_E_FILE, "%s: tensor %.100s %s; the file is damaged, download it again",
-                   c->path, t->name, why);
-}
-
 static int read_dims(struct cursor *c, struct mf_tensor *t, uint64_t *n_elem)
 {
     uint32_t n_dim;
     TRY(cursor_u32(c, "a tensor's dimensions", &n_dim));
     if (n_dim < 1 || n_dim > 4)
-        return bad(c, t, "has %u dimensions; 1 to 4 are allowed", n_dim);
+        return mf_bad_tensor(c->err, c->path, t->name, "has %u dimensions; 1 to 4 are allowed", n_dim);
     t->n_dim = (int)n_dim;
     for (uint32_t i = 0; i < 4; i++) {
         t->dim[i] = 1;
@@ -42,9 +28,10 @@ static int read_dims(struct cursor *c, struct mf_tensor *t, uint64_t *n_elem)
             continue;
         TRY(cursor_u64(c, "a tensor's dimensions", &t->dim[i]));
         if (t->dim[i] == 0)
-            return bad(c, t, "has dimension %u of size 0", i);
+            return mf_bad_tensor(c->err, c->path, t->name, "has dimension %u of size 0", i);
         if (!mem_mul(*n_elem, t->dim[i], n_elem) || *n_elem > INT64_MAX)
-            return bad(c, t, "has more elements than 2^63 (dimension %u is %" PRIu64 ")", i, t->dim[i]);
+            return mf_bad_tensor(c->err, c->path, t->name,
+                                 "has more elements than 2^63 (dimension %u is %" PRIu64 ")", i, t->dim[i]);
     }
     return 0;
 }
@@ -62,10 +49,12 @@ static int read_tensor(struct cursor *c, struct arena *arena, struct mf_tensor *
     if (!fmt)
         return 0;
     if (t->dim[0] % (uint64_t)fmt->block_n)
-        return bad(c, t, "has rows of %" PRIu64 " elements, which are not whole blocks of %d", t->dim[0],
-                   fmt->block_n);
+        return mf_bad_tensor(c->err, c->path, t->name,
+                             "has rows of %" PRIu64 " elements, which are not whole blocks of %d", t->dim[0],
+                             fmt->block_n);
     if (!mem_mul(n_elem / (uint64_t)fmt->block_n, (uint64_t)fmt->block_bytes, &t->n_bytes))
-        return bad(c, t, "has %" PRIu64 " elements of %s, more than 2^64 bytes", n_elem, fmt->name);
+        return mf_bad_tensor(c->err, c->path, t->name, "has %" PRIu64 " elements of %s, more than 2^64 bytes",
+                             n_elem, fmt->name);
     return 0;
 }
 
@@ -83,16 +72,20 @@ static int place_tensors(struct cursor *c, struct place *place, uint64_t n, uint
         struct mf_tensor *t = place[i].t;
         uint64_t offset = place[i].offset, end = i + 1 < n ? place[i + 1].offset : n_data;
         if (offset % align)
-            return bad(c, t,
-                       "starts at offset %" PRIu64 ", which is not a multiple of the alignment %" PRIu64,
-                       offset, align);
+            return mf_bad_tensor(c->err, c->path, t->name,
+                                 "starts at offset %" PRIu64
+                                 ", which is not a multiple of the alignment %" PRIu64,
+                                 offset, align);
         if (offset > n_data || t->n_bytes > n_data - offset || offset == n_data)
-            return bad(c, t, "lies at bytes %" PRIu64 " + %" PRIu64 " of the data, which ends at %" PRIu64,
-                       offset, t->n_bytes, n_data);
+            return mf_bad_tensor(c->err, c->path, t->name,
+                                 "lies at bytes %" PRIu64 " + %" PRIu64
+                                 " of the data, which ends at %" PRIu64,
+                                 offset, t->n_bytes, n_data);
         if (end <= offset || t->n_bytes > end - offset)
-            return bad(c, t,
-                       "has its data at offset %" PRIu64 ", and the next tensor starts inside it at %" PRIu64,
-                       offset, end);
+            return mf_bad_tensor(c->err, c->path, t->name,
+                                 "has its data at offset %" PRIu64
+                                 ", and the next tensor starts inside it at %" PRIu64,
+                                 offset, end);
         if (!t->n_bytes) /* of a type whose size nobody here knows */
             t->n_bytes = end - offset;
         t->data = c->p + start + offset;

@@ -54,36 +54,22 @@ bool safetensors_looks_like(const uint8_t *p, uint64_t n)
     return n > 9 && p[8] == '{' && p[7] == 0 && p[6] == 0;
 }
 
-static int bad(const struct reader *r, const char *name, const char *fmt, ...)
-    __attribute__((format(printf, 3, 4)));
-
-static int bad(const struct reader *r, const char *name, const char *fmt, ...)
-{
-    char why[200];
-    va_list args;
-    va_start(args, fmt);
-    vsnprintf(why, sizeof why, fmt, args);
-    va_end(args);
-    return err_set(r->err, LATHE_E_FILE, "%s: tensor %.100s %s; the file is damaged, download it again",
-                   r->path, name, why);
-}
-
 /* ---- one entry ---- */
 
 static int read_shape(const struct reader *r, const char *name, const json_t *shape, struct st_tensor *t,
                       uint64_t *n_elem)
 {
     if (!json_is_array(shape) || json_array_size(shape) > ST_MAX_DIM)
-        return bad(r, name, "has no shape of at most %d dimensions", ST_MAX_DIM);
+        return mf_bad_tensor(r->err, r->path, name, "has no shape of at most %d dimensions", ST_MAX_DIM);
     t->n_dim = (int)json_array_size(shape);
     *n_elem = 1;
     for (int i = 0; i < t->n_dim; i++) {
         const json_t *dim = json_array_get(shape, (size_t)i);
         if (!json_is_integer(dim) || json_integer_value(dim) < 0)
-            return bad(r, name, "has a dimension %d that is no size", i);
+            return mf_bad_tensor(r->err, r->path, name, "has a dimension %d that is no size", i);
         t->dim[i] = (uint64_t)json_integer_value(dim);
         if (!mem_mul(*n_elem, t->dim[i], n_elem))
-            return bad(r, name, "has more than 2^64 elements");
+            return mf_bad_tensor(r->err, r->path, name, "has more than 2^64 elements");
     }
     return 0;
 }
@@ -92,12 +78,13 @@ static int read_place(const struct reader *r, const char *name, const json_t *of
 {
     const json_t *from = json_array_get(offsets, 0), *to = json_array_get(offsets, 1);
     if (json_array_size(offsets) != 2 || !json_is_integer(from) || !json_is_integer(to))
-        return bad(r, name, "has data_offsets that are not two numbers");
+        return mf_bad_tensor(r->err, r->path, name, "has data_offsets that are not two numbers");
     int64_t a = json_integer_value(from), b = json_integer_value(to);
     if (a < 0 || b < a || (uint64_t)b > r->n_data)
-        return bad(r, name,
-                   "has data_offsets [%" PRId64 ", %" PRId64 "], but there are %" PRIu64 " bytes of data", a,
-                   b, r->n_data);
+        return mf_bad_tensor(r->err, r->path, name,
+                             "has data_offsets [%" PRId64 ", %" PRId64 "], but there are %" PRIu64
+                             " bytes of data",
+                             a, b, r->n_data);
     t->data = r->data + a;
     t->n_bytes = (uint64_t)(b - a);
     return 0;
@@ -125,18 +112,19 @@ static int read_tensor(const struct reader *r, const char *name, const json_t *e
     const char *key;
     json_t *value;
     if (!json_is_object(entry))
-        return bad(r, name, "is described by something that is no object");
+        return mf_bad_tensor(r->err, r->path, name, "is described by something that is no object");
     json_object_foreach((json_t *)entry, key, value)
     {
         if (strcmp(key, "dtype") != 0 && strcmp(key, "shape") != 0 && strcmp(key, "data_offsets") != 0)
-            return bad(r, name, "has a property '%.40s', which is not known", key);
+            return mf_bad_tensor(r->err, r->path, name, "has a property '%.40s', which is not known", key);
     }
     TRY(read_dtype(r, name, json_object_get(entry, "dtype"), t, &bits));
     TRY(read_shape(r, name, json_object_get(entry, "shape"), t, &n_elem));
     TRY(read_place(r, name, json_object_get(entry, "data_offsets"), t));
     if (!mem_mul(n_elem, (uint64_t)bits, &n_bits) || n_bits % 8 || n_bits / 8 != t->n_bytes)
-        return bad(r, name, "has %" PRIu64 " elements of %s and %" PRIu64 " bytes of data", n_elem, t->dtype,
-                   t->n_bytes);
+        return mf_bad_tensor(r->err, r->path, name,
+                             "has %" PRIu64 " elements of %s and %" PRIu64 " bytes of data", n_elem, t->dtype,
+                             t->n_bytes);
     return 0;
 }
 
@@ -155,9 +143,10 @@ static int check_places(const struct reader *r, const struct st_tensor *t, uint6
     const uint8_t *end = r->data;
     for (uint64_t i = 0; i < n; i++) {
         if (t[i].data != end)
-            return bad(r, t[i].name,
-                       "begins at byte %" PRIu64 " of the data, but the one before it ends at %" PRIu64,
-                       (uint64_t)(t[i].data - r->data), (uint64_t)(end - r->data));
+            return mf_bad_tensor(r->err, r->path, t[i].name,
+                                 "begins at byte %" PRIu64
+                                 " of the data, but the one before it ends at %" PRIu64,
+                                 (uint64_t)(t[i].data - r->data), (uint64_t)(end - r->data));
         end += t[i].n_bytes;
     }
     if (end != r->data + r->n_data)
@@ -196,7 +185,8 @@ static int read_entries(const struct reader *r, json_t *header, struct arena *ar
         if (strcmp(name, "__metadata__") == 0)
             continue;
         if (len == 0 || len > MF_MAX_NAME)
-            return bad(r, name, "has a name of %zu bytes; 1 to %d are allowed", len, MF_MAX_NAME);
+            return mf_bad_tensor(r->err, r->path, name, "has a name of %zu bytes; 1 to %d are allowed", len,
+                                 MF_MAX_NAME);
         TRY(read_tensor(r, name, entry, &t[*n]));
         t[*n].name = arena_dup(arena, name, len);
         (*n)++;

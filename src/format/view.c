@@ -1,6 +1,8 @@
 /* The view of a model file: construction, indexes, accessors. */
 #include "format/view.h"
 #include "format/map_guard.h"
+#include <stdarg.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -206,4 +208,15 @@ void model_file_drop(const struct model_file *f, const struct mf_tensor *t)
             if (at >= p->p && at < p->p + p->n)
                 drop_bytes(at, t->n_bytes / n);
     }
+}
+
+int mf_bad_tensor(struct lathe_err *err, const char *path, const char *name, const char *fmt, ...)
+{
+    char why[200];
+    va_list args;
+    va_start(args, fmt);
+    vsnprintf(why, sizeof why, fmt, args);
+    va_end(args);
+    return err_set(err, LATHE_E_FILE, "%s: tensor %.100s %s; the file is damaged, download it again", path,
+                   name, why);
 }

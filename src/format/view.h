@@ -62,6 +62,10 @@ void mf_part_close(struct mf_part *part);
 /* What the first bytes of something that is not a model look like, as a sentence; NULL if unknown. */
 const char *mf_sniff(const uint8_t *p, uint64_t n);
 
+/* FILE: what is wrong with a tensor of the file `path`, as "has no shape". */
+int mf_bad_tensor(struct lathe_err *err, const char *path, const char *name, const char *fmt, ...)
+    __attribute__((format(printf, 4, 5)));
+
 /* Index the entries by key or name; FILE names a duplicate. */
 int mf_index_meta(struct model_file *f, struct lathe_err *err);
 int mf_index_tensors(struct model_file *f, struct lathe_err *err);

@@ -198,19 +198,20 @@ struct visible {
     bool cut; /* some first is not 0 */
 };
 
-/* Keys in front of a query's window, after the softmax: none may count; where they are all, the span is not there. Before it
- * they are as unlikely as can be, unless they are all. */
-static void mask_window(const struct visible *seen, int n, float *score, float *max, float *sum, bool before)
+/* The softmax where windows begin in the span: keys in front of one have no share, and where they are all, the query has no keys
+ * there. */
+static void window_softmax(const struct pass *p, const struct visible *seen, int n, float *score, float *max,
+                           float *sum)
 {
+    int n_key[TILE_TOK];
     for (int i = 0; i < n; i++) {
-        bool none = seen->first[i] >= seen->n[i];
-        for (int k = 0; k < (none ? seen->n[i] : seen->first[i]) && !(before && none); k++)
-            score[i * SPAN + k] = before ? -INFINITY : 0;
-        if (none && !before) {
-            max[i] = -INFINITY;
-            sum[i] = 0;
-        }
+        n_key[i] = seen->first[i] < seen->n[i] ? seen->n[i] : 0;
+        for (int k = 0; k < seen->first[i]; k++)
+            score[i * SPAN + k] = -INFINITY;
     }
+    p->kern->span_softmax(score, n, n_key, max, sum);
+    for (int i = 0; i < n; i++)
+        memset(score + i * SPAN, 0, (size_t)seen->first[i] * sizeof *score);
 }
 
 /* Queries v0 .. v0+n against one span: max, sum and out[n][value_dim] of the span alone. */
@@ -229,10 +230,9 @@ static void span_tile(const struct pass *p, const struct span_view *view, struct
     if (cap > 0)
         p->kern->softcap(s->score, n * SPAN, cap * EXP_LOG2E);
     if (seen->cut)
-        mask_window(seen, n, s->score, NULL, NULL, true);
-    p->kern->span_softmax(s->score, n, n_key, max, sum);
-    if (seen->cut)
-        mask_window(seen, n, s->score, max, sum, false);
+        window_softmax(p, seen, n, s->score, max, sum);
+    else
+        p->kern->span_softmax(s->score, n, n_key, max, sum);
     view->tile(view->v, vd, LANES, vd / LANES, least, s->score, SPAN, n, false, out, vd);
     /* The last keys are seen by ever fewer queries: those of later rows, which come later. */
     for (int k = least, i = 0; k < most; k++) {

@@ -17,13 +17,10 @@
 #include "kern/scalar.h"
 #include "model/pass_impl.h"
 
-enum { MAX_USED = 64, PIECE_BYTES = 96 << 10 };
-
 struct layer_op {
     struct experts *x;
     const struct moe *moe;
-    const float *norm;
-    struct matmul router;
+    struct matmul router; /* whose input is normalized as the experts' */
 };
 
 struct experts {
@@ -45,11 +42,6 @@ struct experts {
     struct act_block *act, *inner;
 };
 
-static int64_t padded(int64_t n)
-{
-    return (n + LANES - 1) / LANES * LANES;
-}
-
 static int64_t slots_of(const struct experts *x, int64_t n_row)
 {
     int64_t pairs = n_row * x->n_used, experts = pairs < x->n_expert ? pairs : x->n_expert;
@@ -63,7 +55,7 @@ static int describe(struct experts *x, struct lathe_err *err)
     for (int i = 0; i < m->config.n_layer; i++) {
         const struct model_layer *y = &m->layers[i];
         struct layer_op *op = &x->layers[i];
-        *op = (struct layer_op){.x = x, .moe = y->moe, .norm = y->ffn_norm};
+        *op = (struct layer_op){.x = x, .moe = y->moe};
         op->router = (struct matmul){
             .pass = x->p,
             .in = {.x = x->p->x, .x_stride = x->p->x_stride, .norm = y->ffn_norm, .n_col = m->config.n_embd},
@@ -72,8 +64,7 @@ static int describe(struct experts *x, struct lathe_err *err)
             .y_stride = {x->logits_stride},
             .n_w = 1,
             .name = "router"};
-        op->router.in.need_int8 = y->moe->router.dot != NULL;
-        op->router.in.need_f32 = !op->router.in.need_int8;
+        matmul_needs(&op->router);
     }
     return 0;
 }
@@ -89,8 +80,8 @@ int experts_new(struct pass *p, struct experts **out, struct lathe_err *err)
     *x = (struct experts){.p = p, .n_expert = c->n_expert, .n_used = c->n_expert_used, .plain = {.pass = p}};
     int64_t n = p->limits.n_row, n_slot = slots_of(x, n);
     x->max_active = (int)(n * x->n_used < x->n_expert ? n * x->n_used : x->n_expert);
-    x->logits_stride = padded(x->n_expert);
-    x->ff_stride = padded(c->n_ff);
+    x->logits_stride = pass_pad(x->n_expert);
+    x->ff_stride = pass_pad(c->n_ff);
     const int64_t blocks = c->n_embd / ACT_BLOCK + 1, inner = c->n_ff / ACT_BLOCK + 1;
     TAKE(p, n * x->logits_stride, x->logits, "experts");
     TAKE(p, n * x->n_used, x->chosen, "experts");
@@ -210,8 +201,8 @@ static void gather_piece(const struct pool_op *op, int group, int worker)
     struct pass *p = x->p;
     int n = group_rows(x, group), n_embd = p->model->config.n_embd, slot = group * ACT_GROUP;
     for (int i = 0; i < n; i++)
-        p->kern->rmsnorm(p->x + x->row_of[slot + i] * p->x_stride, a->norm, n_embd, p->model->config.rms_eps,
-                         x->norm + (slot + i) * p->x_stride);
+        p->kern->rmsnorm(p->x + x->row_of[slot + i] * p->x_stride, a->router.in.norm, n_embd,
+                         p->model->config.rms_eps, x->norm + (slot + i) * p->x_stride);
     if (n && reads_int8(&a->moe->expert[0].gate))
         p->kern->quantize(x->norm + slot * p->x_stride, p->x_stride, n, n_embd,
                           x->act + (int64_t)group * (n_embd / ACT_BLOCK));

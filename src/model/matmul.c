@@ -13,8 +13,6 @@
 #include <string.h>
 #include "model/pass_impl.h"
 
-enum { PIECE_BYTES = 96 << 10 };
-
 static int group_blocks(const struct input *in)
 {
     return in->n_col / ACT_BLOCK;
@@ -285,6 +283,15 @@ static int cut(const struct pass *p, struct matmul *mm)
     n_piece = n_piece < n_worker ? n_worker : n_piece;
     mm->panels_per_piece = (mm->n_panel + n_piece - 1) / n_piece;
     return (mm->n_panel + mm->panels_per_piece - 1) / mm->panels_per_piece;
+}
+
+void matmul_needs(struct matmul *mm)
+{
+    mm->in.need_int8 = mm->in.need_f32 = false;
+    for (int i = 0; i < mm->n_w; i++) {
+        mm->in.need_int8 |= mm->w[i]->dot != NULL;
+        mm->in.need_f32 |= mm->w[i]->dot == NULL;
+    }
 }
 
 void matmul_begin(struct pass *p, struct matmul *mm, int n_row)

@@ -33,24 +33,10 @@ struct pool_op *pass_add(struct pass *p, const char *name, int layer, int n_piec
 
 /* ---- building ---- */
 
-static int64_t pad(int64_t n)
-{
-    return (n + LANES - 1) / LANES * LANES;
-}
-
 int pass_take(struct pass *p, size_t n, size_t size, const char *what, void **out, struct lathe_err *err)
 {
     p->buffer_bytes += (uint64_t)n * size;
     return p->is_count ? 0 : mem_try(n, size, what, out, err);
-}
-
-static void input_needs(struct matmul *mm)
-{
-    mm->in.need_int8 = mm->in.need_f32 = false;
-    for (int i = 0; i < mm->n_w; i++) {
-        mm->in.need_int8 |= mm->w[i]->dot != NULL;
-        mm->in.need_f32 |= mm->w[i]->dot == NULL;
-    }
 }
 
 static void describe_layer(struct pass *p, int i)
@@ -91,7 +77,7 @@ static void describe_layer(struct pass *p, int i)
         mm[j].pass = p;
         mm[j].kind = (enum matmul_kind)j;
         mm[j].name = names[j];
-        input_needs(&mm[j]);
+        matmul_needs(&mm[j]);
     }
     if (p->limits.no_fusion) { /* gate and up apart, joined by an operation of its own */
         mm[MM_GATE_UP].epilogue = EPI_STORE;
@@ -140,16 +126,16 @@ static int make_buffers(struct pass *p, struct lathe_err *err)
     const struct model_config *c = &p->model->config;
     int64_t n = p->limits.n_row, q_dim = (int64_t)c->n_head * c->head_dim,
             kv_dim = (int64_t)c->n_head_kv * c->head_dim;
-    p->x_stride = pad(c->n_embd);
-    p->k_at = pad(q_dim);
-    p->v_at = p->k_at + pad(kv_dim);
-    p->qkv_stride = p->v_at + pad(kv_dim);
-    p->att_stride = pad(q_dim);
-    p->ff_stride = pad(c->n_ff);
-    p->max_col = (int)pad(c->n_ff > c->n_embd ? c->n_ff : c->n_embd);
-    p->max_col = q_dim > p->max_col ? (int)pad(q_dim) : p->max_col;
+    p->x_stride = pass_pad(c->n_embd);
+    p->k_at = pass_pad(q_dim);
+    p->v_at = p->k_at + pass_pad(kv_dim);
+    p->qkv_stride = p->v_at + pass_pad(kv_dim);
+    p->att_stride = pass_pad(q_dim);
+    p->ff_stride = pass_pad(c->n_ff);
+    p->max_col = (int)pass_pad(c->n_ff > c->n_embd ? c->n_ff : c->n_embd);
+    p->max_col = q_dim > p->max_col ? (int)pass_pad(q_dim) : p->max_col;
     p->norm_stride = p->x_stride;
-    p->logits_stride = pad(c->n_vocab);
+    p->logits_stride = pass_pad(c->n_vocab);
     TAKE(p, n * p->x_stride, p->x, "activations");
     TAKE(p, n * p->qkv_stride, p->qkv, "activations");
     TAKE(p, n * p->att_stride, p->att, "activations");
@@ -246,7 +232,7 @@ int pass_new(const struct lathe_model *m, struct pool *pool, const struct pass_l
         .n_w = 1,
         .softcap = c->logit_softcap,
         .name = "output"};
-    input_needs(head);
+    matmul_needs(head);
     if (head->in.need_int8) {
         head->in.planes = true;
         head->epilogue = EPI_PLANES;

@@ -15,7 +15,8 @@ enum {
     PAIRS_PER_WORKER = 4, /* attention pieces times heads that a worker should have, to share out evenly */
     MIN_BLOCK = 24,       /* rows for each worker from which a batch is cut by rows */
     MAX_BLOCK = 6 * TILE_TOK, /* most rows of such a piece */
-    UNPACK_K = 2048           /* columns unpacked to f32 at a time */
+    UNPACK_K = 2048,          /* columns unpacked to f32 at a time */
+    PIECE_BYTES = 96 << 10    /* of weights in a piece of a product */
 };
 
 /* What a matrix reads: rows of f32, normalized first if norm is set, quantized if any of its readers takes
@@ -157,12 +158,19 @@ struct pass {
     uint64_t trace_start_ns;
 };
 
+/* n up to whole panels. */
+static inline int64_t pass_pad(int64_t n)
+{
+    return (n + LANES - 1) / LANES * LANES;
+}
 /* A buffer of n elements of `field`'s type, zeroed; only counted where the pass counts. */
 int pass_take(struct pass *p, size_t n, size_t size, const char *what, void **out, struct lathe_err *err);
 #define TAKE(p, n, field, what) TRY(pass_take(p, (size_t)(n), sizeof *(field), what, (void **)&(field), err))
 /* Adds an operation to the program. */
 struct pool_op *pass_add(struct pass *p, const char *name, int layer, int n_piece, const void *arg,
                          void (*run)(const struct pool_op *, int, int));
+/* Sets what the matrices read: int8, f32 or both. */
+void matmul_needs(struct matmul *mm);
 /* Sets the rows of the next run. */
 void matmul_begin(struct pass *p, struct matmul *mm, int n_row);
 /* Adds the preparation of the input, if the batch is large, and the matrix product. */

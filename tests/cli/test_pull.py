@@ -375,7 +375,13 @@ def test_full_disk_keeps_what_came(lathe, hub, store, home):
     assert content(store) == RAW
 
 
-def test_two_pulls_at_once(lathe, hub, store, home):
+def start_pull(hub, store, home, spec):
+    env = {"HF_ENDPOINT": hub.url, "LATHE_STORE": str(store), "HOME": str(home)}
+    return subprocess.Popen([PROGRAM, "pull", spec], stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=env)
+
+
+def start_held(hub, store, home, spec):
+    """A pull whose file comes when the gate that is returned with it is opened."""
     gate, reached = threading.Event(), threading.Event()
 
     def slow(h, server, path):
@@ -383,10 +389,14 @@ def test_two_pulls_at_once(lathe, hub, store, home):
         gate.wait(20)
         return False
     hub.faults = [fine, slow]
-    env = {"HF_ENDPOINT": hub.url, "LATHE_STORE": str(store), "HOME": str(home)}
-    first = subprocess.Popen([PROGRAM, "pull", SPEC], stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=env)
+    process = start_pull(hub, store, home, spec)
     assert reached.wait(20)
-    second = subprocess.Popen([PROGRAM, "pull", SPEC], stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=env)
+    return process, gate
+
+
+def test_two_pulls_at_once(lathe, hub, store, home):
+    first, gate = start_held(hub, store, home, SPEC)
+    second = start_pull(hub, store, home, SPEC)
     assert b"waiting" in second.stderr.readline()
     gate.set()
     for p in (first, second):
@@ -398,16 +408,7 @@ def test_two_pulls_at_once(lathe, hub, store, home):
 def test_rm_waits_for_nobody(lathe, hub, store, home):
     good(lathe("pull", SPEC))
     hub.files["org/repo", "other-Q4_0.gguf"] = RAW
-    gate, reached = threading.Event(), threading.Event()
-
-    def slow(h, server, path):
-        reached.set()
-        gate.wait(20)
-        return False
-    hub.faults = [fine, slow]
-    env = {"HF_ENDPOINT": hub.url, "LATHE_STORE": str(store), "HOME": str(home)}
-    first = subprocess.Popen([PROGRAM, "pull", "hf:org/repo:Q4_0"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=env)
-    assert reached.wait(20)
+    first, gate = start_held(hub, store, home, "hf:org/repo:Q4_0")
     bad(lathe("rm", SPEC), 1, "is being got by another")
     gate.set()
     assert first.wait(20) == 0 and content(store) == RAW

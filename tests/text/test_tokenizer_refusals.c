@@ -5,9 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 #include <lathe.h>
-#include "gguf_write.h"
 #include "text/vocab.h"
-#include "tmp_dir.h"
+#include "tiny_vocab.h"
 
 static struct lathe_err err;
 
@@ -248,18 +247,6 @@ static struct gw *t5(void)
     return g;
 }
 
-static vocab *open_gw(struct gw *g, int want)
-{
-    vocab *v;
-    const char *path = tmp_path("vocab.gguf");
-    gw_save(g, path);
-    gw_free(g);
-    int rc = lathe_vocab_open(path, &v, &err);
-    if (rc != want)
-        fail_msg("code %d, not %d: %s", rc, want, rc ? err.text : "opened");
-    return v;
-}
-
 static void expect_ids(const vocab *v, const char *text, int flags, const char *want)
 {
     int32_t *ids;
@@ -274,7 +261,7 @@ static void expect_ids(const vocab *v, const char *text, int flags, const char *
 
 static void gguf_t5(void **state)
 {
-    vocab *v = open_gw(t5(), 0);
+    vocab *v = tv_open(t5(), 0, &err);
     size_t n;
     char *text;
     expect_ids(v, "a", 0, "6");
@@ -292,12 +279,12 @@ static void gguf_t5(void **state)
     struct gw *g = t5();
     gw_bool(g, "tokenizer.ggml.remove_extra_whitespaces", true);
     gw_bool(g, "tokenizer.ggml.add_eos_token", false);
-    v = open_gw(g, 0);
+    v = tv_open(g, 0, &err);
     expect_ids(v, "  a   b ", LATHE_TOK_BOS, "6 3 5");
     vocab_free(v);
     g = t5();
     gw_bool(g, "tokenizer.ggml.add_space_prefix", false);
-    v = open_gw(g, 0);
+    v = tv_open(g, 0, &err);
     expect_ids(v, "a b", 0, "4 3 5");
     vocab_free(v);
 }
@@ -306,32 +293,32 @@ static void gguf_refusals(void **state)
 {
     struct gw *g = t5();
     gw_bool(g, "tokenizer.ggml.treat_whitespace_as_suffix", true);
-    open_gw(g, LATHE_E_UNSUPPORTED);
+    tv_open(g, LATHE_E_UNSUPPORTED, &err);
     assert_non_null(strstr(err.text, "treat_whitespace_as_suffix"));
     g = t5();
     gw_str(g, "tokenizer.ggml.precompiled_charsmap", "abc");
-    open_gw(g, LATHE_E_FILE);
+    tv_open(g, LATHE_E_FILE, &err);
     assert_non_null(strstr(err.text, "precompiled_charsmap"));
     g = gw_new();
     gw_str(g, "tokenizer.ggml.model", "t5");
     gw_strs(g, "tokenizer.ggml.tokens", (const char *const[]){"a", "b", "c"}, 3);
     gw_f32s(g, "tokenizer.ggml.scores", (const float[]){1, 0.0f / 0.0f, 2}, 3);
-    open_gw(g, LATHE_E_FILE);
+    tv_open(g, LATHE_E_FILE, &err);
     assert_non_null(strstr(err.text, "nan"));
     g = gw_new();
     gw_str(g, "tokenizer.ggml.model", "t5");
     gw_strs(g, "tokenizer.ggml.tokens", (const char *const[]){"a", "b", "c"}, 3);
     gw_f32s(g, "tokenizer.ggml.scores", (const float[]){1, 2}, 2);
-    open_gw(g, LATHE_E_FILE);
+    tv_open(g, LATHE_E_FILE, &err);
     assert_non_null(strstr(err.text, "2 values for 3"));
     g = gw_new();
     gw_str(g, "tokenizer.ggml.model", "bert");
     gw_strs(g, "tokenizer.ggml.tokens", (const char *const[]){"a", "b", "c"}, 3);
-    open_gw(g, LATHE_E_FILE); /* its ids are 100 and more unless the file says */
+    tv_open(g, LATHE_E_FILE, &err); /* its ids are 100 and more unless the file says */
     assert_non_null(strstr(err.text, "bos_token_id is 101"));
     g = gw_new();
     gw_str(g, "tokenizer.huggingface.json", "{\"model\":{\"type\":\"Magic\"}}");
-    open_gw(g, LATHE_E_UNSUPPORTED);
+    tv_open(g, LATHE_E_UNSUPPORTED, &err);
     assert_non_null(strstr(err.text, "Magic"));
 }
 
@@ -347,7 +334,7 @@ static void gguf_bert(void **state)
     gw_u32(g, "tokenizer.ggml.unknown_token_id", 1);
     gw_u32(g, "tokenizer.ggml.cls_token_id", 2);
     gw_u32(g, "tokenizer.ggml.seperator_token_id", 3);
-    vocab *v = open_gw(g, 0);
+    vocab *v = tv_open(g, 0, &err);
     size_t n;
     char *text;
     expect_ids(v, "Lower,LOW\u4f60\u597d", LATHE_TOK_BOS, "2 4 5 6 4 7 1 3");

@@ -12,18 +12,6 @@
 
 static struct lathe_err err;
 
-static lathe_vocab *open_gw(struct gw *g, int want)
-{
-    lathe_vocab *v;
-    const char *path = tmp_path("vocab.gguf");
-    gw_save(g, path);
-    gw_free(g);
-    int rc = lathe_vocab_open(path, &v, &err);
-    if (rc != want)
-        fail_msg("code %d, not %d: %s", rc, want, rc ? err.text : "opened");
-    return v;
-}
-
 static void expect_ids(const lathe_vocab *v, const char *text, int flags, const int32_t *want, size_t n_want)
 {
     int32_t *ids;
@@ -46,7 +34,7 @@ enum { AB = 256, BC, ABC, AA, AAAA, SP_A, SP_AB, LL, HE, HELL, HELLO, N12, N123,
 
 static void test_merges(void **state)
 {
-    lathe_vocab *v = open_gw(tv_bpe("gpt-2"), 0);
+    lathe_vocab *v = tv_open(tv_bpe("gpt-2"), 0, &err);
     IDS(v, "abc", 0, ABC);
     IDS(v, "bc", 0, BC);
     IDS(v, "aab", 0, 'a', AB); /* rank before place */
@@ -73,7 +61,7 @@ static void test_pre_tokenizers_differ(void **state)
         {"deepseek-coder", "\n\n", {'\n', '\n'}, 2}, {"gpt-2", "x   y", {'x', SP2, ' ', 'y'}, 4},
     };
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
-        lathe_vocab *v = open_gw(tv_bpe(rows[i].pre), 0);
+        lathe_vocab *v = tv_open(tv_bpe(rows[i].pre), 0, &err);
         expect_ids(v, rows[i].text, 0, rows[i].ids, rows[i].n);
         lathe_vocab_free(v);
     }
@@ -88,7 +76,7 @@ static void test_ignore_merges(void **state)
     gw_str(g, "tokenizer.ggml.pre", "llama-bpe");
     gw_strs(g, "tokenizer.ggml.tokens", token, 5);
     gw_strs(g, "tokenizer.ggml.merges", merges, 1);
-    lathe_vocab *v = open_gw(g, 0);
+    lathe_vocab *v = tv_open(g, 0, &err);
     IDS(v, "abc", 0, 4); /* a word of the vocabulary that no merge makes */
     IDS(v, "cabc", 0, 2, 0, 3);
     IDS(v,
@@ -102,7 +90,7 @@ static void test_specials(void **state)
 {
     struct gw *g = tv_bpe("gpt-2");
     gw_bool(g, "tokenizer.ggml.add_bos_token", true);
-    lathe_vocab *v = open_gw(g, 0);
+    lathe_vocab *v = tv_open(g, 0, &err);
     size_t n;
     IDS(v, "a<|im_end|>b", LATHE_TOK_SPECIAL, 'a', TV_END, 'b');
     IDS(v, "<|im", LATHE_TOK_SPECIAL, '<', '|', 'i', 'm');
@@ -157,7 +145,7 @@ static void test_round_trip(void **state)
     const char *pre;
     int n_pre = 0;
     for (; (pre = pretok_name(n_pre)); n_pre++) {
-        lathe_vocab *v = open_gw(tv_bpe(pre), 0);
+        lathe_vocab *v = tv_open(tv_bpe(pre), 0, &err);
         for (int k = 0; k < 40; k++) {
             char text[2048];
             size_t n = 0, m = 0, n_ids, n_piece;
@@ -204,7 +192,7 @@ static size_t naive(const char *text, size_t n, int32_t *id)
 
 static void test_merge_order(void **state)
 {
-    lathe_vocab *v = open_gw(tv_bpe("gpt-2"), 0);
+    lathe_vocab *v = tv_open(tv_bpe("gpt-2"), 0, &err);
     uint64_t seed = 11;
     for (int k = 0; k < 300; k++) {
         char text[400];
@@ -228,7 +216,7 @@ static void test_long_words(void **state)
     enum { N = 1000000 };
     char *text = malloc(N);
     for (size_t k = 0; k < sizeof pres / sizeof *pres; k++) {
-        lathe_vocab *v = open_gw(tv_bpe(pres[k]), 0);
+        lathe_vocab *v = tv_open(tv_bpe(pres[k]), 0, &err);
         for (const char *c = "a A1\n.\xff"; *c; c++) {
             int32_t *ids;
             size_t n;
@@ -250,7 +238,7 @@ static void test_long_words(void **state)
 
 static void test_spm(void **state)
 {
-    lathe_vocab *v = open_gw(tv_spm(), 0);
+    lathe_vocab *v = tv_open(tv_spm(), 0, &err);
     enum { SP = TV_SPM_PIECE, A, B, S_AB, SP_A_, SP_AB_, ABA, C, BC_, E_ };
     IDS(v, "ab", 0, SP_AB_);
     IDS(v, "ab", LATHE_TOK_BOS, 1, SP_AB_);
@@ -270,26 +258,26 @@ static void test_spm(void **state)
 static void test_refusals(void **state)
 {
     struct gw *g = tv_bpe("no-such-pre");
-    open_gw(g, LATHE_E_UNSUPPORTED);
+    tv_open(g, LATHE_E_UNSUPPORTED, &err);
     assert_non_null(strstr(err.text, "no-such-pre"));
     g = gw_new();
     gw_str(g, "tokenizer.ggml.model", "rwkv");
-    open_gw(g, LATHE_E_UNSUPPORTED);
+    tv_open(g, LATHE_E_UNSUPPORTED, &err);
     assert_non_null(strstr(err.text, "rwkv"));
-    open_gw(gw_new(), LATHE_E_FILE);
+    tv_open(gw_new(), LATHE_E_FILE, &err);
     g = tv_bpe("gpt-2");
     gw_u32(g, "tokenizer.ggml.eos_token_id", 99999);
-    open_gw(g, LATHE_E_FILE);
+    tv_open(g, LATHE_E_FILE, &err);
     assert_non_null(strstr(err.text, "99999"));
     g = gw_new();
     gw_str(g, "tokenizer.ggml.model", "gpt2");
     gw_strs(g, "tokenizer.ggml.tokens", (const char *const[]){"a"}, 1);
-    open_gw(g, LATHE_E_FILE);
+    tv_open(g, LATHE_E_FILE, &err);
     g = gw_new();
     gw_str(g, "tokenizer.ggml.model", "llama");
     gw_strs(g, "tokenizer.ggml.tokens", (const char *const[]){"a", "b", "c"}, 3);
     gw_f32s(g, "tokenizer.ggml.scores", (const float[]){1, 2}, 2);
-    open_gw(g, LATHE_E_FILE);
+    tv_open(g, LATHE_E_FILE, &err);
 }
 
 /* ---- published vocabularies ---- */
