@@ -18,7 +18,7 @@ struct cli_options {
     struct opt_ints bench_prompt, bench_predict, bench_batch;
     int n_repeat;
     bool no_limits;
-    int profile_prompt, profile_predict;
+    int profile_prompt, profile_predict, profile_batch;
     const char *trace;
     const char *text_file, *save_base, *kl_base; /* perplexity */
     int n_chunks;
