@@ -226,6 +226,7 @@ struct lathe_engine_options {
      * is then what is left. NOMEM, with the numbers, if nothing fits. */
     uint64_t memory_bytes, reserve_bytes;
     unsigned firm; /* of enum lathe_firm */
+    bool no_spin;   /* threads that wait sleep at once: less power, and some microseconds more at each operation's end */
     bool no_fusion; /* run fused operations apart (for measuring what fusion earns) */
     bool profile;   /* time every operation; see lathe_engine_profile */
 };
