@@ -139,6 +139,7 @@ struct lathe_model_options {
     bool no_cache;         /* lay out in memory, write nothing */
     bool exact;            /* f32 activations: the reference that quantized activations are judged by; slow */
     bool lock;             /* mlock the weights */
+    const char *chat_template; /* the Jinja template to use instead of the file's; NULL: the file's */
     const char *load_as;   /* "q8_0" ...: matrices in f32, f16 or bf16 are laid out as this type; NULL: as they are */
     uint64_t memory_bytes; /* NOMEM if the weights and what the process has are more than this; 0: no bound */
     int n_thread;          /* threads that lay out weights; 0: one per core */
