@@ -156,6 +156,7 @@ struct lathe_model_info {
     const char *chat_template;                   /* NUL-terminated, or NULL */
     uint64_t n_param;
     uint64_t weight_bytes; /* what one decode step reads: all matrices once, of the embedding only the rows looked up */
+    uint64_t expert_bytes; /* of weight_bytes, those of the experts that one token chooses */
     uint64_t resident_bytes;
     double ops_per_token;  /* multiply-adds x 2 of one token through all layers, without the output head */
     double ops_head;       /* the same of the output head, per row */
@@ -233,6 +234,7 @@ struct lathe_engine_options {
      * is then what is left. NOMEM, with the numbers, if nothing fits. */
     uint64_t memory_bytes, reserve_bytes;
     unsigned firm; /* of enum lathe_firm */
+    bool no_spin;   /* threads that wait sleep at once: less power, and some microseconds more at each operation's end */
     bool no_fusion; /* run fused operations apart (for measuring what fusion earns) */
     bool profile;   /* time every operation; see lathe_engine_profile */
 };
@@ -377,6 +379,7 @@ struct lathe_engine_stats {
     uint64_t n_prefix_query_token, n_prefix_hit_token; /* prompt tokens admitted, and those of them whose KV was there */
     uint64_t n_preempt_recompute, n_preempt_swap;
     uint64_t n_prefix_evicted; /* pages */
+    uint64_t expert_bytes;     /* weights of experts that passes have read: each that rows chose, once a pass and layer */
     int most_in_pass;          /* sequences */
     /* measured lately; 0: not yet */
     double prefill_rate, decode_rate; /* tokens per second; decode: of all sequences together */

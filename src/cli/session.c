@@ -43,6 +43,7 @@ struct lathe_engine_options session_engine_options(const struct session *s, cons
     struct lathe_engine_options eo;
     lathe_engine_options_init(&eo);
     eo.n_thread = o->n_thread;
+    eo.no_spin = o->power != 0;
     eo.n_ctx = o->n_ctx ? o->n_ctx : n_need && n_need < s->info.n_ctx_train ? n_need : 0;
     eo.n_seq = n_seq;
     eo.n_kv_token = o->n_kv_token;

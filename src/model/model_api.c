@@ -151,11 +151,14 @@ static void add_layer(const struct lathe_model *m, const struct model_layer *y, 
     const struct matrix *ffn[] = {&e->gate, &e->up, &e->down};
     for (size_t j = 0; j < sizeof attention / sizeof *attention; j++)
         add_matrix(attention[j], o, 1, 1, &o->ops_per_token);
+    const uint64_t before = o->weight_bytes;
     for (size_t j = 0; j < sizeof ffn / sizeof *ffn; j++)
         add_matrix(ffn[j], o, y->moe ? m->config.n_expert : 1, y->moe ? m->config.n_expert_used : 1,
                    &o->ops_per_token);
-    if (y->moe)
-        add_matrix(&y->moe->router, o, 1, 1, &o->ops_per_token);
+    if (!y->moe)
+        return;
+    o->expert_bytes += o->weight_bytes - before;
+    add_matrix(&y->moe->router, o, 1, 1, &o->ops_per_token);
 }
 
 void lathe_model_get_info(const lathe_model *m, struct lathe_model_info *out)

@@ -329,6 +329,11 @@ uint64_t pass_buffer_bytes(const struct pass *p)
     return p->buffer_bytes;
 }
 
+uint64_t pass_expert_bytes(const struct pass *p)
+{
+    return experts_bytes_read(p->experts);
+}
+
 /* ---- running ---- */
 
 static void run(struct pass *p)

@@ -41,6 +41,8 @@ int pass_new(const struct lathe_model *m, struct pool *pool, const struct pass_l
              struct pass **out, struct lathe_err *err);
 void pass_free(struct pass *p);
 uint64_t pass_buffer_bytes(const struct pass *p);
+/* Weights of experts that all passes have read; see experts.h. */
+uint64_t pass_expert_bytes(const struct pass *p);
 /* What pass_new would take, on a pool of n_worker. */
 uint64_t pass_bytes(const struct lathe_model *m, int n_worker, const struct pass_limits *limits);
 /* All layers; KV of the rows is in the pages afterwards. Allocates nothing. */
