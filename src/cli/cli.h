@@ -22,6 +22,8 @@ struct cli_options {
     const char *trace;
     const char *text_file, *save_base, *kl_base; /* perplexity */
     int n_chunks;
+    int pooling, normalize; /* embed */
+    bool truncate;
     const char *store, *sha256; /* pull */
     int n_retry;
     bool ids, parse_special, add_bos, decode;     /* tokenize */

@@ -82,6 +82,7 @@ int lathe_engine_new(const lathe_model *m, const struct lathe_engine_options *op
     if (opts)
         e->options = *opts;
     e->next_id = 1;
+    e->options.no_prefix_cache |= m->config.encoder; /* what it computes depends on all that follows */
     int rc = start(e, err);
     if (rc) {
         lathe_engine_free(e);

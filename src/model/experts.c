@@ -223,7 +223,7 @@ static void gather_piece(const struct pool_op *op, int group, int worker)
     int n = group_rows(x, group), n_embd = p->model->config.n_embd, slot = group * ACT_GROUP;
     for (int i = 0; i < n; i++)
         p->kern->rmsnorm(p->x + x->row_of[slot + i] * p->x_stride, a->router.in.norm, n_embd,
-                         p->model->config.rms_eps, x->norm + (slot + i) * p->x_stride);
+                         p->model->config.norm_eps, x->norm + (slot + i) * p->x_stride);
     if (n && reads_int8(&a->moe->expert[0].gate))
         p->kern->quantize(x->norm + slot * p->x_stride, p->x_stride, n, n_embd,
                           x->act + (int64_t)group * (n_embd / ACT_BLOCK));

@@ -180,11 +180,19 @@ void lathe_model_get_info(const lathe_model *m, struct lathe_model_info *out)
                                      .head_dim = c->head_dim,
                                      .n_vocab = c->n_vocab,
                                      .n_ctx_train = c->n_ctx_train,
+                                     .generates = !c->encoder,
+                                     .n_class = c->n_class,
+                                     .n_ctx_text = c->n_ctx_text,
                                      .layout_cached = m->layout_cached,
                                      .load_ms = m->load_ms};
     for (int i = 0; i < c->n_layer; i++)
         add_layer(m, &m->layers[i], out);
-    add_matrix(m->head, out, 1, 1, &out->ops_head);
+    if (m->head)
+        add_matrix(m->head, out, 1, 1, &out->ops_head);
+    if (c->n_class) {
+        add_matrix(&m->pooler, out, 1, 1, &out->ops_head);
+        add_matrix(&m->classifier, out, 1, 1, &out->ops_head);
+    }
     if (!m->tied) /* its rows are read in the file, and which ones the clients decide */
         out->resident_bytes += m->embd.tensor->n_bytes;
 }
