@@ -116,6 +116,11 @@ LATHE_API bool lathe_vocab_is_eog(const lathe_vocab *v, int id);
 /* Text to ids. `*ids` is malloc-ed for the caller, who frees it. Any bytes are legal input, invalid UTF-8 included. */
 LATHE_API int lathe_tokenize(const lathe_vocab *v, const char *text, size_t n_bytes, int flags, int32_t **ids, size_t *n_ids,
                              struct lathe_err *err);
+/* What an embedding or a classification reads: one text, or two where `second` is not NULL, with the tokens of beginning and end that
+ * the model asks for. *second_at goes into the request. More than n_most ids are cut off the longer text (0: none are). UNSUPPORTED
+ * if the tokenizer has no form for two texts. */
+LATHE_API int lathe_tokenize_pair(const lathe_vocab *v, const char *first, size_t n_first, const char *second, size_t n_second,
+                                  int n_most, int32_t **ids, size_t *n_ids, int *second_at, struct lathe_err *err);
 /* The bytes of one token (not NUL-terminated, may be a part of a UTF-8 character), owned by the vocabulary. With `special`
  * control tokens read as their spelling, otherwise as nothing. */
 LATHE_API const char *lathe_token_text(const lathe_vocab *v, int32_t id, bool special, size_t *n_bytes);
@@ -139,6 +144,7 @@ struct lathe_model_options {
     bool no_cache;         /* lay out in memory, write nothing */
     bool exact;            /* f32 activations: the reference that quantized activations are judged by; slow */
     bool lock;             /* mlock the weights */
+    const char *chat_template; /* the Jinja template to use instead of the file's; NULL: the file's */
     const char *load_as;   /* "q8_0" ...: matrices in f32, f16 or bf16 are laid out as this type; NULL: as they are */
     uint64_t memory_bytes; /* NOMEM if the weights and what the process has are more than this; 0: no bound */
     int n_thread;          /* threads that lay out weights; 0: one per core */
@@ -151,10 +157,14 @@ struct lathe_model_info {
     const char *chat_template;                   /* NUL-terminated, or NULL */
     uint64_t n_param;
     uint64_t weight_bytes; /* what one decode step reads: all matrices once, of the embedding only the rows looked up */
+    uint64_t expert_bytes; /* of weight_bytes, those of the experts that one token chooses */
     uint64_t resident_bytes;
     double ops_per_token;  /* multiply-adds x 2 of one token through all layers, without the output head */
     double ops_head;       /* the same of the output head, per row */
     int n_layer, n_embd, n_ff, n_head, n_head_kv, head_dim, n_vocab, n_ctx_train;
+    bool generates;        /* false: an encoder, which gives embeddings or classes alone */
+    int n_class;           /* of its classifier; 0: it has none */
+    int n_ctx_text;        /* longest text that its tokenizer was made for, at most n_ctx_train */
     bool layout_cached;    /* this open found its layout on disk */
     double load_ms;
 };
@@ -225,6 +235,7 @@ struct lathe_engine_options {
      * is then what is left. NOMEM, with the numbers, if nothing fits. */
     uint64_t memory_bytes, reserve_bytes;
     unsigned firm; /* of enum lathe_firm */
+    bool no_spin;   /* threads that wait sleep at once: less power, and some microseconds more at each operation's end */
     bool no_fusion; /* run fused operations apart (for measuring what fusion earns) */
     bool profile;   /* time every operation; see lathe_engine_profile */
 };
@@ -243,6 +254,15 @@ struct lathe_engine_plan {
 struct lathe_logit_bias {
     int32_t token;
     float bias; /* added to the logit; -INFINITY bans */
+};
+
+/* What becomes of the vectors of a text's tokens; the numbers are GGUF's. */
+enum lathe_pooling {
+    LATHE_POOL_MODEL,    /* as the model's file says; else the last token's of a model that generates, their mean of others */
+    LATHE_POOL_MEAN,
+    LATHE_POOL_CLS,      /* the first token's */
+    LATHE_POOL_LAST,
+    LATHE_POOL_CLASSES   /* the first token's through the model's classifier: a logit for each class, never normalized */
 };
 
 /* How to choose the next token. lathe_sampling_init sets greedy decoding without penalties. Applied in this order: bias,
@@ -283,7 +303,10 @@ struct lathe_request {
     double timeout_ms;       /* ends with DEADLINE if it is not done in this time after submit; 0: no bound */
     double ttft_deadline_ms; /* the same for its first token */
     bool prompt_logprobs;    /* with n_logprob >= 0: a PROMPT event for every prompt token */
-    bool embed;              /* no answer: DONE has the embedding of the prompt */
+    bool embed;              /* no answer: DONE has the embedding of the prompt, or its classes */
+    enum lathe_pooling pooling; /* with embed */
+    bool not_normalized;     /* with embed: the embedding has the length that the model gave it */
+    int second_at;           /* of models that read pairs: ids from here on are the second text; 0: there is one text */
     /* If set, called for every position whose logits exist, in order, with logits[n_vocab] valid during the call:
      * the prompt's positions from `logits_from` on, and every generated one. A row with NaN ends the request with NUMERIC. */
     void (*on_logits)(void *user, uint64_t id, int position, const float *logits, int n_vocab);
@@ -314,7 +337,8 @@ struct lathe_event {
     float logprob;    /* TOKEN, with n_logprob >= 0, and PROMPT; NAN for the first token of a prompt, which nothing predicts */
     const struct lathe_logprob *top; /* TOKEN and PROMPT: n_top alternatives, best first; valid as text is */
     int n_top;
-    const float *embedding; /* DONE of a request with `embed`: [n_embd] of length 1, from the last token; valid as text is */
+    const float *embedding; /* DONE of a request with `embed`: [n_embedding], of length 1 unless not_normalized; valid as text is */
+    int n_embedding;        /* n_embd, or of LATHE_POOL_CLASSES n_class */
     enum lathe_finish finish;     /* DONE */
     struct lathe_err err;         /* DONE with FINISH_ERROR */
     struct lathe_timings timings; /* DONE */
@@ -356,6 +380,7 @@ struct lathe_engine_stats {
     uint64_t n_prefix_query_token, n_prefix_hit_token; /* prompt tokens admitted, and those of them whose KV was there */
     uint64_t n_preempt_recompute, n_preempt_swap;
     uint64_t n_prefix_evicted; /* pages */
+    uint64_t expert_bytes;     /* weights of experts that passes have read: each that rows chose, once a pass and layer */
     int most_in_pass;          /* sequences */
     /* measured lately; 0: not yet */
     double prefill_rate, decode_rate; /* tokens per second; decode: of all sequences together */

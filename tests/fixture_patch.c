@@ -1,6 +1,7 @@
 /* Switches off features of fixtures: see tests/fixtures/README.md. */
 #include "fixture_patch.h"
 #include <ctype.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -45,13 +46,14 @@ static int apply(uint8_t *file, size_t n, const char *op, const char *name, cons
         if (n - i - len < 8)
             return -1;
         memcpy(&kind, file + i + len, sizeof kind);
-        if (!strcmp(op, "f32"))
+        bool is_bool = !strcmp(op, "bool"), is_f32 = !strcmp(op, "f32");
+        if (is_f32)
             memcpy(&bits, &f, sizeof bits);
-        else if (strcmp(op, "u32"))
+        else if (!is_bool && strcmp(op, "u32"))
             return -1;
-        if (kind != (strcmp(op, "f32") ? 4u : 6u))
+        if (kind != (is_bool ? 7u : is_f32 ? 6u : 4u))
             return -1;
-        memcpy(file + i + len + 4, &bits, sizeof bits);
+        memcpy(file + i + len + 4, &bits, is_bool ? 1 : sizeof bits);
     }
     return n_changed ? n_changed : -1;
 }

@@ -4,7 +4,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* Applies "hide NAME; u32 KEY VALUE; f32 KEY VALUE; ..." to the file in file[n], in place. Returns how many
+/* Applies "hide NAME; u32 KEY VALUE; f32 KEY VALUE; bool KEY VALUE; ..." to the file in file[n], in place. Returns how many
  * places were changed, or -1 when a command is malformed or names something that the file does not have. */
 int fixture_patch(uint8_t *file, size_t n, const char *switches);
 #endif

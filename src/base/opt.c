@@ -274,3 +274,17 @@ int opt_parse(const struct opt_input *in, void *values, struct opt_operands *ope
     free(p.origin);
     return rc;
 }
+
+void opt_preset(const struct opt_input *in, const struct opt_preset *rows, int n, const char *name,
+                void *values, struct opt_origin *origin)
+{
+    struct lathe_err err;
+    for (int i = 0; i < n; i++) {
+        const struct opt_row *row = opt_find(in->table, in->command, rows[i].option, strlen(rows[i].option));
+        if (strcmp(rows[i].name, name) != 0 || !row ||
+            origin[row - in->table->row].source != OPT_FROM_DEFAULT)
+            continue;
+        if (!opt_set(row, rows[i].value, values, &err))
+            origin[row - in->table->row].source = OPT_FROM_PRESET;
+    }
+}

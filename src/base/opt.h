@@ -71,7 +71,7 @@ struct opt_operands {
 };
 
 /* Where a value was given; the later in this order wins. */
-enum opt_source { OPT_FROM_DEFAULT, OPT_FROM_FILE, OPT_FROM_ENV, OPT_FROM_LINE };
+enum opt_source { OPT_FROM_DEFAULT, OPT_FROM_PRESET, OPT_FROM_FILE, OPT_FROM_ENV, OPT_FROM_LINE };
 struct opt_origin {
     enum opt_source source;
     int line; /* of the file */
@@ -113,6 +113,13 @@ struct opt_input {
  * place for each row of the table, or is NULL. */
 int opt_parse(const struct opt_input *in, void *values, struct opt_operands *operands,
               struct opt_origin *origin, struct lathe_err *err);
+/* Defaults of a name that is chosen as one: a row for each option. */
+struct opt_preset {
+    const char *name, *option, *value;
+};
+/* After opt_parse: of what was given nowhere, the preset's values, where the command has the option. */
+void opt_preset(const struct opt_input *in, const struct opt_preset *rows, int n, const char *name,
+                void *values, struct opt_origin *origin);
 /* One value into one row's field; the words of a failure end in what is allowed. */
 int opt_set(const struct opt_row *row, const char *value, void *values, struct lathe_err *err);
 /* Whether opt_set would take it. */

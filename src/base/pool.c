@@ -69,7 +69,10 @@ struct pool {
     _Alignas(128) _Atomic uint32_t wake; /* futex: counts runs */
     _Atomic uint32_t n_sleeping;
     _Atomic uint32_t n_inside; /* workers that may look at the newest run */
-    _Atomic bool stop;
+    _Atomic bool stop, no_spin;
+    /* Without spinning, who sleeps at a barrier: see wait_asleep. */
+    _Alignas(128) _Atomic uint32_t finished; /* futex: counts wake-ups */
+    _Atomic uint32_t n_asleep;
     int n_worker;      /* threads there are */
     int n_active_next; /* workers that take part in the next run */
     uint64_t next_number;
@@ -180,6 +183,25 @@ static bool op_pieces(struct pool *p, const struct pool_op *op, uint64_t first, 
     return atomic_load_explicit(&p->first, memory_order_relaxed) == first;
 }
 
+static void futex_wait(_Atomic uint32_t *word, uint32_t seen)
+{
+    syscall(SYS_futex, word, FUTEX_WAIT_PRIVATE, seen, NULL, NULL, 0);
+}
+
+static void futex_wake_all(_Atomic uint32_t *word)
+{
+    syscall(SYS_futex, word, FUTEX_WAKE_PRIVATE, INT_MAX, NULL, NULL, 0);
+}
+
+static void wake_asleep(const struct turn *t)
+{
+    atomic_thread_fence(memory_order_seq_cst);
+    if (atomic_load(&t->pool->n_asleep) && is_done(t)) {
+        atomic_fetch_add(&t->pool->finished, 1);
+        futex_wake_all(&t->pool->finished);
+    }
+}
+
 /* Runs what is left to take of owner's range. */
 static void work(struct turn *t, int owner)
 {
@@ -196,13 +218,31 @@ static void work(struct turn *t, int owner)
     if (t->time)
         t->time->end_ns = clock_ns();
     atomic_store_explicit(&t->pool->done[t->me].v, t->number << COUNT_BITS | t->n_done, memory_order_release);
+    if (atomic_load_explicit(&t->pool->no_spin, memory_order_relaxed))
+        wake_asleep(t);
+}
+
+/* Sleeps until the operation or the run is over. Either it sees that this is so, or who finishes it sees n_asleep. */
+static void wait_asleep(struct turn *t)
+{
+    struct pool *p = t->pool;
+    atomic_fetch_add(&p->n_asleep, 1);
+    atomic_thread_fence(memory_order_seq_cst);
+    for (;;) {
+        uint32_t seen = atomic_load(&p->finished);
+        if (is_done(t) || atomic_load(&p->first) != t->first)
+            break;
+        futex_wait(&p->finished, seen);
+    }
+    atomic_fetch_sub(&p->n_asleep, 1);
 }
 
 /* Waits for the barrier, and helps if it takes long, or until the run is over, which a late worker may find out only so;
  * returns the ns waited if that was long enough to matter. */
 static uint64_t wait_done(struct turn *t)
 {
-    for (int spin = 0; spin < SPIN_BARRIER; spin++) {
+    const bool no_spin = atomic_load_explicit(&t->pool->no_spin, memory_order_relaxed);
+    for (int spin = 0; spin <= (no_spin ? SPIN_HELP : SPIN_BARRIER); spin++) {
         if (is_done(t))
             return 0;
         relax();
@@ -211,6 +251,10 @@ static uint64_t wait_done(struct turn *t)
                 work(t, (t->me + i) % t->n_active);
     }
     uint64_t start = clock_ns();
+    if (no_spin) {
+        wait_asleep(t);
+        return clock_ns() - start;
+    }
     while (!is_done(t) && atomic_load(&t->pool->first) == t->first)
         sched_yield();
     return clock_ns() - start + 200000;
@@ -237,21 +281,12 @@ static void run_ops(struct pool *p, int me, uint64_t first, const struct pool_op
     atomic_store_explicit(&p->workers[me].waited_ns, sum, memory_order_relaxed);
 }
 
-static void futex_wait(_Atomic uint32_t *word, uint32_t seen)
-{
-    syscall(SYS_futex, word, FUTEX_WAIT_PRIVATE, seen, NULL, NULL, 0);
-}
-
-static void futex_wake_all(_Atomic uint32_t *word)
-{
-    syscall(SYS_futex, word, FUTEX_WAKE_PRIVATE, INT_MAX, NULL, NULL, 0);
-}
-
 /* Waits until the run counter moves on from `seen`: spins, then sleeps. */
 static uint32_t wait_wake(struct pool *p, uint32_t seen, bool parked)
 {
     uint32_t v;
-    for (int spin = 0; spin < (parked ? 1 : SPIN_RUN); spin++) {
+    const int n_spin = parked || atomic_load_explicit(&p->no_spin, memory_order_relaxed) ? 1 : SPIN_RUN;
+    for (int spin = 0; spin < n_spin; spin++) {
         if ((v = atomic_load_explicit(&p->wake, memory_order_acquire)) != seen)
             return v;
         relax();
@@ -429,6 +464,11 @@ void pool_free(struct pool *p)
     free(p->times);
     free(p->op_ns);
     free(p);
+}
+
+void pool_set_no_spin(struct pool *p, bool on)
+{
+    atomic_store(&p->no_spin, on);
 }
 
 int pool_n_worker(const struct pool *p)

@@ -35,6 +35,8 @@ int pool_new(int n_worker, struct pool **out, struct lathe_err *err);
 void pool_free(struct pool *p);
 /* Pins the workers (base/numa.h), from its next run on the caller too. Between runs; the plan outlives the pool. */
 void pool_pin(struct pool *p, const struct numa_plan *plan);
+/* Who waits sleeps after a few looks instead of many: less power, and a wake-up at each barrier that is waited for. Between runs. */
+void pool_set_no_spin(struct pool *p, bool on);
 int pool_n_worker(const struct pool *p);
 /* Runs ops[0..n_op) in order; returns when all pieces of the last are done. One caller at a time. */
 void pool_run(struct pool *p, const struct pool_op *ops, int n_op);

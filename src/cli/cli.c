@@ -48,6 +48,14 @@ const struct opt_table cli_table = {"lathe",  "runs language models on CPUs, fas
                                     groups,   N(groups),
                                     commands, N(commands)};
 
+static const struct opt_preset profiles[] = {
+#define PROFILE(name, option, value) {#name, option, value},
+#include "cli/profiles.inc"
+#undef PROFILE
+};
+/* In the order of the row's choices. */
+static const char *const profile_names[] = {"none", "chat", "batch", "agent", "edge"};
+
 static const char *env_get(const char *name)
 {
     return getenv(name);
@@ -131,8 +139,22 @@ int cli_read(struct cli *c, const char *path, struct lathe_err *err)
         TRY(opt_file_read(&cli_table, &keys, path, &c->file, err));
     memset(&c->o, 0, sizeof c->o);
     TRY(opt_parse(&in, &c->o, &c->operands, c->origin, err));
+    opt_preset(&in, profiles, N(profiles), cli_profile(c), &c->o, c->origin);
     c->read = c->o;
+    if (c->o.power && !c->o.n_thread)
+        c->o.n_thread = (cpu_count() + 1) / 2;
     return 0;
+}
+
+bool cli_given(const struct cli *c, const char *option)
+{
+    const struct opt_row *row = opt_find(&cli_table, c->command, option, strlen(option));
+    return row && c->origin[row - rows].source > OPT_FROM_PRESET;
+}
+
+const char *cli_profile(const struct cli *c)
+{
+    return profile_names[c->o.profile];
 }
 
 /* -m may be the name of a model in the store. */

@@ -6,11 +6,11 @@
 struct cli_options {
     bool help, json, man;
     const char *completion;
-    const char *model, *cache_dir; /* model */
+    const char *model, *cache_dir, *chat_template; /* model */
     bool no_cache, exact, lock;
-    int load_as, convert_type;                     /* choices of their rows */
-    int n_thread, n_ctx, n_chunk, fusion, kv_type; /* engine */
-    int n_predict, n_logprob, stats;               /* answer */
+    int load_as, convert_type;                                     /* choices of their rows */
+    int n_thread, n_ctx, n_chunk, fusion, kv_type, power, profile; /* engine */
+    int n_predict, n_logprob, stats;                               /* answer */
     struct opt_list stop, logit_bias;
     bool ignore_eos, special, raw;
     const char *system, *prompt, *dump_logits;
@@ -18,10 +18,12 @@ struct cli_options {
     struct opt_ints bench_prompt, bench_predict, bench_batch;
     int n_repeat;
     bool no_limits;
-    int profile_prompt, profile_predict;
+    int profile_prompt, profile_predict, profile_batch;
     const char *trace;
     const char *text_file, *save_base, *kl_base; /* perplexity */
     int n_chunks;
+    int pooling, normalize; /* embed */
+    bool truncate;
     const char *store, *sha256; /* pull */
     int n_retry;
     bool ids, parse_special, add_bos, decode;     /* tokenize */
@@ -71,6 +73,10 @@ struct cli *cli_new(const struct opt_command *command, const char *program, int 
 void cli_free(struct cli *c);
 /* Reads the options from where they can be given, and from a configuration file if `path` is not NULL. */
 int cli_read(struct cli *c, const char *path, struct lathe_err *err);
+/* Whether an option was given by the user, and is no default or profile. */
+bool cli_given(const struct cli *c, const char *option);
+/* The name of the profile. */
+const char *cli_profile(const struct cli *c);
 /* The command whose options are the keys of a configuration file. */
 struct opt_command cli_file_command(void);
 

@@ -17,6 +17,7 @@ struct point {
     double *prefill, *decode; /* tokens per second of each repetition */
     double *step_ms;          /* time of one decode step */
     double prefill_mid, decode_mid, step_mid, rss_mib;
+    double expert_bytes; /* that a step of the last repetition read */
 };
 
 struct bench {
@@ -56,6 +57,7 @@ static int measure_point(struct bench *b, struct point *p, struct lathe_err *err
         p->prefill[r - 1] = (double)p->n_batch * p->n_prompt / v.prefill_s;
         p->decode[r - 1] = (double)v.n_token / v.decode_s;
         p->step_ms[r - 1] = v.decode_s / v.n_step * 1e3;
+        p->expert_bytes = (double)v.expert_bytes / v.n_step;
     }
     free(ids);
     if (rc)
@@ -74,12 +76,16 @@ static double prefill_share(const struct bench *b, const struct point *p)
     return b->limit.int8_gop_s > 0 ? p->prefill_mid * ops / (b->limit.int8_gop_s * 1e9) : 0;
 }
 
-/* Weight bytes of each step against the read bandwidth; the KV cache is not counted. */
+/* Bytes of weights that a step reads: each matrix once, of the experts those that any of its rows chose. */
+static double step_bytes(const struct bench *b, const struct point *p)
+{
+    return (double)(b->s.info.weight_bytes - b->s.info.expert_bytes) + p->expert_bytes;
+}
+
+/* These against the read bandwidth; the KV cache is not counted. */
 static double decode_share(const struct bench *b, const struct point *p)
 {
-    return b->limit.read_gb_s > 0
-               ? (double)b->s.info.weight_bytes / (p->step_mid * 1e-3) / (b->limit.read_gb_s * 1e9)
-               : 0;
+    return b->limit.read_gb_s > 0 ? step_bytes(b, p) / (p->step_mid * 1e-3) / (b->limit.read_gb_s * 1e9) : 0;
 }
 
 static json_t *numbers(const double *v, int n)

@@ -112,18 +112,19 @@ static int write_trace(struct profile *p, const char *path, struct lathe_err *er
 
 static int measure(struct profile *p, const struct cli_options *o, struct lathe_err *err)
 {
-    int n_prompt = o->profile_prompt, n_predict = o->profile_predict;
+    int n_prompt = o->profile_prompt, n_predict = o->profile_predict, n_batch = o->profile_batch, rc = 0;
     struct speed v;
-    TRY(session_engine(&p->s, o, 1, speed_context(1, n_prompt, n_predict, o->n_chunk),
+    TRY(session_engine(&p->s, o, n_batch, speed_context(n_batch, n_prompt, n_predict, o->n_chunk),
                        SESSION_PROFILE | SESSION_FRESH, err));
     machine_measure(1u << MACHINE_READ | 1u << MACHINE_INT8 | 1u << MACHINE_F32, o->n_thread, &p->limit);
-    int32_t *ids = mem_new(sizeof *ids * (size_t)n_prompt);
-    session_random_ids(&p->s, ids, n_prompt, 0);
-    int rc = speed_run(p->s.engine, ids, 1, n_prompt, n_predict, o->n_chunk, NULL, NULL, &v, err); /* warm */
-    lathe_engine_profile_reset(p->s.engine);
-    session_random_ids(&p->s, ids, n_prompt, 1);
-    if (!rc)
-        rc = speed_run(p->s.engine, ids, 1, n_prompt, n_predict, o->n_chunk, after_prefill, p, &v, err);
+    int32_t *ids = mem_new(sizeof *ids * (size_t)n_prompt * (size_t)n_batch);
+    for (int run = 0; run < 2 && !rc; run++) { /* the first one warms */
+        lathe_engine_profile_reset(p->s.engine);
+        for (int i = 0; i < n_batch; i++)
+            session_random_ids(&p->s, ids + (size_t)i * (size_t)n_prompt, n_prompt, run * n_batch + i);
+        rc = speed_run(p->s.engine, ids, n_batch, n_prompt, n_predict, o->n_chunk, run ? after_prefill : NULL,
+                       p, &v, err);
+    }
     free(ids);
     if (rc)
         return rc;

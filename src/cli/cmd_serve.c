@@ -25,21 +25,34 @@ static void name_of(const char *path, char *out, size_t n)
 enum { PARALLEL_DEFAULT = 16, SWAP_DEFAULT = 256 << 20, QUEUE_DEFAULT = 1024 };
 
 /* What the options leave open depends on the model, and is made smaller where memory is short; what they say is not. */
-static struct lathe_engine_options set_defaults(const struct session *s, const struct cli_options *o)
+static struct lathe_engine_options set_defaults(const struct session *s, const struct cli *c)
 {
+    const struct cli_options *o = &c->o;
     struct lathe_engine_options eo =
         session_engine_options(s, o, o->n_parallel ? o->n_parallel : PARALLEL_DEFAULT, SESSION_CONTEXT);
     uint64_t room = lathe_memory_room();
-    if (!o->memory)
-        eo.memory_bytes = room == UINT64_MAX ? 0 : room - room / 16; /* the rest is for others */
-    if (!o->swap && !o->memory) /* under a bound KV has more use for it */
+    const struct {
+        const char *option;
+        bool value;
+        unsigned bit;
+    } firm[] = {{"ctx", o->n_ctx, LATHE_FIRM_CTX},           {"parallel", o->n_parallel, LATHE_FIRM_SEQ},
+                {"kv-tokens", o->n_kv_token, LATHE_FIRM_KV}, {"swap", o->swap, LATHE_FIRM_SWAP},
+                {"chunk", o->n_chunk, LATHE_FIRM_CHUNK},     {"queue", o->n_queue, LATHE_FIRM_QUEUE}};
+    if (room != UINT64_MAX && !cli_given(c, "memory")) {
+        uint64_t most = room - room / 16; /* the rest is for others */
+        eo.memory_bytes = eo.memory_bytes && eo.memory_bytes < most ? eo.memory_bytes : most;
+    }
+    if (!cli_given(c, "swap") && o->memory) /* under a bound KV has more use for it */
+        eo.swap_bytes = 0;
+    else if (!o->swap)
         eo.swap_bytes = SWAP_DEFAULT;
     if (!o->n_queue)
         eo.n_queue = QUEUE_DEFAULT;
     eo.reserve_bytes = server_bytes(eo.memory_bytes);
-    eo.firm = (o->n_ctx ? LATHE_FIRM_CTX : 0) | (o->n_parallel ? LATHE_FIRM_SEQ : 0) |
-              (o->n_kv_token ? LATHE_FIRM_KV : 0) | (o->swap ? LATHE_FIRM_SWAP : 0) |
-              (o->n_chunk ? LATHE_FIRM_CHUNK : 0) | (o->n_queue ? LATHE_FIRM_QUEUE : 0);
+    eo.firm = 0;
+    for (size_t i = 0; i < sizeof firm / sizeof *firm; i++)
+        if (firm[i].value && cli_given(c, firm[i].option))
+            eo.firm |= firm[i].bit;
     int n_ctx = eo.n_ctx ? eo.n_ctx : s->info.n_ctx_train;
     if (!eo.n_kv_token && !o->memory)
         eo.n_kv_token = n_ctx > SESSION_CONTEXT ? n_ctx : 2 * n_ctx;
@@ -90,7 +103,7 @@ int cmd_serve(struct cli *c, struct lathe_err *err)
     TRY(server_check(&config, err)); /* before the model, which may take its time */
     mem_few_arenas();
     TRY_GOTO(session_open(&s, &c->o, err));
-    struct lathe_engine_options eo = set_defaults(&s, &c->o);
+    struct lathe_engine_options eo = set_defaults(&s, c);
     TRY_GOTO(lathe_engine_new(s.model, &eo, &s.engine, err));
     name_of(c->o.model, name, sizeof name);
     config.model = s.model;

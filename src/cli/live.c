@@ -45,6 +45,8 @@ void live_origin_text(const struct cli *c, const struct opt_row *row, struct buf
     const struct opt_origin *o = &c->origin[row - cli_table.row];
     if (o->source == OPT_FROM_FILE)
         buf_printf(out, "%s:%d", c->file_path, o->line);
+    else if (o->source == OPT_FROM_PRESET)
+        buf_printf(out, "profile %s", cli_profile(c));
     else
         buf_puts(out, o->source == OPT_FROM_ENV    ? row->env
                       : o->source == OPT_FROM_LINE ? "command line"

@@ -2,9 +2,17 @@
 #include <string.h>
 #include "engine/engine.h"
 
+/* Whether all that is wanted of an embedding is its first row. */
+static bool reads_first(const struct seq *s)
+{
+    return s->pooling == LATHE_POOL_CLS || s->pooling == LATHE_POOL_CLASSES;
+}
+
 /* How many of the sequence's next n positions, the last ones, are scored or sampled. */
 static int n_out_of(const struct seq *s, int n)
 {
+    if (s->embedding && reads_first(s))
+        return s->n_past == 0;
     int end = s->n_past + n, n_scored = end - s->n_scored;
     return n_scored < 0 ? 0 : n_scored < n ? n_scored : n;
 }
@@ -13,7 +21,14 @@ static void batch_add(struct lathe_engine *e, struct pass_batch *b, struct seq *
 {
     int n_out = n_out_of(s, n);
     memcpy(e->row_tokens + b->n_row, s->tokens + s->n_past, (size_t)n * sizeof *s->tokens);
-    e->pass_seqs[b->n_seq] = (struct pass_seq){b->n_row, n, s->n_past, n_out, s->pages};
+    e->pass_seqs[b->n_seq] = (struct pass_seq){.row0 = b->n_row,
+                                               .n_row = n,
+                                               .pos0 = s->n_past,
+                                               .n_out = n_out,
+                                               .pages = s->pages,
+                                               .n_key = e->model->config.encoder ? s->n_token : 0,
+                                               .out_first = s->embedding && reads_first(s),
+                                               .second_at = s->request.second_at};
     e->batch[b->n_seq++] = s;
     b->n_row += n;
     b->n_out += n_out;
@@ -76,6 +91,8 @@ static void add_prompts(struct lathe_engine *e, struct pass_batch *b)
             fits = budget_tokens(&e->budget, s->n_past, work);
         n = n < room ? n : room;
         n = n < fits ? n : fits;
+        if (n > 0 && n < seq_n_todo(s) && e->model->config.encoder)
+            continue; /* whole or not at all: the next pass begins with it, or with one whose turn is before it */
         if (n <= 0)
             return;
         if (is_computed_by_another(e, b, s))

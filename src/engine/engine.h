@@ -37,7 +37,9 @@ struct seq {
     struct stream stream;
     struct lathe_logprob top[20];
     struct lathe_logprob *prompt_top; /* [n_row_max][n_logprob] of a step, with prompt_logprobs */
-    float *embedding;                 /* [n_embd], with embed */
+    enum lathe_pooling pooling;       /* with embed */
+    float *embedding;                 /* [n_embedding], with embed; being summed until it is done */
+    int n_embedding;
     uint64_t submitted_ns, started_ns, first_ns, ended_ns, deadline_ns,
         first_deadline_ns; /* deadlines: 0: none */
 };

@@ -12,6 +12,7 @@ void lathe_engine_get_stats(const lathe_engine *e, struct lathe_engine_stats *ou
     out->n_page_cached = e->prefix.n_idle;
     out->n_page_used = e->plan.n_page - e->pages.n_free - e->prefix.n_idle;
     out->n_prefix_evicted = e->prefix.n_evicted;
+    out->expert_bytes = pass_expert_bytes(e->pass);
     out->prefill_rate = e->budget.prefill_rate;
     out->decode_rate = e->budget.decode_rate;
 }

@@ -38,6 +38,7 @@ void engine_finish(struct lathe_engine *e, struct seq *s, enum lathe_finish why,
                                          .n_cached = s->n_cached,
                                          .n_generated = s->n_token - s->n_prompt};
     ev->embedding = why == LATHE_FINISH_LENGTH ? s->embedding : NULL;
+    ev->n_embedding = ev->embedding ? s->n_embedding : 0;
     e->n_deadline -= s->deadline_ns || s->first_deadline_ns;
     queue_leave_tenant(&e->queue, s->tenant);
     s->state = SEQ_DONE;

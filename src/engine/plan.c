@@ -46,7 +46,9 @@ static int n_out_of(int n_seq)
 
 static struct pass_limits limits_of(const struct lathe_engine *e, const struct choice *c)
 {
-    return (struct pass_limits){.n_row = c->n_row > c->n_seq ? c->n_row : c->n_seq,
+    int least =
+        e->model->config.encoder && c->n_ctx > c->n_seq ? c->n_ctx : c->n_seq; /* its texts are not cut */
+    return (struct pass_limits){.n_row = c->n_row > least ? c->n_row : least,
                                 .n_seq = c->n_seq,
                                 .n_ctx = c->n_ctx,
                                 .n_out = n_out_of(c->n_seq),
@@ -194,6 +196,16 @@ static int check(const struct lathe_engine_options *o, struct lathe_err *err)
     return 0;
 }
 
+/* Positions that are looked up end where their table does. */
+static int check_ctx(const struct lathe_engine *e, struct lathe_err *err)
+{
+    const struct model_config *c = &e->model->config;
+    if (c->encoder && e->options.n_ctx > c->n_ctx_train)
+        return err_set(err, LATHE_E_USAGE, "the context is %d, but the model has %d positions; lower -c",
+                       e->options.n_ctx, c->n_ctx_train);
+    return 0;
+}
+
 static struct sizes sizes_of(const struct lathe_engine *e, uint64_t have)
 {
     struct lathe_model_info info;
@@ -229,10 +241,11 @@ int engine_plan(struct lathe_engine *e, uint64_t resident_bytes, struct lathe_er
     const struct lathe_engine_options *o = &e->options;
     struct lathe_engine_plan *p = &e->plan;
     TRY(check(o, err));
+    TRY(check_ctx(e, err));
     p->n_thread = o->n_thread ? o->n_thread : cpu_count();
     plan_nodes(e);
     struct sizes z = sizes_of(e, resident_bytes);
-    struct choice c = {.n_ctx = o->n_ctx ? o->n_ctx : e->model->config.n_ctx_train,
+    struct choice c = {.n_ctx = o->n_ctx ? o->n_ctx : e->model->config.n_ctx_text,
                        .n_seq = o->n_seq,
                        .n_row = o->n_chunk ? o->n_chunk : CHUNK_DEFAULT,
                        .n_queue = o->n_queue,

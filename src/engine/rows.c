@@ -21,6 +21,7 @@ struct row_work {
     struct lathe_engine *e;
     struct sampler_scratch *scratch; /* [n_thread] */
     struct row rows[MAX_OUT];
+    float *hidden; /* [n_embd] */
 };
 
 int rows_new(struct lathe_engine *e, struct lathe_err *err)
@@ -28,6 +29,7 @@ int rows_new(struct lathe_engine *e, struct lathe_err *err)
     struct row_work *w = e->rows = mem_new(sizeof *w);
     w->e = e;
     w->scratch = mem_new((size_t)e->plan.n_thread * sizeof *w->scratch);
+    w->hidden = mem_new((size_t)e->model->config.n_embd * sizeof *w->hidden);
     for (int i = 0; i < e->plan.n_thread; i++)
         TRY(sampler_scratch_init(&w->scratch[i], e->model->config.n_vocab, e->plan.n_ctx, err));
     return 0;
@@ -41,6 +43,7 @@ void rows_free(struct lathe_engine *e)
     for (int i = 0; i < e->plan.n_thread; i++)
         sampler_scratch_free(&w->scratch[i]);
     free(w->scratch);
+    free(w->hidden);
     free(w);
 }
 
@@ -161,22 +164,38 @@ static void finish_row(struct lathe_engine *e, const struct row *r)
         engine_finish(e, s, LATHE_FINISH_LENGTH, NULL, false);
 }
 
-/* The embedding of a prompt: the last token's hidden state, of length 1. It needs no output head. */
-static void take_hidden(struct lathe_engine *e, struct seq *s, int row)
+/* The embedding is complete: its length, and its end. */
+static void finish_embedding(struct lathe_engine *e, struct seq *s)
 {
-    int n = e->model->config.n_embd;
     double sum = 0;
-    pass_hidden(e->pass, row, s->embedding);
-    for (int i = 0; i < n; i++)
+    for (int i = 0; i < s->n_embedding; i++)
         sum += (double)s->embedding[i] * (double)s->embedding[i];
     if (!(sum < INFINITY)) {
         finish_nan(e, s, s->n_token - 1);
         return;
     }
-    float scale = sum > 0 ? (float)(1 / sqrt(sum)) : 0;
-    for (int i = 0; i < n; i++)
+    bool keeps = s->request.not_normalized || s->pooling == LATHE_POOL_CLASSES;
+    float scale = keeps ? 1 : sum > 0 ? (float)(1 / sqrt(sum)) : 0;
+    for (int i = 0; i < s->n_embedding; i++)
         s->embedding[i] *= scale;
     engine_finish(e, s, LATHE_FINISH_LENGTH, NULL, false);
+}
+
+/* Adds the hidden state of one position. Rows come in ascending order, so that the sum does not depend on chunks. */
+static void add_hidden(struct lathe_engine *e, struct seq *s, int row, int position)
+{
+    float *room = e->rows->hidden;
+    pass_hidden(e->pass, row, room);
+    if (s->state != SEQ_RUNNING)
+        return;
+    for (int i = 0; i < s->n_embedding; i++)
+        s->embedding[i] += room[i];
+    s->n_scored = position + 1;
+    if (s->pooling == LATHE_POOL_MEAN && position + 1 < s->n_token)
+        return;
+    for (int i = 0; s->pooling == LATHE_POOL_MEAN && i < s->n_embedding; i++)
+        s->embedding[i] /= (float)s->n_token;
+    finish_embedding(e, s);
 }
 
 /* ---- the rows of a batch ---- */
@@ -219,30 +238,58 @@ static void use_logits(struct lathe_engine *e, const struct pass_batch *b, int f
         finish_row(e, &w->rows[k]);
 }
 
+static int position_of(const struct pass_seq *s, int nth)
+{
+    return s->pos0 + (s->out_first ? 0 : s->n_row - s->n_out) + nth;
+}
+
 static void use_hidden(struct lathe_engine *e, const struct pass_batch *b, int first, int n,
                        struct cursor *at)
 {
     for (int k = 0; k < n; k++, next_row(b, at))
-        take_hidden(e, e->batch[at->seq], first + k);
+        add_hidden(e, e->batch[at->seq], first + k, position_of(&b->seqs[at->seq], at->nth));
 }
 
-/* Output rows from `first` on that are used alike: all for logits, or all for embeddings. */
+static void use_classes(struct lathe_engine *e, const struct pass_batch *b, int first, int n,
+                        struct cursor *at)
+{
+    int64_t stride;
+    const float *logits = pass_classes(e->pass, first, n, &stride);
+    for (int k = 0; k < n; k++, next_row(b, at)) {
+        struct seq *s = e->batch[at->seq];
+        memcpy(s->embedding, logits + k * stride, (size_t)s->n_embedding * sizeof *s->embedding);
+        if (s->state == SEQ_RUNNING)
+            finish_embedding(e, s);
+    }
+}
+
+/* What a sequence's output rows are for. */
+enum use { USE_LOGITS, USE_HIDDEN, USE_CLASSES, N_USE };
+
+static enum use use_of(const struct seq *s)
+{
+    return !s->embedding ? USE_LOGITS : s->pooling == LATHE_POOL_CLASSES ? USE_CLASSES : USE_HIDDEN;
+}
+
+/* Output rows from `first` on that are used alike. */
 static int n_alike(const struct lathe_engine *e, const struct pass_batch *b, int first, struct cursor at)
 {
-    bool embeds = e->batch[at.seq]->embedding != NULL;
+    enum use use = use_of(e->batch[at.seq]);
     int n = 0;
-    for (; first + n < b->n_out && n < e->n_out_max && (e->batch[at.seq]->embedding != NULL) == embeds; n++)
+    for (; first + n < b->n_out && n < e->n_out_max && use_of(e->batch[at.seq]) == use; n++)
         next_row(b, &at);
     return n;
 }
 
 void batch_use_rows(struct lathe_engine *e, const struct pass_batch *b)
 {
+    static void (*const uses[N_USE])(struct lathe_engine *, const struct pass_batch *, int, int,
+                                     struct cursor *) = {use_logits, use_hidden, use_classes};
     struct cursor at = {0, -1};
     next_row(b, &at);
     for (int first = 0, n; first < b->n_out; first += n) {
-        bool embeds = e->batch[at.seq]->embedding != NULL;
+        enum use use = use_of(e->batch[at.seq]);
         n = n_alike(e, b, first, at);
-        (embeds ? use_hidden : use_logits)(e, b, first, n, &at);
+        uses[use](e, b, first, n, &at);
     }
 }

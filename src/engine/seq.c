@@ -19,6 +19,30 @@ static const uint8_t *dry_breaks(struct lathe_engine *e)
     return e->dry_breaks;
 }
 
+static enum lathe_pooling pooling_of(const struct lathe_engine *e, const struct lathe_request *r)
+{
+    return r->pooling == LATHE_POOL_MODEL ? e->model->config.pooling : r->pooling;
+}
+
+static int check_embed(const struct lathe_engine *e, const struct lathe_request *r, struct lathe_err *err)
+{
+    const struct model_config *c = &e->model->config;
+    if (!r->embed && c->encoder)
+        return err_set(err, LATHE_E_USAGE,
+                       "%s is an encoder (%s): it gives embeddings%s and generates nothing", e->model->name,
+                       e->model->architecture, c->n_class ? " and classes" : "");
+    if (!r->embed)
+        return 0;
+    if ((int)r->pooling < LATHE_POOL_MODEL || r->pooling > LATHE_POOL_CLASSES)
+        return err_set(err, LATHE_E_USAGE, "pooling is %d, expected %d..%d", (int)r->pooling,
+                       LATHE_POOL_MODEL, LATHE_POOL_CLASSES);
+    if (pooling_of(e, r) == LATHE_POOL_CLASSES && !c->n_class)
+        return err_set(err, LATHE_E_USAGE, "%s has no classes: it gives embeddings alone", e->model->name);
+    if (r->second_at < 0 || (size_t)r->second_at > r->n_ids)
+        return err_set(err, LATHE_E_USAGE, "second_at is %d of %zu ids", r->second_at, r->n_ids);
+    return 0;
+}
+
 static int check(const struct lathe_engine *e, const struct lathe_request *r, struct lathe_err *err)
 {
     int n_vocab = e->model->config.n_vocab, n_ctx = e->plan.n_ctx;
@@ -40,6 +64,7 @@ static int check(const struct lathe_engine *e, const struct lathe_request *r, st
         return err_set(err, LATHE_E_USAGE, "n_predict is %d, expected -1 or more", r->n_predict);
     if (r->n_logprob < -1 || r->n_logprob > 20)
         return err_set(err, LATHE_E_USAGE, "logprobs is %d, expected 0..20", r->n_logprob);
+    TRY(check_embed(e, r, err));
     if (r->priority < -100 || r->priority > 100)
         return err_set(err, LATHE_E_USAGE, "priority is %d, expected -100..100", r->priority);
     if (!(r->timeout_ms >= 0) || !(r->ttft_deadline_ms >= 0))
@@ -73,12 +98,12 @@ static uint64_t deadline(uint64_t from_ns, double ms)
     return ms > 0 && ms < 1e12 ? from_ns + (uint64_t)(ms * 1e6) : 0;
 }
 
-/* The position from which on rows are wanted: logits, or of an embedding the last one. */
-static int first_scored(const struct lathe_request *r)
+/* The position from which on rows are wanted: logits, or what an embedding is made of. */
+static int first_scored(const struct lathe_request *r, enum lathe_pooling pooling)
 {
     int last = (int)r->n_ids - 1;
     if (r->embed)
-        return last;
+        return pooling == LATHE_POOL_LAST ? last : 0;
     if (r->prompt_logprobs)
         return 0;
     return r->on_logits && r->logits_from < last ? r->logits_from < 0 ? 0 : r->logits_from : last;
@@ -91,11 +116,13 @@ static void make_parts(struct lathe_engine *e, const struct lathe_request *r, st
     s->pages = mem_new((size_t)s->n_page_max * sizeof *s->pages);
     if (r->prompt_logprobs && r->n_logprob > 0)
         s->prompt_top = mem_new((size_t)e->n_row_max * (size_t)r->n_logprob * sizeof *s->prompt_top);
+    s->pooling = pooling_of(e, r);
+    s->n_embedding = s->pooling == LATHE_POOL_CLASSES ? e->model->config.n_class : e->model->config.n_embd;
     if (r->embed)
-        s->embedding = mem_new((size_t)e->model->config.n_embd * sizeof *s->embedding);
+        s->embedding = mem_new((size_t)s->n_embedding * sizeof *s->embedding);
     s->request.ids = NULL;
     s->request.stop = NULL;
-    s->n_scored = first_scored(r);
+    s->n_scored = first_scored(r, s->pooling);
     s->submitted_ns = clock_ns();
     s->deadline_ns = deadline(s->submitted_ns, r->timeout_ms);
     s->first_deadline_ns = deadline(s->submitted_ns, r->ttft_deadline_ms);

@@ -258,6 +258,15 @@ static int put_window(struct hf *h)
     return 0;
 }
 
+static void put_encoder_act(struct hf *h)
+{
+    char key[80];
+    const char *act = json_string_value(hf_get(h->config, "hidden_act"));
+    meta_put_bool(h->f, hf_key(h, "%.attention.causal", key), false);
+    if (act && strcmp(act, "gelu") != 0)
+        meta_put_str(h->f, hf_key(h, "%.hidden_activation", key), str_of(act));
+}
+
 static int put_own(struct hf *h)
 {
     char key[80];
@@ -265,7 +274,7 @@ static int put_own(struct hf *h)
     const json_t *tied = hf_get(h->config, "tie_word_embeddings");
     h->tied = tied ? json_is_true(tied) : h->class->tied;
     if (h->class->set & HF_ENCODER)
-        meta_put_bool(h->f, hf_key(h, "%.attention.causal", key), false);
+        put_encoder_act(h);
     if (h->class->set & HF_GEMMA) {
         TRY(hf_number(h, h->config, "query_pre_attn_scalar", 256, 1e-3, 1e6, &scalar));
         meta_put_f32(h->f, hf_key(h, "%.attention.scale", key), (float)(1 / sqrt(scalar)));

@@ -16,7 +16,7 @@
 #include <unistd.h>
 
 #define INDEX_SUFFIX ".safetensors.index.json"
-enum { MAX_INDEX = 64 << 20, MAX_CONFIG = 1 << 20, SYNTHESIZED = 4, MORE_FILES = 8 };
+enum { MAX_INDEX = 64 << 20, MAX_CONFIG = 1 << 20, SYNTHESIZED = 4, MORE_FILES = 12 };
 
 struct shard {
     const char *name;

@@ -77,33 +77,103 @@ static int put_template(struct hf *h, const json_t *tokenizer)
     return 0;
 }
 
-/* How the vectors of a sentence become one: sentence-transformers keeps it in a folder of its own. */
-static int put_pooling(struct hf *h)
+/* How the vectors of a sentence become one: sentence-transformers has it in a folder of its own. The number of GGUF, or -1 for what
+ * cannot run. */
+static int pooling_type(const json_t *pooling)
 {
     static const struct {
-        const char *key;
-        uint32_t type; /* of GGUF */
-    } kinds[] = {
-        {"pooling_mode_mean_tokens", 1}, {"pooling_mode_cls_token", 2}, {"pooling_mode_lasttoken", 3}};
+        const char *flag, *mode;
+        int type;
+    } kinds[] = {{"pooling_mode_mean_tokens", "mean", 1},
+                 {"pooling_mode_cls_token", "cls", 2},
+                 {"pooling_mode_lasttoken", "lasttoken", 3}};
+    const char *mode = json_string_value(json_object_get(pooling, "pooling_mode")), *key;
+    json_t *value;
+    int type = 0;
+    json_object_foreach((json_t *)pooling, key, value)
+    {
+        if (!json_is_true(value) || strncmp(key, "pooling_mode_", 13) != 0)
+            continue;
+        int one = -1;
+        for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++)
+            one = strcmp(kinds[i].flag, key) == 0 ? kinds[i].type : one;
+        type = type ? -1 : one; /* two at once would be side by side */
+    }
+    for (size_t i = 0; mode && i < sizeof kinds / sizeof *kinds; i++)
+        type = strcmp(kinds[i].mode, mode) == 0 ? kinds[i].type : type;
+    return type ? type : -1;
+}
+
+static int put_pooling(struct hf *h)
+{
     json_t *pooling;
-    uint32_t type = 0;
     char key[80];
-    if (h->class->set & HF_BERTCLS)
-        type = 4;
+    int type = h->class->set & HF_BERTCLS ? 4 : 0;
     TRY(hf_json(h, "1_Pooling/config.json", MAX_JSON, false, &pooling));
-    for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++)
-        if (json_is_true(json_object_get(pooling, kinds[i].key)))
-            type = kinds[i].type;
-    bool known = !pooling || type;
+    if (pooling)
+        type = pooling_type(pooling);
     json_decref(pooling);
-    if (!known)
+    if (type < 0)
         return err_set(h->err, LATHE_E_UNSUPPORTED,
                        "%s1_Pooling/config.json: pooling by other than mean, first or last token "
                        "cannot run",
                        h->path);
     if (type)
-        meta_put_u32(h->f, hf_key(h, "%.pooling_type", key), type);
+        meta_put_u32(h->f, hf_key(h, "%.pooling_type", key), (uint64_t)type);
     return 0;
+}
+
+/* What sentence-transformers puts behind the encoder. Vectors can be normalized or not, whatever the folder says. */
+static int check_modules(struct hf *h)
+{
+    static const char *const known[] = {"Transformer", "Pooling", "Normalize"};
+    struct str text;
+    json_error_t why;
+    json_t *list;
+    int rc = 0;
+    TRY(hf_bytes(h, "modules.json", &text));
+    if (!text.p)
+        return 0;
+    list = text.n <= MAX_JSON ? json_loadb(text.p, text.n, 0, &why) : NULL;
+    if (!json_is_array(list))
+        rc = err_set(h->err, LATHE_E_FILE, "%smodules.json is no list of modules", h->path);
+    for (size_t i = 0; !rc && i < json_array_size(list); i++) {
+        const char *type = json_string_value(json_object_get(json_array_get(list, i), "type"));
+        const char *dot = type ? strrchr(type, '.') : NULL, *name = dot ? dot + 1 : type ? type : "";
+        bool is_known = false;
+        for (size_t k = 0; k < sizeof known / sizeof *known; k++)
+            is_known |= strcmp(known[k], name) == 0;
+        if (!is_known)
+            rc = err_set(h->err, LATHE_E_UNSUPPORTED,
+                         "%smodules.json: module '%.60s' cannot run; known: Transformer Pooling Normalize",
+                         h->path, name);
+    }
+    json_decref(list);
+    return rc;
+}
+
+/* The longest text: what sentence-transformers cuts at, else what the tokenizer was made for, which is a huge number where nothing is
+ * known. */
+static int put_length(struct hf *h, const json_t *tokenizer)
+{
+    json_t *sentence;
+    double n = 0;
+    char key[80];
+    TRY(hf_json(h, "sentence_bert_config.json", MAX_JSON, false, &sentence));
+    int rc = hf_number(h, sentence, "max_seq_length", 0, 1, 1 << 30, &n);
+    json_decref(sentence);
+    if (!rc && n == 0)
+        rc = hf_number(h, tokenizer, "model_max_length", 0, 1, 1e40, &n);
+    if (!rc && n >= 1 && n <= 1 << 30)
+        meta_put_u32(h->f, hf_key(h, "%.max_sequence_length", key), (uint64_t)n);
+    return rc;
+}
+
+static int put_encoder(struct hf *h, const json_t *tokenizer)
+{
+    TRY(check_modules(h));
+    TRY(put_pooling(h));
+    return put_length(h, tokenizer);
 }
 
 /* ---- all of it ---- */
@@ -133,7 +203,7 @@ int hf_tokenizer(struct hf *h)
     if (text.p)
         meta_put_text(h->f, "tokenizer.huggingface.json", text);
     if (h->class->set & HF_ENCODER)
-        TRY_GOTO(put_pooling(h));
+        TRY_GOTO(put_encoder(h, tokenizer));
 done:
     json_decref(generation);
     json_decref(tokenizer);

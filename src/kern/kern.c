@@ -81,9 +81,11 @@ static void choose_all(void)
     chosen.field = (type##_fn *)kern_choose_by(&verdicts, KERN_##OP, FORMAT_##format)->fn
     CHOOSE(quantize, quantize, QUANTIZE, F32);
     CHOOSE(rmsnorm, rmsnorm, RMSNORM, F32);
+    CHOOSE(layernorm, layernorm, LAYERNORM, F32);
     CHOOSE(rope, rope, ROPE, F32);
     CHOOSE(silu_mul, silu_mul, SILU_MUL, F32);
     CHOOSE(gelu_mul, gelu_mul, GELU_MUL, F32);
+    CHOOSE(gelu, gelu, GELU, F32);
     CHOOSE(glu_clamped, glu_clamped, GLU_CLAMPED, F32);
     CHOOSE(softcap, softcap, SOFTCAP, F32);
     CHOOSE(span_softmax, span_softmax, SPAN_SOFTMAX, F32);

@@ -56,6 +56,8 @@ typedef void unpack_fn(const uint8_t *panel, int k0, int n_k, float *out);
 typedef void quantize_fn(const float *x, int64_t x_stride, int n_tok, int n_col, struct act_block *out);
 /* y = x / sqrt(mean(x^2) + eps) * w   (Zhang, Sennrich 2019); y may be x. */
 typedef void rmsnorm_fn(const float *x, const float *w, int n, float eps, float *y);
+/* y = (x - mean) / sqrt(mean((x - mean)^2) + eps) * w + b   (Ba, Kiros, Hinton 2016); y may be x. */
+typedef void layernorm_fn(const float *x, const float *w, const float *b, int n, float eps, float *y);
 /* Rotates adjacent pairs x[2i], x[2i+1] by cs[2i] = cos, cs[2i+1] = sin, i < n_pair (Su et al. 2021), times
  * scale; y may be x. */
 typedef void rope_fn(const float *x, const float *cs, int n_pair, float scale, float *y);
@@ -63,6 +65,8 @@ typedef void rope_fn(const float *x, const float *cs, int n_pair, float scale, f
 typedef void silu_mul_fn(const float *g, const float *u, float *h, int n);
 /* h = gelu(g) * u, gelu by tanh (Hendrycks, Gimelshein 2016): g / (1 + exp(-g (GELU_1 + GELU_3 g^2))); h may be g. */
 typedef void gelu_mul_fn(const float *g, const float *u, float *h, int n);
+/* y = x * Phi(x), gelu by the error function: Phi - 1/2 as x P(x^2) / Q(x^2), beyond GELU_LIMIT exactly 1/2; y may be x. */
+typedef void gelu_fn(const float *x, float *y, int n);
 /* h = g / (1 + exp(-1.702 g)) * (u + 1), g at most 7 and u within -7..7 (OpenAI 2025); h may be g. */
 typedef void glu_clamped_fn(const float *g, const float *u, float *h, int n);
 /* x = cap * tanh(x / cap), as cap * (1 - 2 / (exp(x * (2 / cap)) + 1)), in place. */
@@ -90,9 +94,11 @@ enum kern_op {
     KERN_UNPACK,
     KERN_QUANTIZE,
     KERN_RMSNORM,
+    KERN_LAYERNORM,
     KERN_ROPE,
     KERN_SILU_MUL,
     KERN_GELU_MUL,
+    KERN_GELU,
     KERN_GLU_CLAMPED,
     KERN_SOFTCAP,
     KERN_SPAN_SOFTMAX,
@@ -130,9 +136,11 @@ const struct kern_row *kern_find(enum kern_op op, enum format_id format, enum cp
 struct kern_set {
     quantize_fn *quantize;
     rmsnorm_fn *rmsnorm;
+    layernorm_fn *layernorm;
     rope_fn *rope;
     silu_mul_fn *silu_mul;
     gelu_mul_fn *gelu_mul;
+    gelu_fn *gelu;
     glu_clamped_fn *glu_clamped;
     softcap_fn *softcap;
     span_softmax_fn *span_softmax;

@@ -207,8 +207,8 @@ static bool to_half(enum kern_op op)
 
 static bool in_place(enum kern_op op)
 {
-    return op == KERN_ROPE || op == KERN_RMSNORM || op == KERN_SILU_MUL || op == KERN_GELU_MUL ||
-           op == KERN_GLU_CLAMPED;
+    return op == KERN_ROPE || op == KERN_RMSNORM || op == KERN_LAYERNORM || op == KERN_SILU_MUL ||
+           op == KERN_GELU_MUL || op == KERN_GELU || op == KERN_GLU_CLAMPED;
 }
 
 void kern_case_plan(struct kern_case *c, const struct kern_row *row, struct kern_shape s)
@@ -244,6 +244,7 @@ void kern_case_plan(struct kern_case *c, const struct kern_row *row, struct kern
         break;
     default: /* vectors: n floats (rope: pairs) in, n out */
         c->in_bytes[0] = c->in_bytes[1] = (row->op == KERN_ROPE ? 2 * n : n) * 4;
+        c->in_bytes[2] = row->op == KERN_LAYERNORM ? n * 4 : 0;
         c->out_bytes = to_half(row->op) ? 2 * n : c->in_bytes[0];
         if (row->op == KERN_SUM_EXP || row->op == KERN_ARGMAX)
             c->out_bytes = 4;
@@ -298,6 +299,7 @@ static void fill_vectors(struct kern_case *c, uint64_t *state)
     enum kern_op op = c->row->op;
     fill_floats(c->s.kind, c->in_bytes[0], state, c->in[0]);
     fill_floats(KIND_RANDOM, c->in_bytes[1], state, c->in[1]);
+    fill_floats(KIND_RANDOM, c->in_bytes[2], state, c->in[2]);
     for (int i = 0; op == KERN_TO_BF16 && c->s.kind == KIND_TIES && i < c->s.n; i++) { /* half way */
         float tie = scalar_from_bits((uint32_t)kern_random(state) >> 2 << 16 | 0x8000);
         memcpy(c->in[0] + 4 * i, &tie, 4);
@@ -381,6 +383,9 @@ void kern_case_call(const struct kern_case *c, const struct kern_row *row, uint8
     case KERN_RMSNORM:
         ((rmsnorm_fn *)row->fn)(x, in1, s.n, c->number, y);
         break;
+    case KERN_LAYERNORM:
+        ((layernorm_fn *)row->fn)(x, in1, (const float *)c->in[2], s.n, c->number, y);
+        break;
     case KERN_ROPE:
         ((rope_fn *)row->fn)(x, in1, s.n, c->number, y);
         break;
@@ -389,6 +394,9 @@ void kern_case_call(const struct kern_case *c, const struct kern_row *row, uint8
         break;
     case KERN_GELU_MUL:
         ((gelu_mul_fn *)row->fn)(x, in1, y, s.n);
+        break;
+    case KERN_GELU:
+        ((gelu_fn *)row->fn)(x, y, s.n);
         break;
     case KERN_GLU_CLAMPED:
         ((glu_clamped_fn *)row->fn)(x, in1, y, s.n);

@@ -49,6 +49,13 @@ static int take_events(struct run *r, struct lathe_err *err)
     return 0;
 }
 
+static uint64_t expert_bytes(const struct run *r)
+{
+    struct lathe_engine_stats s;
+    lathe_engine_get_stats(r->e, &s);
+    return s.expert_bytes;
+}
+
 static int step(struct run *r, struct lathe_err *err)
 {
     int n = lathe_engine_step(r->e, err);
@@ -102,12 +109,14 @@ int speed_run(lathe_engine *e, const int32_t *ids, int n_batch, int n_prompt, in
         after_prefill(user);
     double decode = clock_s();
     long n_before = r.n_token;
+    uint64_t bytes_before = expert_bytes(&r);
     for (int i = 0; i < n_predict && r.n_done < n_batch; i++)
         TRY_GOTO(step(&r, err));
     *out = (struct speed){.prefill_s = first - start,
                           .decode_s = clock_s() - decode,
                           .n_step = n_predict,
-                          .n_token = r.n_token - n_before};
+                          .n_token = r.n_token - n_before,
+                          .expert_bytes = expert_bytes(&r) - bytes_before};
     rc = drain(&r, err);
 done:
     free(r.id);

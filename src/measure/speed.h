@@ -8,7 +8,8 @@ struct speed {
         prefill_s; /* from the submission to the first token of the last request: n_batch * n_prompt tokens */
     double decode_s; /* of n_step steps after that */
     int n_step;
-    long n_token; /* that those steps generated */
+    long n_token;          /* that those steps generated */
+    uint64_t expert_bytes; /* weights of experts that they read */
 };
 /* Tokens per request that speed_run needs as context. */
 int speed_context(int n_batch, int n_prompt, int n_predict, int n_chunk);

@@ -10,9 +10,16 @@
 #include "kern/scalar.h"
 #include "model/pass_impl.h"
 
+/* Keys that a row at `pos` of the sequence sees, from position 0 on. */
+static int keys_of(const struct pass_seq *s, int pos)
+{
+    return s->n_key ? s->n_key : pos + 1;
+}
+
 static int n_span(const struct pass *p, const struct attn_piece *a)
 {
-    return p->row_pos[a->row + a->n_row - 1] / SPAN + 1;
+    int n_key = keys_of(&p->batch->seqs[a->seq], p->row_pos[a->row + a->n_row - 1]);
+    return (n_key + SPAN - 1) / SPAN;
 }
 
 /* A pair is a piece and a key-value head. Where there are too few of them to share out evenly, the spans of all pairs,
@@ -92,7 +99,8 @@ static struct pair pair_at(const struct pass *p, int i)
 
 static uint8_t *head_at(const struct pass *p, const struct pass_seq *s, int span, int layer, int kv_head)
 {
-    return p->kv + kv_offset(&p->form, p->limits.n_page, s->pages[span], layer, kv_head);
+    return p->kv + kv_offset(&p->form, p->limits.n_page, s->pages[span],
+                             layer < p->form.n_layer ? layer : p->form.n_layer - 1, kv_head);
 }
 
 /* ---- writing keys and values ---- */
@@ -127,7 +135,8 @@ static void write_value(const struct pass *p, const float *v, uint8_t *head, int
 
 static const float *rope_at(const struct pass *p, int layer, int pos)
 {
-    return p->rope[p->model->layers[layer].rope] + (size_t)pos * (size_t)p->model->config.n_rot;
+    const float *table = p->rope[p->model->layers[layer].rope];
+    return table ? table + (size_t)pos * (size_t)p->model->config.n_rot : NULL;
 }
 
 /* Rotates the key of one row and head, normalized first where the model does, and puts key and value into their page. */
@@ -139,7 +148,7 @@ static void put_row(const struct pass *p, const struct pass_seq *s, int row, int
     uint8_t *head = head_at(p, s, pos / SPAN, layer, kv_head);
     const struct model_layer *y = &p->model->layers[layer];
     if (y->k_norm)
-        p->kern->rmsnorm(k, y->k_norm, hd, p->model->config.rms_eps, k);
+        p->kern->rmsnorm(k, y->k_norm, hd, p->model->config.norm_eps, k);
     p->kern->rope(k, rope_at(p, layer, pos), p->model->config.n_rot / 2, 1.0f, k);
     write_key(p, k, head, pos % SPAN);
     write_value(p, v, head, pos % SPAN);
@@ -175,7 +184,7 @@ static void load_queries(const struct pass *p, const struct attn_piece *a, int l
         for (int g = 0; g < group; g++, query += hd) {
             const float *from = q + g * hd;
             if (norm) {
-                p->kern->rmsnorm(from, norm, hd, c->rms_eps, query);
+                p->kern->rmsnorm(from, norm, hd, c->norm_eps, query);
                 from = query;
             }
             p->kern->rope(from, cs, c->n_rot / 2, p->attn_scale, query);
@@ -302,10 +311,11 @@ static bool see_keys(const struct pass *p, const struct attn_piece *a, int layer
 {
     int group = p->model->config.n_head / p->model->config.n_head_kv, window = p->model->layers[layer].window;
     const int32_t *pos = p->row_pos + a->row + v / group;
+    const struct pass_seq *s = &p->batch->seqs[a->seq];
     bool any = false;
     seen->cut = false;
     for (int i = 0, head = v % group; i < n; i++) {
-        int keys = *pos + 1 - span * SPAN;
+        int keys = keys_of(s, *pos) - span * SPAN;
         seen->n[i] = within_span(keys);
         seen->first[i] = window ? within_span(keys - window) : 0;
         seen->cut |= seen->first[i] > 0;

@@ -99,27 +99,11 @@ static int load_layers(struct loader *l, const struct decoder *d)
     return 0;
 }
 
-static int read_vocabulary_size(struct loader *l)
-{
-    struct lathe_model *m = l->model;
-    const struct mf_tensor *embd = model_file_tensor_find(l->file, "token_embd.weight");
-    if (!embd)
-        return err_set(l->err, LATHE_E_FILE, "tensor token_embd.weight is missing");
-    if (embd->dim[1] > 1 << 24)
-        return err_set(l->err, LATHE_E_FILE, "token_embd.weight has %llu rows",
-                       (unsigned long long)embd->dim[1]);
-    m->config.n_vocab = (int)embd->dim[1];
-    if (vocab_size(m->vocab) > m->config.n_vocab)
-        return err_set(l->err, LATHE_E_FILE, "the vocabulary has %d tokens, token_embd.weight only %d rows",
-                       vocab_size(m->vocab), m->config.n_vocab);
-    return 0;
-}
-
 int decoder_load(struct loader *l, const struct decoder *d)
 {
     struct lathe_model *m = l->model;
     TRY(decoder_config(l, d));
-    TRY(read_vocabulary_size(l));
+    TRY(loader_vocabulary(l));
     TRY(load_layers(l, d));
     TRY(loader_vector(l, &m->output_norm, m->config.n_embd, true, "output_norm.weight"));
     m->tied = !model_file_tensor_find(l->file, "output.weight");

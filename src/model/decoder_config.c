@@ -17,27 +17,13 @@ static struct key key_of(const struct loader *l, const char *name)
     return k;
 }
 
-static int read_int(struct loader *l, const char *name, int fallback, int lo, int hi, int *out)
-{
-    struct key k = key_of(l, name);
-    uint32_t v = (uint32_t)fallback;
-    bool has = false;
-    TRY(mf_u32(l->file, k.name, &v, &has, l->err));
-    if (!has && fallback < 0)
-        return err_set(l->err, LATHE_E_FILE, "metadata %s is missing", k.name);
-    if (v < (uint32_t)lo || v > (uint32_t)hi)
-        return err_set(l->err, LATHE_E_FILE, "metadata %s is %u, expected %d..%d", k.name, v, lo, hi);
-    *out = (int)v;
-    return 0;
-}
-
 /* Head counts may be an array with one entry a layer; only equal ones run. */
 static int read_heads(struct loader *l, const char *name, int fallback, int *out)
 {
     struct key k = key_of(l, name);
     const struct mf_meta *m = model_file_find(l->file, k.name);
     if (!m || m->kind != MF_ARRAY)
-        return read_int(l, name, fallback, 1, 1 << 16, out);
+        return loader_int(l, name, fallback, 1, 1 << 16, out);
     int32_t *v;
     uint64_t n;
     TRY(mf_i32s(l->file, k.name, &v, &n, l->err));
@@ -50,18 +36,6 @@ static int read_heads(struct loader *l, const char *name, int fallback, int *out
         return err_set(l->err, LATHE_E_UNSUPPORTED, "metadata %s differs between layers, which cannot run",
                        k.name);
     *out = first;
-    return 0;
-}
-
-static int read_float(struct loader *l, const char *name, float fallback, float lo, float hi, float *out)
-{
-    struct key k = key_of(l, name);
-    float v = fallback;
-    TRY(mf_f32(l->file, k.name, &v, NULL, l->err));
-    if (!(v >= lo && v <= hi))
-        return err_set(l->err, LATHE_E_FILE, "metadata %s is %g, expected %g..%g", k.name, (double)v,
-                       (double)lo, (double)hi);
-    *out = v;
     return 0;
 }
 
@@ -84,22 +58,22 @@ static int read_rope_type(struct loader *l)
 static int read_rope(struct loader *l, const struct decoder *d)
 {
     struct model_config *c = &l->model->config;
-    TRY(read_float(l, "rope.freq_base", 10000.0f, 1.0f, 1e12f, &c->rope_base));
+    TRY(loader_float(l, "rope.freq_base", 10000.0f, 1.0f, 1e12f, &c->rope_base));
     float scale_linear = 0, local = 0;
-    TRY(read_float(l, "rope.scale_linear", 0, 0, 1e6f, &scale_linear));
-    TRY(read_float(l, "rope.scaling.factor", scale_linear > 0 ? scale_linear : 1, 1e-3f, 1e6f,
-                   &c->rope_factor));
-    TRY(read_int(l, "rope.scaling.original_context_length", c->n_ctx_train, 1, 1 << 30,
-                 &c->rope_ctx_original));
-    TRY(read_float(l, "rope.scaling.attn_factor", 1, 0, 1e3f, &c->rope_attn_factor));
-    TRY(read_float(l, "rope.scaling.yarn_beta_fast", 32, 1e-3f, 1e6f, &c->yarn_beta_fast));
-    TRY(read_float(l, "rope.scaling.yarn_beta_slow", 1, 1e-3f, 1e6f, &c->yarn_beta_slow));
+    TRY(loader_float(l, "rope.scale_linear", 0, 0, 1e6f, &scale_linear));
+    TRY(loader_float(l, "rope.scaling.factor", scale_linear > 0 ? scale_linear : 1, 1e-3f, 1e6f,
+                     &c->rope_factor));
+    TRY(loader_int(l, "rope.scaling.original_context_length", c->n_ctx_train, 1, 1 << 30,
+                   &c->rope_ctx_original));
+    TRY(loader_float(l, "rope.scaling.attn_factor", 1, 0, 1e3f, &c->rope_attn_factor));
+    TRY(loader_float(l, "rope.scaling.yarn_beta_fast", 32, 1e-3f, 1e6f, &c->yarn_beta_fast));
+    TRY(loader_float(l, "rope.scaling.yarn_beta_slow", 1, 1e-3f, 1e6f, &c->yarn_beta_slow));
     bool truncate = !d->yarn_exact;
     TRY(mf_bool(l->file, key_of(l, "rope.scaling.truncate").name, &truncate, NULL, l->err));
     c->yarn_exact = !truncate;
     TRY(read_rope_type(l));
     if (d->local_base > 0)
-        TRY(read_float(l, "rope.freq_base_swa", d->local_base, 1, 1e12f, &local));
+        TRY(loader_float(l, "rope.freq_base_swa", d->local_base, 1, 1e12f, &local));
     const float *factors, *factors_long, *factors_short;
     int n = c->n_rot / 2;
     TRY(loader_vector(l, &factors, n, false, "rope_freqs.weight"));
@@ -113,7 +87,7 @@ static int refuse(struct loader *l)
 {
     const struct model_config *c = &l->model->config;
     int value_dim;
-    TRY(read_int(l, "attention.value_length", c->head_dim, 2, 1024, &value_dim));
+    TRY(loader_int(l, "attention.value_length", c->head_dim, 2, 1024, &value_dim));
     if (value_dim != c->head_dim)
         return err_set(l->err, LATHE_E_UNSUPPORTED, "keys of %d and values of %d dimensions cannot run",
                        c->head_dim, value_dim);
@@ -124,11 +98,11 @@ static int refuse(struct loader *l)
 static int read_experts(struct loader *l)
 {
     struct model_config *c = &l->model->config;
-    TRY(read_int(l, "expert_count", 0, 0, 4096, &c->n_expert));
+    TRY(loader_int(l, "expert_count", 0, 0, 4096, &c->n_expert));
     if (!c->n_expert)
         return 0;
-    TRY(read_int(l, "expert_used_count", -1, 1, c->n_expert < 64 ? c->n_expert : 64, &c->n_expert_used));
-    TRY(read_int(l, "expert_feed_forward_length", c->n_ff, 1, 1 << 22, &c->n_ff));
+    TRY(loader_int(l, "expert_used_count", -1, 1, c->n_expert < 64 ? c->n_expert : 64, &c->n_expert_used));
+    TRY(loader_int(l, "expert_feed_forward_length", c->n_ff, 1, 1 << 22, &c->n_ff));
     c->expert_norm = true;
     return mf_bool(l->file, key_of(l, "expert_weights_norm").name, &c->expert_norm, NULL, l->err);
 }
@@ -145,8 +119,8 @@ static int read_heads_of(struct loader *l)
         return err_set(l->err, LATHE_E_FILE,
                        "embedding length %d is not a multiple of %d heads and key_length is missing",
                        c->n_embd, c->n_head);
-    TRY(read_int(l, "attention.key_length", c->n_embd / c->n_head, 2, 1024, &c->head_dim));
-    TRY(read_int(l, "rope.dimension_count", c->head_dim, 2, c->head_dim, &c->n_rot));
+    TRY(loader_int(l, "attention.key_length", c->n_embd / c->n_head, 2, 1024, &c->head_dim));
+    TRY(loader_int(l, "rope.dimension_count", c->head_dim, 2, c->head_dim, &c->n_rot));
     if (c->n_rot % 2)
         return err_set(l->err, LATHE_E_FILE, "rope.dimension_count %d is odd", c->n_rot);
     return 0;
@@ -155,22 +129,24 @@ static int read_heads_of(struct loader *l)
 int decoder_config(struct loader *l, const struct decoder *d)
 {
     struct model_config *c = &l->model->config;
-    TRY(read_int(l, "block_count", -1, 1, 4096, &c->n_layer));
-    TRY(read_int(l, "embedding_length", -1, 1, 1 << 20, &c->n_embd));
+    TRY(loader_int(l, "block_count", -1, 1, 4096, &c->n_layer));
+    TRY(loader_int(l, "embedding_length", -1, 1, 1 << 20, &c->n_embd));
     bool own_width = model_file_find(l->file, key_of(l, "expert_feed_forward_length").name) != NULL;
-    TRY(read_int(l, "feed_forward_length", own_width ? 1 : -1, 1, 1 << 22, &c->n_ff));
+    TRY(loader_int(l, "feed_forward_length", own_width ? 1 : -1, 1, 1 << 22, &c->n_ff));
     TRY(read_experts(l));
-    TRY(read_int(l, "context_length", 2048, 1, 1 << 30, &c->n_ctx_train));
+    TRY(loader_int(l, "context_length", 2048, 1, 1 << 30, &c->n_ctx_train));
     TRY(read_heads_of(l));
-    TRY(read_float(l, "attention.layer_norm_rms_epsilon", 1e-5f, 0, 1, &c->rms_eps));
-    TRY(read_float(l, "attention.scale", 1.0f / sqrtf((float)c->head_dim), 1e-6f, 1e6f, &c->attn_scale));
-    TRY(read_float(l, "attn_logit_softcapping", 0, 0, 1e6f, &c->attn_softcap));
-    TRY(read_float(l, "final_logit_softcapping", 0, 0, 1e6f, &c->logit_softcap));
-    TRY(read_int(l, "attention.sliding_window", 0, 0, 1 << 30, &c->window));
+    TRY(loader_float(l, "attention.layer_norm_rms_epsilon", 1e-5f, 0, 1, &c->norm_eps));
+    TRY(loader_float(l, "attention.scale", 1.0f / sqrtf((float)c->head_dim), 1e-6f, 1e6f, &c->attn_scale));
+    TRY(loader_float(l, "attn_logit_softcapping", 0, 0, 1e6f, &c->attn_softcap));
+    TRY(loader_float(l, "final_logit_softcapping", 0, 0, 1e6f, &c->logit_softcap));
+    TRY(loader_int(l, "attention.sliding_window", 0, 0, 1 << 30, &c->window));
     l->halves = d->halves;
     TRY(mf_bool(l->file, key_of(l, "rope.halves").name, &l->halves, NULL, l->err));
     c->act = d->act;
     c->embd_scale = d->embd_scaled ? sqrtf((float)c->n_embd) : 1;
+    c->n_ctx_text = c->n_ctx_train;
+    TRY(loader_pooling(l, LATHE_POOL_LAST));
     TRY(refuse(l));
     return read_rope(l, d);
 }
@@ -194,7 +170,7 @@ int decoder_slides(struct loader *l, const struct decoder *d, bool *slides)
                              k.name, (unsigned long long)n, c->n_layer);
     }
     if (m) {
-        TRY(read_int(l, "attention.sliding_window_pattern", 0, 0, 4096, &period));
+        TRY(loader_int(l, "attention.sliding_window_pattern", 0, 0, 4096, &period));
         full_at = period - 1;
     }
     for (int i = 0; i < c->n_layer; i++)

@@ -20,7 +20,8 @@
 struct layer_op {
     struct experts *x;
     const struct moe *moe;
-    struct matmul router; /* whose input is normalized as the experts' */
+    struct matmul router;           /* whose input is normalized as the experts' */
+    struct pool_op *gate_up, *down; /* of the pass that runs */
 };
 
 struct experts {
@@ -28,6 +29,7 @@ struct experts {
     struct layer_op *layers;
     struct matmul plain; /* what a tile of an expert needs to know of a product: nothing but the pass */
     int n_expert, n_used, n_row, n_active, max_active;
+    uint64_t bytes_read;
     int64_t n_group; /* of slots, at most */
     float *logits;   /* [n_row][logits_stride] */
     int64_t logits_stride, ff_stride;
@@ -139,6 +141,25 @@ static void choose(const struct experts *x, const float *logit, int32_t *chosen,
         weight[i] /= sum;
 }
 
+static double bytes_of(const struct matrix *w)
+{
+    return (double)w->n_panel * (double)w->panel_bytes;
+}
+
+/* What the products have to read, now that it shows. */
+static void count_bytes(struct layer_op *a)
+{
+    const struct expert *e = &a->moe->expert[0];
+    a->gate_up->bytes = a->x->n_active * (bytes_of(&e->gate) + bytes_of(&e->up));
+    a->down->bytes = a->x->n_active * bytes_of(&e->down);
+    a->x->bytes_read += (uint64_t)(a->gate_up->bytes + a->down->bytes);
+}
+
+uint64_t experts_bytes_read(const struct experts *x)
+{
+    return x ? x->bytes_read : 0;
+}
+
 /* Slots of all experts that were chosen, in ascending order of experts, rows ascending within one. */
 static void sort_by_expert(struct experts *x)
 {
@@ -168,12 +189,12 @@ static void sort_by_expert(struct experts *x)
 
 static void route_piece(const struct pool_op *op, int piece, int worker)
 {
-    const struct layer_op *a = op->arg;
-    struct experts *x = a->x;
+    struct experts *x = ((const struct layer_op *)op->arg)->x;
     for (int r = 0; r < x->n_row; r++)
         choose(x, x->logits + r * x->logits_stride, x->chosen + (int64_t)r * x->n_used,
                x->weight + (int64_t)r * x->n_used);
     sort_by_expert(x);
+    count_bytes(&x->layers[op->layer]);
 }
 
 /* ---- the products ---- */
@@ -202,7 +223,7 @@ static void gather_piece(const struct pool_op *op, int group, int worker)
     int n = group_rows(x, group), n_embd = p->model->config.n_embd, slot = group * ACT_GROUP;
     for (int i = 0; i < n; i++)
         p->kern->rmsnorm(p->x + x->row_of[slot + i] * p->x_stride, a->router.in.norm, n_embd,
-                         p->model->config.rms_eps, x->norm + (slot + i) * p->x_stride);
+                         p->model->config.norm_eps, x->norm + (slot + i) * p->x_stride);
     if (n && reads_int8(&a->moe->expert[0].gate))
         p->kern->quantize(x->norm + slot * p->x_stride, p->x_stride, n, n_embd,
                           x->act + (int64_t)group * (n_embd / ACT_BLOCK));
@@ -291,12 +312,10 @@ static void combine_piece(const struct pool_op *op, int row, int worker)
     struct pass *p = x->p;
     float *to = p->x + row * p->x_stride, *sum = p->scratch[worker].norm;
     int n = p->model->config.n_embd;
-    memset(sum, 0, (size_t)n * sizeof *sum);
     for (int i = 0; i < x->n_used; i++) {
-        const float *y = x->out + x->chosen[row * x->n_used + i] * p->x_stride,
-                    w = x->weight[row * x->n_used + i];
-        for (int k = 0; k < n; k++)
-            sum[k] = __builtin_fmaf(w, y[k], sum[k]);
+        int64_t at = (int64_t)row * x->n_used + i;
+        p->kern->tile_f32(x->out + x->chosen[at] * p->x_stride, 0, LANES, (n + LANES - 1) / LANES, 1,
+                          x->weight + at, 1, 1, i > 0, sum, 0);
     }
     for (int k = 0; k < n; k++)
         to[k] += sum[k];
@@ -315,17 +334,14 @@ void experts_add(struct experts *x, int layer, int n_row)
     pass_add(p, "gather", layer, n_group, a, gather_piece);
     int n_gate = (active * pieces_of(&e->gate) + n_worker - 1) / n_worker * n_worker,
         n_down = (active * pieces_of(&e->down) + n_worker - 1) / n_worker * n_worker;
-    double bytes = (double)e->gate.n_panel * (double)e->gate.panel_bytes * active;
     double ops = 2.0 * e->gate.n_row * e->gate.n_col * pairs;
-    struct pool_op *op = pass_add(p, "experts_gate_up", layer, n_gate, a, gate_up_piece);
-    op->bytes = 2 * bytes; /* of as many experts as there may be */
-    op->n_ops = 2 * ops;
-    op->is_int8 = reads_int8(&e->gate);
+    a->gate_up = pass_add(p, "experts_gate_up", layer, n_gate, a, gate_up_piece);
+    a->gate_up->n_ops = 2 * ops;
+    a->gate_up->is_int8 = reads_int8(&e->gate);
     if (reads_int8(&e->down))
         pass_add(p, "quantize", layer, n_group, a, inner_piece);
-    op = pass_add(p, "experts_down", layer, n_down, a, down_piece);
-    op->bytes = (double)e->down.n_panel * (double)e->down.panel_bytes * active;
-    op->n_ops = ops;
-    op->is_int8 = reads_int8(&e->down);
+    a->down = pass_add(p, "experts_down", layer, n_down, a, down_piece);
+    a->down->n_ops = ops;
+    a->down->is_int8 = reads_int8(&e->down);
     pass_add(p, "combine", layer, n_row, a, combine_piece);
 }

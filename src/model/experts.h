@@ -10,6 +10,8 @@ struct experts;
 /* Its buffers; counted alone where the pass counts. NULL for a model without experts. */
 int experts_new(struct pass *p, struct experts **out, struct lathe_err *err);
 void experts_free(struct experts *x);
+/* Weights of experts that have been read: each that rows chose, once a pass and layer. */
+uint64_t experts_bytes_read(const struct experts *x);
 /* Adds the feed-forward of a layer with experts for n_row rows: x += sum over the chosen of weight * expert(norm(x)). */
 void experts_add(struct experts *x, int layer, int n_row);
 #endif

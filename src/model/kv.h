@@ -18,7 +18,8 @@ struct kv_form {
     enum format_id format; /* F16 or BF16; F32 in exact mode */
     int head_dim, value_dim, elem_bytes;
     size_t k_bytes, head_bytes, page_bytes; /* head_bytes: of one page, layer and head */
-    int n_head, n_layer;
+    int n_head,
+        n_layer; /* an encoder's layers have one after another the same memory: no later pass looks back */
 };
 
 static inline struct kv_form kv_form_of(const struct lathe_model *m, enum lathe_kv_type type)
@@ -32,7 +33,7 @@ static inline struct kv_form kv_form_of(const struct lathe_model *m, enum lathe_
     f.k_bytes = (size_t)SPAN * (size_t)f.head_dim * (size_t)f.elem_bytes;
     f.head_bytes = f.k_bytes + (size_t)SPAN * (size_t)f.value_dim * (size_t)f.elem_bytes;
     f.n_head = m->config.n_head_kv;
-    f.n_layer = m->config.n_layer;
+    f.n_layer = m->config.encoder ? 1 : m->config.n_layer;
     f.page_bytes = f.head_bytes * (size_t)f.n_head * (size_t)f.n_layer;
     return f;
 }

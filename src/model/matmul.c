@@ -27,7 +27,7 @@ static void prepare_rows(const struct pass *p, const struct input *in, int row, 
     int64_t stride = in->x_stride;
     if (in->norm) {
         for (int t = 0; t < n; t++)
-            p->kern->rmsnorm(x + t * stride, in->norm, in->n_col, p->model->config.rms_eps,
+            p->kern->rmsnorm(x + t * stride, in->norm, in->n_col, p->model->config.norm_eps,
                              norm + t * norm_stride);
         x = norm;
         stride = norm_stride;
@@ -165,6 +165,15 @@ static void silu_mul_tile(const struct matmul *mm, int panel, const struct prepa
         memcpy(mm->y[0] + (t0 + t) * mm->y_stride[0] + panel * LANES, gate + t * LANES, LANES * sizeof *gate);
 }
 
+static void act_tile(const struct matmul *mm, int panel, const struct prepared *in, int t0, int n, int worker)
+{
+    float *sum = mm->pass->scratch[worker].tile;
+    matmul_tile(mm, mm->w[0], panel, in, t0, n, worker, false, sum, LANES);
+    mm->pass->act_only(sum, sum, n * LANES);
+    for (int t = 0; t < n; t++)
+        memcpy(mm->y[0] + (t0 + t) * mm->y_stride[0] + panel * LANES, sum + t * LANES, LANES * sizeof *sum);
+}
+
 static void add_tile(const struct matmul *mm, int panel, const struct prepared *in, int t0, int n, int worker)
 {
     const struct matrix *w = mm->w[0];
@@ -212,6 +221,7 @@ void matmul_epilogue_tile(const struct matmul *mm, int panel, const struct prepa
                                      int) = {[EPI_STORE] = store_tile,
                                              [EPI_ADD] = add_tile,
                                              [EPI_SILU_MUL] = silu_mul_tile,
+                                             [EPI_ACT] = act_tile,
                                              [EPI_PLANES] = planes_tile};
     int n = end - t < TILE_TOK ? end - t : TILE_TOK, n_slot = mm->in.planes ? 2 : 1;
     epilogues[mm->epilogue](mm, panel, in, t, n, worker);
@@ -220,19 +230,29 @@ void matmul_epilogue_tile(const struct matmul *mm, int panel, const struct prepa
                                 mm->softcap);
 }
 
-void matmul_post_norm(const struct matmul *mm, int row)
+bool matmul_has_end(const struct matmul *mm)
+{
+    return mm->post_norm || mm->end_norm;
+}
+
+void matmul_end(const struct matmul *mm, int row)
 {
     const struct pass *p = mm->pass;
+    if (mm->end_norm) {
+        float *x = mm->y[0] + row * mm->y_stride[0];
+        p->kern->layernorm(x, mm->end_norm, mm->end_bias, mm->w[0]->n_row, p->model->config.norm_eps, x);
+        return;
+    }
     float *post = p->post + row * p->x_stride, *x = p->x + row * p->x_stride;
     int n = p->model->config.n_embd;
-    p->kern->rmsnorm(post, mm->post_norm, n, p->model->config.rms_eps, post);
+    p->kern->rmsnorm(post, mm->post_norm, n, p->model->config.norm_eps, post);
     for (int i = 0; i < n; i++)
         x[i] += post[i];
 }
 
-static void post_norm_piece(const struct pool_op *op, int piece, int worker)
+static void end_piece(const struct pool_op *op, int piece, int worker)
 {
-    matmul_post_norm(op->arg, piece);
+    matmul_end(op->arg, piece);
 }
 
 static void panels_piece(const struct pool_op *op, int piece, int worker)
@@ -314,6 +334,6 @@ void matmul_add(struct pass *p, struct matmul *mm, int n_row, int layer)
     op->bytes = matmul_weight_bytes(mm);
     op->n_ops = matmul_ops(mm);
     op->is_int8 = mm->in.need_int8;
-    if (mm->post_norm)
-        pass_add(p, "post norm", layer, n_row, mm, post_norm_piece);
+    if (matmul_has_end(mm))
+        pass_add(p, "post norm", layer, n_row, mm, end_piece);
 }

@@ -32,11 +32,15 @@ enum rope_scaling { ROPE_NONE, ROPE_LINEAR, ROPE_YARN };
 /* Sets of rotary frequencies: what most layers have, and in some families those with a window. */
 enum rope_set { ROPE_GLOBAL, ROPE_LOCAL, N_ROPE_SET };
 /* What the feed-forward makes of its gate. */
-enum ffn_act { ACT_SILU, ACT_GELU_TANH, ACT_SWIGLU_CLAMPED };
+enum ffn_act { ACT_SILU, ACT_GELU_TANH, ACT_SWIGLU_CLAMPED, ACT_GELU };
 
 struct model_config {
     int n_layer, n_embd, n_ff, n_head, n_head_kv, head_dim, n_rot, n_vocab, n_ctx_train;
-    float rms_eps;
+    float norm_eps;
+    bool encoder;   /* attends both ways, has no output head; positions are looked up and not rotated */
+    int n_ctx_text; /* longest text that the tokenizer was made for */
+    int n_class;    /* of the classifier; 0: none */
+    enum lathe_pooling pooling;
     float attn_scale;                  /* of the scores: 1 / sqrt(head_dim), or the file's own */
     float attn_softcap, logit_softcap; /* cap * tanh(x / cap) of scores and logits; 0: none */
     float embd_scale;                  /* of the embeddings */
@@ -66,11 +70,13 @@ struct model_layer {
     const float *attn_norm, *ffn_norm;           /* [n_embd] */
     const float *attn_post_norm, *ffn_post_norm; /* [n_embd], of what is added to the residual; NULL: none */
     const float *q_norm, *k_norm;                /* [head_dim]; NULL: none */
-    const float *sinks;                          /* [n_head], logits of attending to nothing; NULL: none */
-    struct moe *moe;                             /* instead of gate, up, down; NULL: these */
-    int window;                                  /* 0: sees all positions before */
+    const float *attn_end_norm, *attn_end_bias, *ffn_end_norm,
+        *ffn_end_bias;  /* [n_embd], of the residual after attention and feed-forward; NULL: none */
+    const float *sinks; /* [n_head], logits of attending to nothing; NULL: none */
+    struct moe *moe;    /* instead of gate, up, down; NULL: these */
+    int window;         /* 0: sees all positions before */
     enum rope_set rope;
-    struct matrix q, k, v, o, gate, up, down;
+    struct matrix q, k, v, o, gate, up, down; /* an encoder has no gate */
 };
 
 struct layout;
@@ -85,8 +91,12 @@ struct lathe_model {
     const float *output_norm;
     struct matrix
         embd; /* token embedding; laid out only if the head is tied to it, else rows are read from the file */
-    struct matrix head_own; /* untied head */
-    const struct matrix *head;
+    struct matrix head_own;    /* untied head */
+    const struct matrix *head; /* NULL: an encoder */
+    struct matrix position,
+        token_type; /* of an encoder, added to the embedding; the second may be absent: n_row 0 */
+    const float *embd_norm, *embd_norm_bias;
+    struct matrix pooler, classifier; /* classes = classifier tanh(pooler first) */
     bool tied, exact;
     double *rope_freq[N_ROPE_SET]; /* [n_rot / 2] radians per position; NULL: the set is not used */
     double *rope_freq_long; /* of the global set in contexts longer than the original one; NULL: the same */
@@ -136,6 +146,13 @@ void loader_interleave(struct loader *l);
 void loader_halves(struct loader *l, int head_dim, int n_rot);
 /* A matrix whose rows stay in the file: only matrix_row reads them. */
 int loader_embedding(struct loader *l, struct matrix *m, int n_row, int n_col, const char *name);
+/* The embedding's rows are the vocabulary: sets config.n_vocab. */
+int loader_vocabulary(struct loader *l);
+/* A number of the metadata under the architecture's name; fallback < 0: it has to be there. */
+int loader_int(struct loader *l, const char *name, int fallback, int lo, int hi, int *out);
+int loader_float(struct loader *l, const char *name, float fallback, float lo, float hi, float *out);
+/* pooling_type, which sets config.pooling. */
+int loader_pooling(struct loader *l, enum lathe_pooling fallback);
 /* A vector of n f32, zero-padded to a multiple of 16, owned by the model. *out stays NULL if absent and not
  * `required`. */
 int loader_vector(struct loader *l, const float **out, int n, bool required, const char *fmt, ...)

@@ -23,7 +23,7 @@ static char *keep_str(struct lathe_model *m, struct str s)
     return arena_dup(&m->arena, s.p, s.n);
 }
 
-static int read_names(struct lathe_model *m, struct lathe_err *err)
+static int read_names(struct lathe_model *m, const struct lathe_model_options *o, struct lathe_err *err)
 {
     struct str name = STR("unnamed"), arch = STR(""), chat = {0};
     bool has_chat = false;
@@ -34,7 +34,10 @@ static int read_names(struct lathe_model *m, struct lathe_err *err)
     TRY(mf_u32(m->file, "general.file_type", &type, NULL, err));
     m->name = keep_str(m, name);
     m->architecture = keep_str(m, arch);
-    m->chat_template = has_chat ? keep_str(m, chat) : NULL;
+    if (o->chat_template)
+        m->chat_template = keep_str(m, (struct str){o->chat_template, strlen(o->chat_template)});
+    else
+        m->chat_template = has_chat ? keep_str(m, chat) : NULL;
     return 0;
 }
 
@@ -72,7 +75,7 @@ static int load(struct lathe_model *m, const char *path, const struct lathe_mode
                 struct lathe_err *err)
 {
     TRY(model_file_open(path, &m->file, err));
-    TRY(read_names(m, err));
+    TRY(read_names(m, o, err));
     const struct architecture *arch;
     TRY(find_architecture(m->architecture, &arch, err));
     TRY(vocab_open(m, o, err));
@@ -153,11 +156,14 @@ static void add_layer(const struct lathe_model *m, const struct model_layer *y, 
     const struct matrix *ffn[] = {&e->gate, &e->up, &e->down};
     for (size_t j = 0; j < sizeof attention / sizeof *attention; j++)
         add_matrix(attention[j], o, 1, 1, &o->ops_per_token);
+    const uint64_t before = o->weight_bytes;
     for (size_t j = 0; j < sizeof ffn / sizeof *ffn; j++)
         add_matrix(ffn[j], o, y->moe ? m->config.n_expert : 1, y->moe ? m->config.n_expert_used : 1,
                    &o->ops_per_token);
-    if (y->moe)
-        add_matrix(&y->moe->router, o, 1, 1, &o->ops_per_token);
+    if (!y->moe)
+        return;
+    o->expert_bytes += o->weight_bytes - before;
+    add_matrix(&y->moe->router, o, 1, 1, &o->ops_per_token);
 }
 
 void lathe_model_get_info(const lathe_model *m, struct lathe_model_info *out)
@@ -176,11 +182,19 @@ void lathe_model_get_info(const lathe_model *m, struct lathe_model_info *out)
                                      .head_dim = c->head_dim,
                                      .n_vocab = c->n_vocab,
                                      .n_ctx_train = c->n_ctx_train,
+                                     .generates = !c->encoder,
+                                     .n_class = c->n_class,
+                                     .n_ctx_text = c->n_ctx_text,
                                      .layout_cached = m->layout_cached,
                                      .load_ms = m->load_ms};
     for (int i = 0; i < c->n_layer; i++)
         add_layer(m, &m->layers[i], out);
-    add_matrix(m->head, out, 1, 1, &out->ops_head);
+    if (m->head)
+        add_matrix(m->head, out, 1, 1, &out->ops_head);
+    if (c->n_class) {
+        add_matrix(&m->pooler, out, 1, 1, &out->ops_head);
+        add_matrix(&m->classifier, out, 1, 1, &out->ops_head);
+    }
     if (!m->tied) /* its rows are read in the file, and which ones the clients decide */
         out->resident_bytes += m->embd.tensor->n_bytes;
 }

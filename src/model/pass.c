@@ -79,11 +79,23 @@ static void describe_layer(struct pass *p, int i)
         mm[j].name = names[j];
         matmul_needs(&mm[j]);
     }
+    if (c->encoder) {
+        mm[MM_GATE_UP].w[0] = &y->up;
+        mm[MM_GATE_UP].w[1] = NULL;
+        mm[MM_GATE_UP].n_w = 1;
+        mm[MM_GATE_UP].epilogue = EPI_ACT;
+        mm[MM_GATE_UP].name = "ffn_up";
+        matmul_needs(&mm[MM_GATE_UP]);
+    }
     if (p->limits.no_fusion) { /* gate and up apart, joined by an operation of its own */
         mm[MM_GATE_UP].epilogue = EPI_STORE;
         mm[MM_GATE_UP].y[1] = p->up;
         mm[MM_GATE_UP].y_stride[1] = p->ff_stride;
     }
+    mm[MM_O].end_norm = y->attn_end_norm;
+    mm[MM_O].end_bias = y->attn_end_bias;
+    mm[MM_DOWN].end_norm = y->ffn_end_norm;
+    mm[MM_DOWN].end_bias = y->ffn_end_bias;
     const float *post[MM_PER_LAYER] = {[MM_O] = y->attn_post_norm, [MM_DOWN] = y->ffn_post_norm};
     for (int j = 0; j < MM_PER_LAYER; j++)
         if (post[j]) {
@@ -94,6 +106,51 @@ static void describe_layer(struct pass *p, int i)
     p->attn[i] = (struct attention){.pass = p, .layer = i};
     p->chains[i + 1] =
         (struct row_chain){p, mm + MM_O, i + 1 < c->n_layer ? MM_PER_LAYER : MM_PER_LAYER - 1, i, 0};
+}
+
+/* A product of output rows x alone, its input in two planes where it reads int8. */
+static void describe_head(struct pass *p, enum head_kind kind, const struct matrix *w, const float *x,
+                          float *y, int64_t y_stride)
+{
+    struct matmul *head = &p->mm[p->model->config.n_layer * MM_PER_LAYER + (int)kind];
+    *head = (struct matmul){.pass = p,
+                            .in = {.x = x, .x_stride = p->x_stride, .n_col = p->model->config.n_embd},
+                            .w = {w},
+                            .y = {y},
+                            .y_stride = {y_stride},
+                            .n_w = 1,
+                            .name = "output"};
+    matmul_needs(head);
+    if (head->in.need_int8) {
+        head->in.planes = true;
+        head->epilogue = EPI_PLANES;
+    }
+}
+
+static void describe_heads(struct pass *p)
+{
+    const struct lathe_model *m = p->model;
+    struct matmul *first = &p->mm[m->config.n_layer * MM_PER_LAYER];
+    if (m->head) {
+        describe_head(p, HEAD_LOGITS, m->head, p->out_x, p->logits, p->logits_stride);
+        first[HEAD_LOGITS].in.norm = m->output_norm;
+        first[HEAD_LOGITS].softcap = m->config.logit_softcap;
+    } else if (m->config.n_class) {
+        describe_head(p, HEAD_POOLER, &m->pooler, p->out_x, p->pooled, p->x_stride);
+        describe_head(p, HEAD_CLASSES, &m->classifier, p->pooled, p->logits, p->logits_stride);
+        first[HEAD_POOLER].softcap = 1; /* tanh */
+    }
+}
+
+/* By the gated form, of a gate x and 1. */
+static void gelu_tanh(const float *x, float *y, int n)
+{
+    enum { N = 192 };
+    float ones[N];
+    for (int i = 0; i < N; i++)
+        ones[i] = 1;
+    for (int i = 0; i < n; i += N)
+        kern_set()->gelu_mul(x + i, ones, y + i, n - i < N ? n - i : N);
 }
 
 static int make_scratch(struct pass *p, struct lathe_err *err)
@@ -135,7 +192,7 @@ static int make_buffers(struct pass *p, struct lathe_err *err)
     p->max_col = (int)pass_pad(c->n_ff > c->n_embd ? c->n_ff : c->n_embd);
     p->max_col = q_dim > p->max_col ? (int)pass_pad(q_dim) : p->max_col;
     p->norm_stride = p->x_stride;
-    p->logits_stride = pass_pad(c->n_vocab);
+    p->logits_stride = pass_pad(c->encoder ? c->n_class : c->n_vocab);
     TAKE(p, n * p->x_stride, p->x, "activations");
     TAKE(p, n * p->qkv_stride, p->qkv, "activations");
     TAKE(p, n * p->att_stride, p->att, "activations");
@@ -152,6 +209,8 @@ static int make_buffers(struct pass *p, struct lathe_err *err)
         TAKE(p, n * p->x_stride, p->post, "activations");
     TAKE(p, p->limits.n_out * p->x_stride, p->out_x, "logits");
     TAKE(p, p->limits.n_out * p->logits_stride, p->logits, "logits");
+    if (c->n_class)
+        TAKE(p, p->limits.n_out * p->x_stride, p->pooled, "logits");
     TAKE(p, n + p->limits.n_seq, p->pieces, "batch");
     int64_t n_pair = (int64_t)PARTS_PER_WORKER * p->n_worker, spans = (p->limits.n_ctx + SPAN - 1) / SPAN;
     int64_t one_row = (n_pair < c->n_head_kv ? n_pair : c->n_head_kv) * (c->n_head / c->n_head_kv) *
@@ -171,11 +230,12 @@ static int make_buffers(struct pass *p, struct lathe_err *err)
 /* Whether any matrix reads f32 activations. */
 static bool has_f32_reader(const struct lathe_model *m)
 {
-    bool any = !m->head->dot;
+    bool any = m->head && !m->head->dot;
+    any |= m->config.n_class && (!m->pooler.dot || !m->classifier.dot);
     for (int i = 0; i < m->config.n_layer; i++) {
         const struct model_layer *y = &m->layers[i];
-        any |= !y->q.dot || !y->k.dot || !y->v.dot || !y->o.dot || y->moe || !y->gate.dot || !y->up.dot ||
-               !y->down.dot;
+        any |= !y->q.dot || !y->k.dot || !y->v.dot || !y->o.dot || y->moe ||
+               (!m->config.encoder && !y->gate.dot) || !y->up.dot || !y->down.dot;
     }
     return any;
 }
@@ -205,6 +265,7 @@ int pass_new(const struct lathe_model *m, struct pool *pool, const struct pass_l
     memcpy(p, &init, sizeof init);
     choose_kv(p);
     p->attn_scale = EXP_LOG2E * c->attn_scale;
+    p->act_only = c->act == ACT_GELU ? p->kern->gelu : gelu_tanh;
     p->act_mul = c->act == ACT_SILU        ? p->kern->silu_mul
                  : c->act == ACT_GELU_TANH ? p->kern->gelu_mul
                                            : p->kern->glu_clamped;
@@ -215,28 +276,14 @@ int pass_new(const struct lathe_model *m, struct pool *pool, const struct pass_l
         pass_free(p);
         return rc;
     }
-    p->mm = arena_alloc(&p->arena, (size_t)(c->n_layer * MM_PER_LAYER + 1) * sizeof *p->mm);
+    p->mm = arena_alloc(&p->arena, (size_t)(c->n_layer * MM_PER_LAYER + N_HEAD) * sizeof *p->mm);
     p->attn = arena_alloc(&p->arena, (size_t)c->n_layer * sizeof *p->attn);
     p->chains = arena_alloc(&p->arena, (size_t)(c->n_layer + 1) * sizeof *p->chains);
     p->ops = arena_alloc(&p->arena, (size_t)p->cap_op * sizeof *p->ops);
     p->chains[0] = (struct row_chain){p, p->mm, 1, 0, 0};
     for (int i = 0; i < c->n_layer; i++)
         describe_layer(p, i);
-    struct matmul *head = &p->mm[c->n_layer * MM_PER_LAYER];
-    *head = (struct matmul){
-        .pass = p,
-        .in = {.x = p->out_x, .x_stride = p->x_stride, .norm = m->output_norm, .n_col = c->n_embd},
-        .w = {m->head},
-        .y = {p->logits},
-        .y_stride = {p->logits_stride},
-        .n_w = 1,
-        .softcap = c->logit_softcap,
-        .name = "output"};
-    matmul_needs(head);
-    if (head->in.need_int8) {
-        head->in.planes = true;
-        head->epilogue = EPI_PLANES;
-    }
+    describe_heads(p);
     *out = p;
     return 0;
 }
@@ -255,9 +302,9 @@ void pass_free(struct pass *p)
         for (size_t j = 0; j < sizeof all / sizeof *all; j++)
             free(all[j]);
     }
-    void *all[] = {p->scratch, p->x,       p->qkv,      p->att,         p->ff,     p->norm,      p->act,
-                   p->rope[0], p->rope[1], p->post,     p->out_x,       p->logits, p->pieces,    p->row_pos,
-                   p->row_seq, p->up,      p->partials, p->narrow_seqs, p->trace,  p->spans_done};
+    void *all[] = {p->scratch, p->x,       p->qkv,    p->att,      p->ff,          p->norm,   p->act,
+                   p->rope[0], p->rope[1], p->post,   p->out_x,    p->logits,      p->pieces, p->row_pos,
+                   p->row_seq, p->up,      p->pooled, p->partials, p->narrow_seqs, p->trace,  p->spans_done};
     for (size_t j = 0; j < sizeof all / sizeof *all; j++)
         free(all[j]);
     arena_free(&p->arena);
@@ -282,6 +329,11 @@ uint64_t pass_buffer_bytes(const struct pass *p)
     return p->buffer_bytes;
 }
 
+uint64_t pass_expert_bytes(const struct pass *p)
+{
+    return experts_bytes_read(p->experts);
+}
+
 /* ---- running ---- */
 
 static void run(struct pass *p)
@@ -295,7 +347,27 @@ static void silu_piece(const struct pool_op *op, int piece, int worker)
 {
     const struct pass *p = op->arg;
     float *ff = p->ff + piece * p->ff_stride;
-    p->act_mul(ff, p->up + piece * p->ff_stride, ff, (int)p->ff_stride);
+    if (p->model->config.encoder)
+        p->act_only(ff, ff, (int)p->ff_stride);
+    else
+        p->act_mul(ff, p->up + piece * p->ff_stride, ff, (int)p->ff_stride);
+}
+
+/* Position and kind of text of an encoder's row, and the norm. `room`: of a row. */
+static void embed_place(const struct pass *p, int row, float *x, float *room)
+{
+    const struct lathe_model *m = p->model;
+    const struct pass_seq *s = &p->batch->seqs[p->row_seq[row]];
+    int n = m->config.n_embd, second = s->second_at && p->row_pos[row] >= s->second_at;
+    matrix_row(&m->position, p->row_pos[row], room);
+    for (int i = 0; i < n; i++)
+        x[i] += room[i];
+    if (m->token_type.n_row > second) {
+        matrix_row(&m->token_type, second, room);
+        for (int i = 0; i < n; i++)
+            x[i] += room[i];
+    }
+    p->kern->layernorm(x, m->embd_norm, m->embd_norm_bias, n, m->config.norm_eps, x);
 }
 
 static void embed_piece(const struct pool_op *op, int piece, int worker)
@@ -306,6 +378,8 @@ static void embed_piece(const struct pool_op *op, int piece, int worker)
     matrix_row(&p->model->embd, p->batch->tokens[piece], x);
     for (int i = 0; c->embd_scale != 1 && i < c->n_embd; i++)
         x[i] *= c->embd_scale;
+    if (c->encoder)
+        embed_place(p, piece, x, p->scratch[worker].norm);
 }
 
 /* What follows q, k, v in layer i. `is_put`: the rows' KV is in its pages. */
@@ -355,11 +429,14 @@ static void narrow(struct pass *p)
     p->narrow = (struct pass_batch){.n_out = b->n_out, .seqs = p->narrow_seqs};
     for (int i = 0; i < b->n_seq; i++) {
         const struct pass_seq *s = &b->seqs[i];
-        int to = p->narrow.n_row, skip = s->n_row - s->n_out;
+        int to = p->narrow.n_row, skip = s->out_first ? 0 : s->n_row - s->n_out;
         if (s->n_out == 0)
             continue;
-        p->narrow_seqs[p->narrow.n_seq++] =
-            (struct pass_seq){to, s->n_out, s->pos0 + skip, s->n_out, s->pages};
+        struct pass_seq *kept = &p->narrow_seqs[p->narrow.n_seq++];
+        *kept = *s;
+        kept->row0 = to;
+        kept->n_row = s->n_out;
+        kept->pos0 = s->pos0 + skip;
         p->narrow.n_row += s->n_out;
         for (int r = 0; r < s->n_out; r++) { /* upwards: a row moves to where no wanted row lies any more */
             int from = s->row0 + skip + r;
@@ -414,16 +491,36 @@ void pass_run(struct pass *p, const struct pass_batch *b)
         finish_narrow(p);
 }
 
-float *pass_logits(struct pass *p, int first, int n, int64_t *stride)
+/* The product of a head, for output rows first .. first+n where it is the first to read them. */
+static void run_head(struct pass *p, enum head_kind kind, int n)
 {
-    assert(n > 0 && n <= p->limits.n_out);
-    struct matmul *head = &p->mm[p->model->config.n_layer * MM_PER_LAYER];
-    for (int i = 0; i < n; i++)
-        memcpy(p->out_x + i * p->x_stride, p->x + (first + i) * p->x_stride,
-               (size_t)p->x_stride * sizeof *p->x);
+    struct matmul *head = &p->mm[p->model->config.n_layer * MM_PER_LAYER + (int)kind];
     p->n_op = 0;
     matmul_add(p, head, head->in.planes ? 2 * n : n, -1);
     run(p);
+}
+
+static void take_out_rows(struct pass *p, int first, int n)
+{
+    assert(n > 0 && n <= p->limits.n_out);
+    for (int i = 0; i < n; i++)
+        memcpy(p->out_x + i * p->x_stride, p->x + (first + i) * p->x_stride,
+               (size_t)p->x_stride * sizeof *p->x);
+}
+
+float *pass_logits(struct pass *p, int first, int n, int64_t *stride)
+{
+    take_out_rows(p, first, n);
+    run_head(p, HEAD_LOGITS, n);
+    *stride = p->logits_stride;
+    return p->logits;
+}
+
+float *pass_classes(struct pass *p, int first, int n, int64_t *stride)
+{
+    take_out_rows(p, first, n);
+    run_head(p, HEAD_POOLER, n);
+    run_head(p, HEAD_CLASSES, n);
     *stride = p->logits_stride;
     return p->logits;
 }
@@ -431,5 +528,9 @@ float *pass_logits(struct pass *p, int first, int n, int64_t *stride)
 void pass_hidden(const struct pass *p, int i, float *y)
 {
     const struct model_config *c = &p->model->config;
-    p->kern->rmsnorm(p->x + i * p->x_stride, p->model->output_norm, c->n_embd, c->rms_eps, y);
+    const float *x = p->x + i * p->x_stride;
+    if (p->model->output_norm)
+        p->kern->rmsnorm(x, p->model->output_norm, c->n_embd, c->norm_eps, y);
+    else
+        memcpy(y, x, (size_t)c->n_embd * sizeof *y);
 }

@@ -10,6 +10,9 @@
 struct pass_seq {
     int row0, n_row, pos0, n_out;
     const int32_t *pages;
+    int n_key;      /* keys that every row sees; 0: those up to its own position */
+    bool out_first; /* n_out counts its first rows, not its last */
+    int second_at;  /* positions from here on are the second text of a pair; 0: none are */
 };
 
 struct pass_batch {
@@ -38,6 +41,8 @@ int pass_new(const struct lathe_model *m, struct pool *pool, const struct pass_l
              struct pass **out, struct lathe_err *err);
 void pass_free(struct pass *p);
 uint64_t pass_buffer_bytes(const struct pass *p);
+/* Weights of experts that all passes have read; see experts.h. */
+uint64_t pass_expert_bytes(const struct pass *p);
 /* What pass_new would take, on a pool of n_worker. */
 uint64_t pass_bytes(const struct lathe_model *m, int n_worker, const struct pass_limits *limits);
 /* All layers; KV of the rows is in the pages afterwards. Allocates nothing. */
@@ -46,8 +51,10 @@ void pass_run(struct pass *p, const struct pass_batch *b);
  * sequences, counted in row order. Returns logits [n][*stride], the caller's to change until the next call. */
 float *pass_logits(struct pass *p, int first, int n, int64_t *stride);
 
-/* y[n_embd]: what output row i of the newest batch gives to the output head. */
+/* y[n_embd]: what output row i of the newest batch gives to the output head, or without one, what it is. */
 void pass_hidden(const struct pass *p, int i, float *y);
+/* Logits of the classes of output rows first .. first+n, n <= limits.n_out, as pass_logits; for models with classes. */
+float *pass_classes(struct pass *p, int first, int n, int64_t *stride);
 
 /* What the pool ran, summed since the start; see lathe_engine_profile. */
 struct pass_profile {

@@ -41,9 +41,12 @@ struct prepared {
 /* The products of a layer, as they lie in pass.mm. */
 enum matmul_kind { MM_QKV, MM_O, MM_GATE_UP, MM_DOWN, MM_PER_LAYER };
 
-enum epilogue { EPI_STORE, EPI_ADD, EPI_SILU_MUL, EPI_PLANES };
+/* Products of output rows, after those of the layers. */
+enum head_kind { HEAD_LOGITS, HEAD_POOLER = HEAD_LOGITS, HEAD_CLASSES, N_HEAD };
 
-/* y = epilogue(W x). EPI_SILU_MUL has two matrices (gate, up) of equal shape and one result. */
+enum epilogue { EPI_STORE, EPI_ADD, EPI_SILU_MUL, EPI_ACT, EPI_PLANES };
+
+/* y = epilogue(W x). EPI_SILU_MUL has two matrices (gate, up) of equal shape and one result; EPI_ACT is the activation of one. */
 struct matmul {
     struct pass *pass;
     struct input in;
@@ -57,7 +60,8 @@ struct matmul {
     enum epilogue epilogue;
     const float *
         post_norm; /* [n_row of w]: what is stored in `post` is normalized by it and added to x; NULL: none */
-    float softcap; /* of the results; 0: none */
+    const float *end_norm, *end_bias; /* [n_row of w]: afterwards x is normalized by them; NULL: it is not */
+    float softcap;                    /* of the results; 0: none */
     const struct attention *put; /* in a chain: keys and values of the rows go into their pages afterwards */
     uint64_t tag; /* identifies the input within the life of the pass, for the workers' own copies */
 };
@@ -126,6 +130,7 @@ struct pass {
     float *x, *qkv, *att, *ff, *norm;
     float *post;          /* [limits.n_row][x_stride], where a model normalizes what it adds */
     silu_mul_fn *act_mul; /* of gate and up, by the model's activation */
+    gelu_fn *act_only;    /* of a feed-forward without gate */
     float *up;            /* [limits.n_row][ff_stride], only without fusion */
     int64_t x_stride, qkv_stride, att_stride, ff_stride, norm_stride;
     int64_t k_at, v_at; /* offsets in a row of qkv */
@@ -134,6 +139,7 @@ struct pass {
         [N_ROPE_SET]; /* [n_ctx][n_rot], filled up to n_rope positions; NULL: a set that the model lacks */
     int n_rope;
     float *out_x, *logits; /* [n_out] */
+    float *pooled;         /* [n_out][x_stride], of a classifier */
     int64_t logits_stride;
     struct scratch *scratch; /* [worker] */
     int max_col, n_vec;
@@ -185,8 +191,9 @@ void matmul_tile(const struct matmul *mm, const struct matrix *w, int panel, con
 /* One panel of the product, with its epilogue, for tokens t .. end, at most a tile of them. */
 void matmul_epilogue_tile(const struct matmul *mm, int panel, const struct prepared *in, int t, int end,
                           int worker);
-/* x += norm(post) for one row, where the product has a norm of its result. */
-void matmul_post_norm(const struct matmul *mm, int row);
+/* The norm that follows the product of one row, if there is one: x += norm(post), or x = norm(x). */
+void matmul_end(const struct matmul *mm, int row);
+bool matmul_has_end(const struct matmul *mm);
 /* Whether a batch of n_row is run by chains; adds one as an operation. */
 bool row_chain_wanted(const struct pass *p, int n_row);
 void row_chain_add(struct pass *p, struct row_chain *c, int n_row);

@@ -31,21 +31,26 @@ static void piece_rows(const struct row_chain *c, int piece, int *first, int *la
 /* Whether the feed-forward's inner activation is handed over as int8. */
 static bool hands_over(const struct matmul *mm)
 {
-    return mm->epilogue == EPI_SILU_MUL && mm[1].in.need_int8 && !mm[1].in.need_f32;
+    return (mm->epilogue == EPI_SILU_MUL || mm->epilogue == EPI_ACT) && mm[1].in.need_int8 &&
+           !mm[1].in.need_f32;
 }
 
-/* silu(gate) * up of two panels, 32 columns: one block of the next product's input. */
-static void silu_block(const struct matmul *mm, int block, const struct prepared *in, int t0, int n,
-                       int worker)
+/* silu(gate) * up of two panels, or the activation of one product's, 32 columns: one block of the next product's input. */
+static void inner_block(const struct matmul *mm, int block, const struct prepared *in, int t0, int n,
+                        int worker)
 {
     enum { COLS = 2 * LANES };
     struct pass *p = mm->pass;
     float *gate = p->scratch[worker].tile, *up = gate + TILE_TOK * COLS;
     for (int half = 0; half < 2; half++) {
         matmul_tile(mm, mm->w[0], 2 * block + half, in, t0, n, worker, false, gate + half * LANES, COLS);
-        matmul_tile(mm, mm->w[1], 2 * block + half, in, t0, n, worker, false, up + half * LANES, COLS);
+        if (mm->n_w == 2)
+            matmul_tile(mm, mm->w[1], 2 * block + half, in, t0, n, worker, false, up + half * LANES, COLS);
     }
-    p->act_mul(gate, up, gate, n * COLS);
+    if (mm->n_w == 2)
+        p->act_mul(gate, up, gate, n * COLS);
+    else
+        p->act_only(gate, gate, n * COLS);
     int n_block = mm[1].in.n_col / ACT_BLOCK;
     for (int t = 0; t < n; t += ACT_GROUP)
         p->kern->quantize(gate + t * COLS, COLS, n - t < ACT_GROUP ? n - t : ACT_GROUP, COLS,
@@ -59,7 +64,7 @@ static void product_rows(const struct matmul *mm, const struct prepared *in, int
     for (int i = 0; i < n; i++)
         for (int t = in->base; t < last; t += TILE_TOK)
             if (inner)
-                silu_block(mm, i, in, t, last - t < TILE_TOK ? last - t : TILE_TOK, worker);
+                inner_block(mm, i, in, t, last - t < TILE_TOK ? last - t : TILE_TOK, worker);
             else
                 matmul_epilogue_tile(mm, i, in, t, last, worker);
 }
@@ -77,8 +82,8 @@ static void chain_piece(const struct pool_op *op, int piece, int worker)
         struct prepared in = handed ? (struct prepared){.act = s->inner, .f32 = mm->in.x, .base = first}
                                     : matmul_own_input(mm, first, last - first, worker, false);
         product_rows(mm, &in, last, worker);
-        for (int r = first; mm->post_norm && r < last; r++)
-            matmul_post_norm(mm, r);
+        for (int r = first; matmul_has_end(mm) && r < last; r++)
+            matmul_end(mm, r);
         if (mm->put)
             attention_put(mm->put, first, last);
         handed = hands_over(mm);

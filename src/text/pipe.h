@@ -172,6 +172,7 @@ struct post {
     int32_t *before, *after; /* ids around a text */
     int n_before, n_after;
     bool present;
+    bool pairs; /* a second text goes behind the first with `after` again, and its ids are of type 1 */
 };
 int post_of_json(const json_t *j, const vocab *v, struct post *out, struct lathe_err *err);
 void post_free(struct post *p);

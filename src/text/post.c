@@ -38,6 +38,31 @@ static int put_special(struct work *w, bool after, const json_t *specials, const
     return 0;
 }
 
+/* Item `at` of a pair's template; false if it is not as BERT has it: before A after, of type 0, then B after, of type 1. */
+static bool is_pair_item(const struct post *p, const json_t *specials, const json_t *item, int at)
+{
+    const int second = p->n_before + 1 + p->n_after, i = at < second ? at : at - second + p->n_before;
+    const json_t *special = json_object_get(item, "SpecialToken"), *text = json_object_get(item, "Sequence");
+    const char *name = json_string_value(json_object_get(special ? special : text, "id"));
+    const json_t *type = json_object_get(special ? special : text, "type_id");
+    if (!name || json_integer_value(type) != (at >= second))
+        return false;
+    if (i == p->n_before)
+        return text && strcmp(name, at < second ? "A" : "B") == 0;
+    const json_t *ids = json_object_get(json_object_get(specials, name), "ids");
+    int32_t want = i < p->n_before ? p->before[i] : p->after[i - p->n_before - 1];
+    return special && json_array_size(ids) == 1 && json_integer_value(json_array_get(ids, 0)) == want;
+}
+
+static bool has_pairs(const struct post *p, const json_t *j)
+{
+    const json_t *pair = json_object_get(j, "pair"), *specials = json_object_get(j, "special_tokens");
+    bool same = json_array_size(pair) == (size_t)(p->n_before + 2 * p->n_after + 2);
+    for (size_t i = 0; same && i < json_array_size(pair); i++)
+        same = is_pair_item(p, specials, json_array_get(pair, i), (int)i);
+    return same;
+}
+
 static int parse_template(struct work *w, const json_t *j, const char *where, struct lathe_err *err)
 {
     const json_t *single = json_object_get(j, "single"), *specials = json_object_get(j, "special_tokens");
@@ -59,6 +84,7 @@ static int parse_template(struct work *w, const json_t *j, const char *where, st
     if (n_text != 1)
         return err_set(err, LATHE_E_UNSUPPORTED, "%s: 'single' has the text %d times, once is supported",
                        where, n_text);
+    w->out->pairs = has_pairs(w->out, j);
     return 0;
 }
 
@@ -71,6 +97,9 @@ static int parse_pair(struct work *w, const json_t *j, const char *where, struct
             return err_set(err, LATHE_E_FILE, "%s: '%s' is no pair of a text and an id", where, ends[i]);
         TRY(put(w, i == 1, json_integer_value(id), where, err));
     }
+    const char *type = json_string_value(json_object_get(j, "type"));
+    w->out->pairs =
+        type && strcmp(type, "BertProcessing") == 0; /* RoBERTa's have two tokens between the texts */
     return 0;
 }
 

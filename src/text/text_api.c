@@ -77,6 +77,14 @@ int lathe_tokenize(const lathe_vocab *v, const char *text, size_t n_bytes, int f
     return vocab_encode(v, text, n_bytes, flags, ids, n_ids, err);
 }
 
+int lathe_tokenize_pair(const lathe_vocab *v, const char *first, size_t n_first, const char *second,
+                        size_t n_second, int n_most, int32_t **ids, size_t *n_ids, int *second_at,
+                        struct lathe_err *err)
+{
+    return vocab_encode_pair(v, (struct str){first, n_first}, (struct str){second, n_second},
+                             n_most > 0 ? (size_t)n_most : 0, ids, n_ids, second_at, err);
+}
+
 const char *lathe_token_text(const lathe_vocab *v, int32_t id, bool special, size_t *n_bytes)
 {
     struct str s = vocab_piece(v, id, special);

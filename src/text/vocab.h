@@ -36,6 +36,10 @@ bool vocab_is_eog(const vocab *v, int32_t id);
 /* Flags are lathe_tokenize_flags. *ids is malloc-ed for the caller. */
 int vocab_encode(const vocab *v, const char *text, size_t n, int flags, int32_t **ids, size_t *n_ids,
                  struct lathe_err *err);
+/* Ids of one text (b.p NULL) or of a pair with those that go around them, at most n_most, 0: any number; *second_at is where the second
+ * text begins, 0 without. Texts that are too long lose their ends as PyPI's tokenizers cut them, the longer one first. */
+int vocab_encode_pair(const vocab *v, struct str a, struct str b, size_t n_most, int32_t **ids, size_t *n_ids,
+                      int *second_at, struct lathe_err *err);
 /* Where a special token was found in a text: its first byte, and how many ids came before it. */
 struct vocab_mark {
     size_t byte, id;

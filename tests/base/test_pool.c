@@ -51,13 +51,14 @@ static void run_piece(const struct pool_op *op, int piece, int worker)
 }
 
 /* n_run runs over the same array of operations, whose shapes change in between, as a model's pass does. */
-static void many_runs(int n_thread, int n_run, uint64_t spin, uint64_t seed)
+static void many_runs(int n_thread, int n_run, uint64_t spin, uint64_t seed, bool no_spin)
 {
     struct pool *p;
     struct lathe_err err;
     if (pool_new(n_thread, &p, &err))
         fail_msg("%s", err.text);
     assert_int_equal(pool_n_worker(p), n_thread);
+    pool_set_no_spin(p, no_spin);
     struct board *b = calloc(1, sizeof *b);
     struct op_arg args[MAX_OP];
     struct pool_op ops[MAX_OP];
@@ -88,14 +89,17 @@ static void many_runs(int n_thread, int n_run, uint64_t spin, uint64_t seed)
 static void each_piece_runs_once(void **state)
 {
     for (int n_thread = 1; n_thread <= 5; n_thread++)
-        many_runs(n_thread, 400, 0, (uint64_t)n_thread);
+        for (int no_spin = 0; no_spin < 2; no_spin++)
+            many_runs(n_thread, 400, 0, (uint64_t)n_thread, no_spin);
 }
 
 /* More threads than cores: workers are taken off their cores anywhere and come back runs later. */
 static void crowded(void **state)
 {
-    many_runs(4 * cpu_count(), 1500, 30, 17);
-    many_runs(16, 300, 300, 18);
+    for (int no_spin = 0; no_spin < 2; no_spin++) {
+        many_runs(4 * cpu_count(), 1500, 30, 17, no_spin);
+        many_runs(16, 300, 300, 18, no_spin);
+    }
 }
 
 static void no_pieces_and_one_piece(void **state)
@@ -196,12 +200,47 @@ static void with_a_hog(void **state)
     hog_stop = false;
     for (int i = 0; i < 3; i++)
         pthread_create(&threads[i], NULL, hog, &cpu[1]);
-    many_runs(2, 150, 2000, 23);
-    many_runs(3, 100, 2000, 24);
+    many_runs(2, 150, 2000, 23, false);
+    many_runs(3, 100, 2000, 24, true);
     hog_stop = true;
     for (int i = 0; i < 3; i++)
         pthread_join(threads[i], NULL);
-    many_runs(2, 150, 2000, 25); /* and after it has gone */
+    many_runs(2, 150, 2000, 25, false); /* and after it has gone */
+}
+
+/* ---- waiting ---- */
+
+static void sleep_piece(const struct pool_op *op, int piece, int worker)
+{
+    if (piece == 0)
+        nanosleep(&(struct timespec){.tv_nsec = 40000000}, NULL);
+}
+
+static uint64_t process_ns(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t);
+    return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
+}
+
+/* Processor time while two of three workers wait 40 ms for a piece. */
+static uint64_t waiting_ns(bool no_spin)
+{
+    struct pool *p;
+    assert_int_equal(pool_new(3, &p, NULL), 0);
+    pool_set_no_spin(p, no_spin);
+    struct pool_op op = {.run = sleep_piece, .n_piece = 3};
+    uint64_t before = process_ns();
+    pool_run(p, &op, 1);
+    uint64_t took = process_ns() - before;
+    pool_free(p);
+    return took;
+}
+
+static void without_spinning_waiting_costs_nothing(void **state)
+{
+    assert_true(waiting_ns(true) < 4000000);
+    assert_true(waiting_ns(false) > waiting_ns(true));
 }
 
 static volatile sig_atomic_t n_signal;
@@ -238,6 +277,7 @@ int main(void)
     alarm(240); /* a hang is a failure */
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(each_piece_runs_once),
+        cmocka_unit_test(without_spinning_waiting_costs_nothing),
         cmocka_unit_test(workers_take_no_signals),
         cmocka_unit_test(crowded),
         cmocka_unit_test(no_pieces_and_one_piece),

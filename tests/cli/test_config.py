@@ -101,3 +101,32 @@ def test_keys_that_cannot_be(run):
                         (["new", "x", "--role", "boss"], b"'boss' is no role"), (["new", "x", "--tokens", "-1"], b"from 0 to")):
         r = run("key", *args)
         assert r.returncode == 2 and words in r.stderr and r.stdout == b"", args
+
+
+PROFILES = re.findall(r'^PROFILE\((\w+), "([a-z-]+)", "(.*)"\)', (ROOT / "src/cli/profiles.inc").read_text(), re.M)
+
+
+@pytest.mark.parametrize("name", sorted({name for name, _, _ in PROFILES}))
+def test_a_profile_sets_what_nobody_gave(run, write, name):
+    rows = {option: value for n, option, value in PROFILES if n == name}
+    shown = json.loads(run("config", "show", "--profile", name, "--json").stdout)
+    assert shown.pop("profile")["origin"] == "command line"
+    assert set(shown) == set(rows) and {v["origin"] for v in shown.values()} == {f"profile {name}"}
+    path = write(f"profile: {name}\nparallel: 3\n")
+    shown = json.loads(run("config", "show", path, "--json", env={"LATHE_QUEUE": "77"}).stdout)
+    assert (shown["parallel"]["value"], shown["queue"]["value"]) == (3, 77)
+    assert (shown["parallel"]["origin"], shown["queue"]["origin"]) == (f"{path}:2", "LATHE_QUEUE")
+    assert {v["origin"] for k, v in shown.items() if k not in ("parallel", "queue", "profile")} == {f"profile {name}"}
+    docs = (ROOT / "README.md").read_text()
+    assert all(f"`{name}`" in docs for name, _, _ in PROFILES)
+
+
+def test_edge_keeps_its_budget(run, tiny):
+    """Half of the cores; a bound of memory that is refused with its numbers when it is too small."""
+    import os
+    d = json.loads(run("bench", "-m", tiny, "-p", "8", "-n", "4", "-r", "1", "--no-limits", "--profile", "edge", "--json").stdout)
+    assert d["threads"] == (len(os.sched_getaffinity(0)) + 1) // 2
+    same = [run("run", "-m", tiny, "-p", "hello", "-n", "8", "--temp", "0", "--json", *more).stdout for more in ([], ["--profile", "edge", "-t", "3"])]
+    assert json.loads(same[0])["tokens"] == json.loads(same[1])["tokens"]
+    r = run("run", "-m", tiny, "-p", "x", "-n", "1", "--profile", "edge", "--memory", "4M")
+    assert r.returncode == 1 and b"more than the 4.0 MiB of memory" in r.stderr and b"128 rows a pass" in r.stderr, r.stderr

@@ -202,6 +202,8 @@ static void architectures_give_the_same_answers(void **state)
         struct lathe_engine_options o = options(1, 5);
         o.no_prefix_cache = true;
         run_all(o, alone, &stats);
+        const uint64_t one_by_one = stats.expert_bytes;
+        assert_true((one_by_one > 0) == (info.expert_bytes > 0));
         for (int way = 0; way < 2; way++) {
             o = options(N_REQUEST, 15);
             o.preempt = way ? LATHE_PREEMPT_SWAP : LATHE_PREEMPT_RECOMPUTE;
@@ -210,6 +212,8 @@ static void architectures_give_the_same_answers(void **state)
             same(alone, got);
             assert_true((way ? stats.n_preempt_swap : stats.n_preempt_recompute) > 0);
             assert_true(stats.n_prefix_hit_token > 0 && stats.most_in_pass > 3);
+            if (one_by_one) /* an expert's weights are read once for all rows */
+                assert_true(stats.expert_bytes < one_by_one * 3 / 4);
         }
         lathe_model_free(model);
     }

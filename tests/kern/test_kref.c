@@ -349,6 +349,25 @@ static void vectors(void **state)
         for (int i = 0; i < n; i++)
             near((double)y[i], (double)x[i] * scale * (double)u[i],
                  fabs((double)y[i]) * EPS * (n / 16.0 + 12), "rmsnorm", i);
+        layernorm_c(x, u, u, n, 1e-5f,
+                    y); /* the mean is off by eps of the largest per add, and so is all that follows */
+        double mean = 0, spread = 0, largest = 0;
+        for (int i = 0; i < n; i++)
+            mean += (double)x[i] / n, largest = fmax(largest, fabs((double)x[i]));
+        for (int i = 0; i < n; i++)
+            spread += ((double)x[i] - mean) * ((double)x[i] - mean) / n;
+        scale = 1 / sqrt(spread + (double)1e-5f);
+        for (int i = 0; i < n; i++) {
+            double want = ((double)x[i] - mean) * scale * (double)u[i] + (double)u[i];
+            near((double)y[i], want,
+                 (fabs(want) + fabs((double)u[i]) * (1 + 2 * largest * scale)) * EPS * (n / 16.0 + 14),
+                 "layernorm", i);
+        }
+        gelu_c(x, y, n);
+        for (int i = 0; i < n; i++) {
+            double want = 0.5 * (double)x[i] * (1 + erf((double)x[i] / sqrt(2)));
+            near((double)y[i], want, fabs((double)x[i]) * 1.9e-7, "gelu", i);
+        }
         silu_mul_c(x, u, y, n); /* exp 2 ulp, add, division, product */
         for (int i = 0; i < n; i++) {
             double want = (double)x[i] / (1 + exp(-(double)x[i])) * (double)u[i];

@@ -53,6 +53,19 @@ void rmsnorm_c(const float *x, const float *w, int n, float eps, float *y)
         y[i] = x[i] * scale * w[i];
 }
 
+void layernorm_c(const float *x, const float *w, const float *b, int n, float eps, float *y)
+{
+    float lane[LANES] = {0}, square[LANES] = {0};
+    for (int i = 0; i < n; i++)
+        lane[i % LANES] += x[i];
+    float mean = scalar_tree(lane) / (float)n;
+    for (int i = 0; i < n; i++)
+        square[i % LANES] = __builtin_fmaf(x[i] - mean, x[i] - mean, square[i % LANES]);
+    float scale = 1.0f / sqrtf(scalar_tree(square) / (float)n + eps);
+    for (int i = 0; i < n; i++)
+        y[i] = __builtin_fmaf((x[i] - mean) * scale, w[i], b[i]);
+}
+
 void rope_c(const float *x, const float *cs, int n_pair, float scale, float *y)
 {
     for (int i = 0; i < n_pair; i++) {
@@ -74,6 +87,12 @@ void gelu_mul_c(const float *g, const float *u, float *h, int n)
         float z = g[i] * __builtin_fmaf(GELU_3, g[i] * g[i], GELU_1);
         h[i] = g[i] / (1.0f + scalar_exp(-z)) * u[i];
     }
+}
+
+void gelu_c(const float *x, float *y, int n)
+{
+    for (int i = 0; i < n; i++)
+        y[i] = scalar_gelu(x[i]);
 }
 
 void glu_clamped_c(const float *g, const float *u, float *h, int n)

@@ -167,6 +167,23 @@ void rmsnorm_avx2(const float *x, const float *w, int n, float eps, float *y)
     }
 }
 
+void layernorm_avx2(const float *x, const float *w, const float *b, int n, float eps, float *y)
+{
+    __m256 sum[2] = {_mm256_setzero_ps(), _mm256_setzero_ps()}, square[2] = {sum[0], sum[0]};
+    for (int i = 0; i < n; i += 8)
+        sum[i / 8 % 2] = _mm256_add_ps(sum[i / 8 % 2], load_first(x + i, n - i));
+    __m256 mean = _mm256_set1_ps(tree_lanes(sum[0], sum[1]) / (float)n);
+    for (int i = 0; i < n; i += 8) {
+        __m256 v = keep_first(_mm256_sub_ps(load_first(x + i, n - i), mean), n - i);
+        square[i / 8 % 2] = _mm256_fmadd_ps(v, v, square[i / 8 % 2]);
+    }
+    __m256 scale = _mm256_set1_ps(1.0f / sqrtf(tree_lanes(square[0], square[1]) / (float)n + eps));
+    for (int i = 0; i < n; i += 8) {
+        __m256 v = _mm256_mul_ps(_mm256_sub_ps(load_first(x + i, n - i), mean), scale);
+        store_first(y + i, n - i, _mm256_fmadd_ps(v, load_first(w + i, n - i), load_first(b + i, n - i)));
+    }
+}
+
 void rope_avx2(const float *x, const float *cs, int n_pair, float scale, float *y)
 {
     /* even lanes: fma(b, -s, a c), odd lanes: fma(a, s, b c) */
@@ -198,6 +215,33 @@ void gelu_mul_avx2(const float *g, const float *u, float *h, int n)
         __m256 e = _mm256_add_ps(_mm256_set1_ps(1.0f), exp_lanes(minus));
         store_first(h + i, n - i, _mm256_mul_ps(_mm256_div_ps(gv, e), uv));
     }
+}
+
+/* See scalar.h. */
+static inline __m256 gelu_lanes(__m256 x)
+{
+    const __m256 sign = _mm256_set1_ps(-0.0f), most = _mm256_set1_ps(0.5f);
+    __m256 z = _mm256_mul_ps(x, x);
+    __m256 p = _mm256_fmadd_ps(_mm256_set1_ps(GELU_P5), z, _mm256_set1_ps(GELU_P4));
+    __m256 q = _mm256_fmadd_ps(_mm256_set1_ps(GELU_Q5), z, _mm256_set1_ps(GELU_Q4));
+    p = _mm256_fmadd_ps(p, z, _mm256_set1_ps(GELU_P3));
+    q = _mm256_fmadd_ps(q, z, _mm256_set1_ps(GELU_Q3));
+    p = _mm256_fmadd_ps(p, z, _mm256_set1_ps(GELU_P2));
+    q = _mm256_fmadd_ps(q, z, _mm256_set1_ps(GELU_Q2));
+    p = _mm256_fmadd_ps(p, z, _mm256_set1_ps(GELU_P1));
+    q = _mm256_fmadd_ps(q, z, _mm256_set1_ps(GELU_Q1));
+    p = _mm256_fmadd_ps(p, z, _mm256_set1_ps(GELU_P0));
+    q = _mm256_fmadd_ps(q, z, _mm256_set1_ps(1.0f));
+    __m256 half = _mm256_div_ps(_mm256_mul_ps(x, p), q);
+    __m256 beyond = _mm256_cmp_ps(_mm256_andnot_ps(sign, x), _mm256_set1_ps(GELU_LIMIT), _CMP_GT_OQ);
+    half = _mm256_blendv_ps(half, _mm256_or_ps(most, _mm256_and_ps(x, sign)), beyond);
+    return _mm256_mul_ps(x, _mm256_add_ps(half, most));
+}
+
+void gelu_avx2(const float *x, float *y, int n)
+{
+    for (int i = 0; i < n; i += 8)
+        store_first(y + i, n - i, gelu_lanes(load_first(x + i, n - i)));
 }
 
 void glu_clamped_avx2(const float *g, const float *u, float *h, int n)

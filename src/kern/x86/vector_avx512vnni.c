@@ -141,6 +141,26 @@ void rmsnorm_avx512vnni(const float *x, const float *w, int n, float eps, float 
     }
 }
 
+void layernorm_avx512vnni(const float *x, const float *w, const float *b, int n, float eps, float *y)
+{
+    __m512 lane = _mm512_setzero_ps(), square = lane;
+    for (int i = 0; i < n; i += LANES)
+        lane = _mm512_add_ps(lane, _mm512_maskz_loadu_ps(tail_mask(n - i), x + i));
+    __m512 mean = _mm512_set1_ps(tree_lanes(lane) / (float)n);
+    for (int i = 0; i < n; i += LANES) {
+        __mmask16 m = tail_mask(n - i);
+        __m512 v = _mm512_maskz_sub_ps(m, _mm512_maskz_loadu_ps(m, x + i), mean);
+        square = _mm512_fmadd_ps(v, v, square);
+    }
+    __m512 scale = _mm512_set1_ps(1.0f / sqrtf(tree_lanes(square) / (float)n + eps));
+    for (int i = 0; i < n; i += LANES) {
+        __mmask16 m = tail_mask(n - i);
+        __m512 v = _mm512_mul_ps(_mm512_sub_ps(_mm512_maskz_loadu_ps(m, x + i), mean), scale);
+        v = _mm512_fmadd_ps(v, _mm512_maskz_loadu_ps(m, w + i), _mm512_maskz_loadu_ps(m, b + i));
+        _mm512_mask_storeu_ps(y + i, m, v);
+    }
+}
+
 void rope_avx512vnni(const float *x, const float *cs, int n_pair, float scale, float *y)
 {
     for (int i = 0; i < 2 * n_pair; i += LANES) {
@@ -178,6 +198,34 @@ void gelu_mul_avx512vnni(const float *g, const float *u, float *h, int n)
             _mm512_xor_si512(_mm512_castps_si512(_mm512_mul_ps(gv, z)), _mm512_set1_epi32(INT32_MIN));
         __m512 e = _mm512_add_ps(_mm512_set1_ps(1.0f), exp_lanes(_mm512_castsi512_ps(minus)));
         _mm512_mask_storeu_ps(h + i, m, _mm512_mul_ps(_mm512_div_ps(gv, e), uv));
+    }
+}
+
+/* See scalar.h. */
+static inline __m512 gelu_lanes(__m512 x)
+{
+    __m512 z = _mm512_mul_ps(x, x);
+    __m512 p = _mm512_fmadd_ps(_mm512_set1_ps(GELU_P5), z, _mm512_set1_ps(GELU_P4));
+    __m512 q = _mm512_fmadd_ps(_mm512_set1_ps(GELU_Q5), z, _mm512_set1_ps(GELU_Q4));
+    p = _mm512_fmadd_ps(p, z, _mm512_set1_ps(GELU_P3));
+    q = _mm512_fmadd_ps(q, z, _mm512_set1_ps(GELU_Q3));
+    p = _mm512_fmadd_ps(p, z, _mm512_set1_ps(GELU_P2));
+    q = _mm512_fmadd_ps(q, z, _mm512_set1_ps(GELU_Q2));
+    p = _mm512_fmadd_ps(p, z, _mm512_set1_ps(GELU_P1));
+    q = _mm512_fmadd_ps(q, z, _mm512_set1_ps(GELU_Q1));
+    p = _mm512_fmadd_ps(p, z, _mm512_set1_ps(GELU_P0));
+    q = _mm512_fmadd_ps(q, z, _mm512_set1_ps(1.0f));
+    __m512 half = _mm512_div_ps(_mm512_mul_ps(x, p), q), most = _mm512_set1_ps(0.5f);
+    __mmask16 beyond = _mm512_cmp_ps_mask(_mm512_abs_ps(x), _mm512_set1_ps(GELU_LIMIT), _CMP_GT_OQ);
+    __m512 end = _mm512_or_ps(most, _mm512_and_ps(x, _mm512_set1_ps(-0.0f)));
+    return _mm512_mul_ps(x, _mm512_add_ps(_mm512_mask_mov_ps(half, beyond, end), most));
+}
+
+void gelu_avx512vnni(const float *x, float *y, int n)
+{
+    for (int i = 0; i < n; i += LANES) {
+        __mmask16 m = tail_mask(n - i);
+        _mm512_mask_storeu_ps(y + i, m, gelu_lanes(_mm512_maskz_loadu_ps(m, x + i)));
     }
 }
 
