@@ -14,7 +14,7 @@
 #include "base/cgroup.h"
 
 static const char *const names[] = {
-#define X(name, text) text,
+#define X(name, text, family) text,
     CPU_ISAS(X)
 #undef X
 };

@@ -12,7 +12,15 @@
 
 static const struct kern_row rows[] = {
 #define KERN(OP, op, WEIGHT, act, ISA, fn, cls) \
-    {KERN_##OP, #op, #WEIGHT, act, FORMAT_##WEIGHT, CPU_##ISA, #fn, cls, (void (*)(void))fn},
+    {KERN_##OP,                                 \
+     #op,                                       \
+     #WEIGHT,                                   \
+     act,                                       \
+     FORMAT_##WEIGHT,                           \
+     CPU_##ISA,                                 \
+     #fn,                                       \
+     cls,                                       \
+     CPU_BUILT_##ISA ? (void (*)(void))fn : NULL},
 #include "kern/kernels.inc"
 #undef KERN
 };
@@ -31,7 +39,8 @@ const struct kern_row *kern_row(int i)
 const struct kern_row *kern_find(enum kern_op op, enum format_id format, enum cpu_isa isa)
 {
     for (int i = 0; i < N_ROW; i++)
-        if (rows[i].op == op && rows[i].isa == isa && (!op_has_weight(op) || rows[i].format == format))
+        if (rows[i].op == op && rows[i].isa == isa && rows[i].fn &&
+            (!op_has_weight(op) || rows[i].format == format))
             return &rows[i];
     return NULL;
 }
@@ -145,11 +154,13 @@ static const char *why(const struct kern_row *r, bool chosen_row)
 {
     bool wider = false, failed = false; /* rows of the same operation that this CPU has */
     for (int i = 0; i < N_ROW; i++)
-        if (rows[i].op == r->op && rows[i].format == r->format && rows[i].isa > r->isa &&
+        if (rows[i].op == r->op && rows[i].format == r->format && rows[i].isa > r->isa && rows[i].fn &&
             cpu_has(rows[i].isa)) {
             wider = true;
             failed |= verdicts.of[i] == KERN_FAILED;
         }
+    if (!r->fn)
+        return "not in this build";
     if (!cpu_has(r->isa))
         return cpu_supports(r->isa) ? "masked by LATHE_CPU" : "not on this CPU";
     if (verdicts.of[r - rows] == KERN_FAILED)
@@ -173,7 +184,7 @@ bool lathe_kernel(int i, struct lathe_kernel_info *out)
                                       .isa = cpu_isa_name(r->isa),
                                       .name = r->name,
                                       .numeric_class = r->class_name,
-                                      .available = cpu_has(r->isa),
+                                      .available = r->fn && cpu_has(r->isa),
                                       .chosen = kern_choose(r->op, r->format) == r};
     out->why = why(r, out->chosen);
     if (r->isa != CPU_C && out->available && verdicts.of[i] == KERN_UNTRIED) /* a wider row was chosen */

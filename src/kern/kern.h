@@ -117,7 +117,7 @@ struct kern_row {
     enum cpu_isa isa;
     const char *name;
     const char *class_name;
-    void (*fn)(void);
+    void (*fn)(void); /* NULL: of another processor, not in this build */
 };
 
 /* Row i of kernels.inc; NULL past the last. */

@@ -103,7 +103,7 @@ int lathe_model_open(const char *path, const struct lathe_model_options *opts, l
     if (opts)
         o = *opts;
     if (cpu_bad_mask())
-#define X(name, text) " " text
+#define X(name, text, family) " " text
         return err_set(err, LATHE_E_USAGE, "LATHE_CPU is '%s'; known:" CPU_ISAS(X), cpu_bad_mask());
 #undef X
     kern_begin(o.cache_dir, !o.no_cache);

@@ -10,6 +10,7 @@
 #include <unistd.h>
 #include "base/clock.h"
 #include "base/cpu.h"
+#include "float_state.h"
 #include "gguf_write.h"
 #include "unit.h"
 #include <time.h>
@@ -272,6 +273,32 @@ static void workers_take_no_signals(void **state)
     pool_free(p);
 }
 
+/* Of denormals and rounding: 1 + 3/4 of the last place is rounded up, 3/2 of the smallest normal's half stays. */
+static void run_denormal(const struct pool_op *op, int piece, int worker)
+{
+    volatile float tiny = 0x1.8p-127f, one = 1.0f, most = 0x1.8p-24f;
+    if (tiny * one == 0 || one + most == one)
+        atomic_fetch_add((_Atomic int *)op->arg, 1);
+}
+
+static void computes_however_the_caller_rounds(void **state)
+{
+    struct pool *p;
+    struct lathe_err err;
+    _Atomic int n_wrong = 0;
+    unsigned was = float_state();
+    float_state_set(was | ODD_STATE);
+    assert_int_equal(pool_new(3, &p, &err), 0);
+    const struct pool_op op = {.run = run_denormal, .arg = &n_wrong, .n_piece = 64};
+    for (int i = 0; i < 20; i++)
+        pool_run(p, &op, 1);
+    unsigned after = float_state();
+    pool_free(p);
+    float_state_set(was);
+    assert_int_equal(n_wrong, 0);
+    assert_int_equal(after & ODD_STATE, ODD_STATE);
+}
+
 int main(void)
 {
     alarm(240); /* a hang is a failure */
@@ -279,6 +306,7 @@ int main(void)
         cmocka_unit_test(each_piece_runs_once),
         cmocka_unit_test(without_spinning_waiting_costs_nothing),
         cmocka_unit_test(workers_take_no_signals),
+        cmocka_unit_test(computes_however_the_caller_rounds),
         cmocka_unit_test(crowded),
         cmocka_unit_test(no_pieces_and_one_piece),
         cmocka_unit_test(threads_out_of_range),

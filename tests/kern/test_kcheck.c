@@ -66,7 +66,7 @@ static void rows_of(enum cpu_isa isa)
     assert_true(n_row > 0);
 }
 
-#define X(name, text)                     \
+#define X(name, text, family)             \
     static void rows_##name(void **state) \
     {                                     \
         rows_of(CPU_##name);              \
@@ -86,7 +86,7 @@ static void every_operation_on_every_level(void **state)
     bool built[CPU_N_ISA] = {false};
     int n = 0;
     for (int i = 0; kern_row(i); i++)
-        built[kern_row(i)->isa] = true;
+        built[kern_row(i)->isa] |= kern_row(i)->fn != NULL;
     for (int i = 0; kern_row(i); i++) {
         const struct kern_row *r = kern_row(i);
         assert_non_null(kern_choose(r->op, r->format));
@@ -175,7 +175,7 @@ int main(int argc, char **argv)
     if (argc > 1 && !strcmp(argv[1], "--bench"))
         return bench(argc > 2 ? argv[2] : NULL);
     const struct CMUnitTest tests[] = {
-#define X(name, text) cmocka_unit_test(rows_##name),
+#define X(name, text, family) cmocka_unit_test(rows_##name),
         CPU_ISAS(X)
 #undef X
             cmocka_unit_test(every_operation_on_every_level),

@@ -7,13 +7,11 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
-#if defined(__x86_64__)
-#include <xmmintrin.h>
-#endif
 #include "kern/kern_check.h"
 #include "kern/kern_verdicts.h"
 #include "kern/panel.h"
 #include "kern/scalar.h"
+#include "float_state.h"
 #include "tmp_dir.h"
 
 static const struct kern_row *plain_of(const struct kern_row *r)
@@ -37,31 +35,6 @@ static void every_row_passes(void **state)
 {
     assert_true(every_row_once() > 0);
 }
-
-#if defined(__x86_64__)
-enum { ODD_STATE = 0xe040 }; /* flush, denormals are zero, toward zero */
-static unsigned float_state(void)
-{
-    return _mm_getcsr();
-}
-static void float_state_set(unsigned state)
-{
-    _mm_setcsr(state);
-}
-#elif defined(__aarch64__)
-enum { ODD_STATE = 0x1c00000 }; /* flush, toward zero */
-static unsigned float_state(void)
-{
-    uint64_t state;
-    __asm__ volatile("mrs %0, fpcr" : "=r"(state));
-    return (unsigned)state;
-}
-static void float_state_set(unsigned state)
-{
-    uint64_t wide = state;
-    __asm__ volatile("msr fpcr, %0" : : "r"(wide));
-}
-#endif
 
 /* A caller may flush denormals (-ffast-math does); the check is of the kernel, not of that. */
 static void passes_whatever_the_caller_rounds_like(void **state)

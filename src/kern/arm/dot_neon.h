@@ -8,6 +8,13 @@ ALWAYS int out_group(int n, int o)
     return o / ACT_GROUP;
 }
 
+/* Which of START_OUTS beginnings of sums it takes. */
+enum { START_OUTS = TILE_TOK };
+ALWAYS int out_start(int n, int o)
+{
+    return o;
+}
+
 /* Numbers of 4 rows, of 4 tokens, as out o of n needs them. */
 ALWAYS float32x4_t out_rows_f32(float32x4_t v, int n, int o)
 {
@@ -19,9 +26,10 @@ ALWAYS int32x4_t out_rows_s32(int32x4_t v, int n, int o)
     return v;
 }
 
-ALWAYS float32x4_t out_tokens_f32(float32x4_t v, int n, int o)
+/* The scales (0) or sums (1) of 4 tokens in block b. */
+ALWAYS float32x4_t out_number(const struct chunk *c, int b, const float *of, int n, int o, int which)
 {
-    return vdupq_n_f32(v[o % ACT_GROUP]);
+    return vdupq_n_f32(vld1q_f32(of)[o % ACT_GROUP]);
 }
 
 ALWAYS int32x4_t out_tokens_s32(int32x4_t v, int n, int o)
@@ -59,8 +67,8 @@ ALWAYS int32x4_t dot_lane(int32x4_t sum, int8x16_t w, int8x16_t x, int t)
 static const int line_order[8] = {0, 4, 1, 5, 2, 6, 3, 7};
 
 /* sum[quarter][token] += operands from..to of quarters p.. times n tokens. */
-ALWAYS void dot_lines(struct form f, const struct chunk *c, const uint8_t *body, int p, int i, int b, int from, int to,
-                      int n_quarter, int n, int32x4_t *sum)
+ALWAYS void dot_lines(struct form f, const struct chunk *c, const uint8_t *body, int p, int i, int b,
+                      int from, int to, int n_quarter, int n, int32x4_t *sum)
 {
     UNROLL for (int k = from; k < to; k++)
     {

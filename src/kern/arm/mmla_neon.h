@@ -10,6 +10,13 @@ ALWAYS int out_group(int n, int o)
     return o % (n / 2) / 2;
 }
 
+/* Which of START_OUTS beginnings of sums it takes: the same for all rows. */
+enum { START_OUTS = TILE_TOK / 2 };
+ALWAYS int out_start(int n, int o)
+{
+    return o % (n / 2);
+}
+
 ALWAYS float32x4_t out_rows_f32(float32x4_t v, int n, int o)
 {
     return o < n / 2 ? vzip1q_f32(v, v) : vzip2q_f32(v, v);
@@ -20,9 +27,20 @@ ALWAYS int32x4_t out_rows_s32(int32x4_t v, int n, int o)
     return o < n / 2 ? vzip1q_s32(v, v) : vzip2q_s32(v, v);
 }
 
-ALWAYS float32x4_t out_tokens_f32(float32x4_t v, int n, int o)
+/* A group of tokens in a block: [4 pairs of operands][2 pairs of tokens][16 bytes], then scales and sums as [2 pairs of tokens][4]. */
+enum {
+    PAIRS_NUMBERS = 128,
+    PAIRS_GROUP_BYTES = PAIRS_NUMBERS + 64,
+    PAIRS_BLOCK_BYTES = TILE_TOK / ACT_GROUP * PAIRS_GROUP_BYTES,
+    PAIRS_BYTES = CHUNK * PAIRS_BLOCK_BYTES
+};
+
+/* The scales (0) or sums (1) of 4 tokens in block b. */
+ALWAYS float32x4_t out_number(const struct chunk *c, int b, const float *of, int n, int o, int which)
 {
-    return vreinterpretq_f32_f64(vdupq_n_f64(vreinterpretq_f64_f32(v)[o % (n / 2) % 2]));
+    const int u = o % (n / 2);
+    const int8_t *group = c->pairs + b * PAIRS_BLOCK_BYTES + u / 2 * PAIRS_GROUP_BYTES;
+    return vreinterpretq_f32_s8(vld1q_s8(group + PAIRS_NUMBERS + 32 * which + u % 2 * 16));
 }
 
 ALWAYS int32x4_t out_tokens_s32(int32x4_t v, int n, int o)
@@ -43,7 +61,8 @@ ALWAYS int8x16_t interleave(int8x16_t a, int8x16_t b, int high)
 }
 
 /* Operands 2g and 2g + 1 of rows 2h and 2h + 1 of a quarter. */
-ALWAYS int8x16_t row_pair(struct form f, const struct chunk *c, const uint8_t *body, int p, int i, int b, int g, int h)
+ALWAYS int8x16_t row_pair(struct form f, const struct chunk *c, const uint8_t *body, int p, int i, int b,
+                          int g, int h)
 {
     if (f.ints > INTS_FP4)
         return interleave(operand(f, c, body, p, i, b, 2 * g), operand(f, c, body, p, i, b, 2 * g + 1), h);
@@ -59,11 +78,9 @@ ALWAYS int8x16_t row_pair(struct form f, const struct chunk *c, const uint8_t *b
 /* Pairs of operands in the order in which planes of 4 bits are loaded once. */
 static const int pair_order[4] = {0, 2, 1, 3};
 
-enum { PAIRS_GROUP_BYTES = 128, PAIRS_BLOCK_BYTES = 3 * 128, PAIRS_BYTES = CHUNK * PAIRS_BLOCK_BYTES };
-
 /* sum[quarter][out] += operands from..to of quarters p.. times n tokens. */
-ALWAYS void dot_lines(struct form f, const struct chunk *c, const uint8_t *body, int p, int i, int b, int from, int to,
-                      int n_quarter, int n, int32x4_t *sum)
+ALWAYS void dot_lines(struct form f, const struct chunk *c, const uint8_t *body, int p, int i, int b,
+                      int from, int to, int n_quarter, int n, int32x4_t *sum)
 {
     UNROLL for (int k = from / 2; k < to / 2; k++)
     {
@@ -93,6 +110,11 @@ ALWAYS void pairs_of(const struct chunk *c, int n, int8_t *pairs)
                 int8x16_t even = vld1q_s8(x->q[j][0]), odd = vld1q_s8(x->q[j + 1][0]);
                 vst1q_s8(to + 16 * j, interleave(even, odd, 0));
                 vst1q_s8(to + 16 * j + 16, interleave(even, odd, 1));
+            }
+            UNROLL for (int k = 0; k < 4; k++)
+            {
+                float64x2_t v = vreinterpretq_f64_f32(vld1q_f32(k < 2 ? x->d : x->s));
+                vst1q_s8(to + PAIRS_NUMBERS + 16 * k, vreinterpretq_s8_f64(vdupq_n_f64(v[k % 2])));
             }
         }
 }

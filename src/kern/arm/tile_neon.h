@@ -16,13 +16,19 @@ struct chunk {
     const uint8_t *panel; /* where a group of super-blocks begins */
     int n_block;
     const struct act_block *x;
-    int64_t stride;      /* of token groups */
-    const int8_t *lines; /* formats with a grid: the operands, [block][8][16 rows][4] */
-    const int8_t *pairs; /* matrix products: the activations, [block][group][4][2 pairs of tokens][16] */
+    int64_t stride;       /* of token groups */
+    const int8_t *lines;  /* formats with a grid: the operands, [block][8][16 rows][4] */
+    const int8_t *pairs;  /* matrix products: the activations (mmla_neon.h) */
+    const int32_t *begin; /* from FROM_MEMORY tokens on: what their sums begin with, [block][START_OUTS][4] */
 };
 
+/* Beginnings of sums are loaded where all quarters of the rows want them: loads are free beside the products, and copies of a
+ * lane are not (Neoverse N1's model, q4_0: 83 cycles a block with, 77 without). */
+enum { FROM_MEMORY = 8 };
+
 /* Operand j of block i of a super-block, b of the chunk. */
-ALWAYS int8x16_t operand(struct form f, const struct chunk *c, const uint8_t *body, int p, int i, int b, int j)
+ALWAYS int8x16_t operand(struct form f, const struct chunk *c, const uint8_t *body, int p, int i, int b,
+                         int j)
 {
     if (f.scales == SCALES_GRID)
         return vld1q_s8(c->lines + (b * 8 + j) * 64 + 16 * p);
@@ -50,15 +56,29 @@ ALWAYS int32x4_t half_sums(const struct act_block *x, int h)
     return vmovl_s16(vld2_s16(x->half[0]).val[h]);
 }
 
-ALWAYS void start_sums(struct form f, const struct act_block *x, int64_t stride, int n_quarter, int n, int half,
-                       int32x4_t *sum)
+/* The chunk's beginnings of sums. */
+ALWAYS void starts_of(struct form f, const struct chunk *c, int n, int32_t *begin)
+{
+    if (!offset_neon(f) || n < FROM_MEMORY || f.math != MATH_32)
+        return;
+    for (int b = 0; b < c->n_block; b++)
+        UNROLL for (int o = 0; o < n; o++) if (out_start(n, o) == o)
+            vst1q_s32(begin + 4 * (b * START_OUTS + o),
+                      out_tokens_s32(start_all(f, c->x + b + out_group(n, o) * c->stride), n, o));
+}
+
+ALWAYS void start_sums(struct form f, const struct act_block *x, const int32_t *begin, int64_t stride,
+                       int n_quarter, int n, int half, int32x4_t *sum)
 {
     UNROLL for (int o = 0; o < n; o++)
     {
         int32x4_t start = vdupq_n_s32(0);
-        if (offset_neon(f)) {
+        if (offset_neon(f) && n >= FROM_MEMORY && half < 0) {
+            start = vld1q_s32(begin + 4 * out_start(n, o));
+        } else if (offset_neon(f)) {
             const struct act_block *group = x + out_group(n, o) * stride;
-            int32x4_t all = half < 0 ? start_all(f, group) : vmulq_n_s32(half_sums(group, half), -offset_neon(f));
+            int32x4_t all =
+                half < 0 ? start_all(f, group) : vmulq_n_s32(half_sums(group, half), -offset_neon(f));
             start = out_tokens_s32(all, n, o);
         }
         UNROLL for (int r = 0; r < n_quarter; r++) sum[r * n + o] = start;
@@ -66,12 +86,12 @@ ALWAYS void start_sums(struct form f, const struct act_block *x, int64_t stride,
 }
 
 /* A block with one sum: acc = fma(dot, w * x.d, acc), then fma(m, x.s, acc). */
-ALWAYS void block_one(struct form f, const struct chunk *c, const uint8_t *head, int slot, const uint8_t *body, int i,
-                      int b, int p, int n_quarter, int n, float32x4_t *acc)
+ALWAYS void block_one(struct form f, const struct chunk *c, const uint8_t *head, int slot,
+                      const uint8_t *body, int i, int b, int p, int n_quarter, int n, float32x4_t *acc)
 {
     int32x4_t sum[TILE_TOK];
     const struct act_block *x = c->x + b;
-    start_sums(f, x, c->stride, n_quarter, n, -1, sum);
+    start_sums(f, x, c->begin + 4 * b * START_OUTS, c->stride, n_quarter, n, -1, sum);
     dot_lines(f, c, body, p, i, b, 0, 8, n_quarter, n, sum);
     UNROLL for (int r = 0; r < n_quarter; r++)
     {
@@ -81,16 +101,17 @@ ALWAYS void block_one(struct form f, const struct chunk *c, const uint8_t *head,
         {
             const struct act_block *group = x + out_group(n, o) * c->stride;
             float32x4_t *a = &acc[r * n + o];
-            float32x4_t w = vmulq_f32(out_rows_f32(s.w[0], n, o), out_tokens_f32(vld1q_f32(group->d), n, o));
+            float32x4_t w = vmulq_f32(out_rows_f32(s.w[0], n, o), out_number(c, b, group->d, n, o, 0));
             *a = vfmaq_f32(*a, vcvtq_f32_s32(sum[r * n + o]), w);
             if (f.has_min)
-                *a = vfmaq_f32(*a, out_rows_f32(s.m, n, o), out_tokens_f32(vld1q_f32(group->s), n, o));
+                *a = vfmaq_f32(*a, out_rows_f32(s.m, n, o), out_number(c, b, group->s, n, o, 1));
         }
     }
 }
 
 /* The minima of a block, times the sums of the token's halves, times -dmin, added to u. */
-ALWAYS float32x4_t add_minima(const struct scales_neon *s, const struct act_block *group, int n, int o, float32x4_t u)
+ALWAYS float32x4_t add_minima(const struct scales_neon *s, const struct act_block *group, int n, int o,
+                              float32x4_t u)
 {
     int32x4_t low = vmulq_s32(out_rows_s32(s->mn[0], n, o), out_tokens_s32(half_sums(group, 0), n, o));
     low = vmlaq_s32(low, out_rows_s32(s->mn[1], n, o), out_tokens_s32(half_sums(group, 1), n, o));
@@ -98,8 +119,8 @@ ALWAYS float32x4_t add_minima(const struct scales_neon *s, const struct act_bloc
 }
 
 /* A block with scales of 16 columns: a sum for each half. */
-ALWAYS void block_two(struct form f, const struct chunk *c, const uint8_t *head, int slot, const uint8_t *body, int i,
-                      int b, int p, int n_quarter, int n, float32x4_t *acc)
+ALWAYS void block_two(struct form f, const struct chunk *c, const uint8_t *head, int slot,
+                      const uint8_t *body, int i, int b, int p, int n_quarter, int n, float32x4_t *acc)
 {
     struct scales_neon s[QUARTERS];
     int32x4_t sum[TILE_TOK], low[TILE_TOK];
@@ -108,7 +129,7 @@ ALWAYS void block_two(struct form f, const struct chunk *c, const uint8_t *head,
     UNROLL for (int r = 0; r < n_quarter; r++) scales_neon(f, head, slot, body, p + r, i, &s[r]);
     UNROLL for (int h = 0; h < 2; h++)
     {
-        start_sums(f, x, c->stride, n_quarter, n, h, sum);
+        start_sums(f, x, c->begin + 4 * b * START_OUTS, c->stride, n_quarter, n, h, sum);
         dot_lines(f, c, body, p, i, b, 4 * h, 4 * h + 4, n_quarter, n, sum);
         UNROLL for (int k = 0; k < n_quarter * n; k++)
         {
@@ -129,7 +150,7 @@ ALWAYS void block_two(struct form f, const struct chunk *c, const uint8_t *head,
             both[k] = vmulq_f32(vcvtq_f32_s32(low[k]), out_rows_f32(s[k / n].w[0], n, k % n));
         if (f.math == MATH_INT && f.has_min)
             both[k] = add_minima(&s[k / n], group, n, k % n, both[k]);
-        acc[k] = vfmaq_f32(acc[k], both[k], out_tokens_f32(vld1q_f32(group->d), n, k % n));
+        acc[k] = vfmaq_f32(acc[k], both[k], out_number(c, b, group->d, n, k % n, 0));
     }
 }
 
@@ -188,20 +209,23 @@ ALWAYS void store_outs(const float32x4_t *part, int n, int n_tok, bool add, floa
 }
 
 /* n: tokens computed, a constant; n_tok <= n: tokens stored. */
-ALWAYS void tile_dot_n(struct form f, const uint8_t *panel, int n_block, const struct act_block *x, int64_t stride,
-                       int n, int n_tok, bool add, float *y, int64_t y_stride)
+ALWAYS void tile_dot_n(struct form f, const uint8_t *panel, int n_block, const struct act_block *x,
+                       int64_t stride, int n, int n_tok, bool add, float *y, int64_t y_stride)
 {
     float32x4_t part[QUARTERS * TILE_TOK];
     int8_t lines[CHUNK * 512], pairs[PAIRS_BYTES];
+    int32_t begin[CHUNK * START_OUTS * 4];
     UNROLL for (int k = 0; k < QUARTERS * n; k++) part[k] = vdupq_n_f32(0);
     for (int b = 0; b < n_block; b += CHUNK) {
-        struct chunk c = {panel, n_block - b < CHUNK ? n_block - b : CHUNK, x + b, stride, lines, pairs};
+        struct chunk c = {panel, n_block - b < CHUNK ? n_block - b : CHUNK, x + b, stride, lines, pairs,
+                          begin};
         if (f.scales == SCALES_GRID)
             for (int k = 0; k < c.n_block; k++) {
                 struct form_place at = form_place(f, k / f.n_block);
                 grid_lines(f, panel + at.body, k % f.n_block, lines + k * 512);
             }
         pairs_of(&c, n, pairs);
+        starts_of(f, &c, n, begin);
         tile_tokens(f, c, n, part);
         panel += CHUNK / (f.n_block * f.n_super) * form_group_bytes(f);
     }
@@ -215,8 +239,8 @@ ALWAYS void tile_dot_n(struct form f, const uint8_t *panel, int n_block, const s
 
 /* More than two tokens. Counts between the tile sizes compute the next larger one: absent tokens of a group are zero,
  * absent groups are not read. */
-ALWAYS void tile_dot_many(struct form f, const uint8_t *panel, int n_block, const struct act_block *x, int64_t stride,
-                          int n_tok, bool add, float *y, int64_t y_stride)
+ALWAYS void tile_dot_many(struct form f, const uint8_t *panel, int n_block, const struct act_block *x,
+                          int64_t stride, int n_tok, bool add, float *y, int64_t y_stride)
 {
     if (n_tok <= 4)
         tile_dot_n(f, panel, n_block, x, stride, 4, n_tok, add, y, y_stride);

@@ -110,8 +110,8 @@ static inline int8x16x2_t quantize_block(const float *x, int t, struct act_block
     b->n8sum[t] = -8 * (low + high);
     b->half[t][0] = (int16_t)low;
     b->half[t][1] = (int16_t)high;
-    return (int8x16x2_t){{vcombine_s8(vmovn_s16(q[0]), vmovn_s16(q[1])),
-                          vcombine_s8(vmovn_s16(q[2]), vmovn_s16(q[3]))}};
+    return (int8x16x2_t){
+        {vcombine_s8(vmovn_s16(q[0]), vmovn_s16(q[1])), vcombine_s8(vmovn_s16(q[2]), vmovn_s16(q[3]))}};
 }
 
 void quantize_neon(const float *x, int64_t x_stride, int n_tok, int n_col, struct act_block *out)
@@ -147,6 +147,25 @@ void rmsnorm_neon(const float *x, const float *w, int n, float eps, float *y)
     for (int i = 0; i < n; i += 4) {
         float32x4_t v = vmulq_n_f32(load_first(x + i, n - i), scale);
         store_first(y + i, n - i, vmulq_f32(v, load_first(w + i, n - i)));
+    }
+}
+
+void layernorm_neon(const float *x, const float *w, const float *b, int n, float eps, float *y)
+{
+    float32x4_t lane[QUARTERS], square[QUARTERS];
+    for (int q = 0; q < QUARTERS; q++)
+        lane[q] = square[q] = vdupq_n_f32(0);
+    for (int i = 0; i < n; i += 4)
+        lane[i / 4 % QUARTERS] = vaddq_f32(lane[i / 4 % QUARTERS], load_first(x + i, n - i));
+    const float32x4_t mean = vdupq_n_f32(tree_lanes(lane) / (float)n);
+    for (int i = 0; i < n; i += 4) {
+        float32x4_t v = keep_first(vsubq_f32(load_first(x + i, n - i), mean), n - i);
+        square[i / 4 % QUARTERS] = vfmaq_f32(square[i / 4 % QUARTERS], v, v);
+    }
+    float scale = 1.0f / sqrtf(tree_lanes(square) / (float)n + eps);
+    for (int i = 0; i < n; i += 4) {
+        float32x4_t v = vmulq_n_f32(vsubq_f32(load_first(x + i, n - i), mean), scale);
+        store_first(y + i, n - i, vfmaq_f32(load_first(b + i, n - i), v, load_first(w + i, n - i)));
     }
 }
 
@@ -186,6 +205,32 @@ void gelu_mul_neon(const float *g, const float *u, float *h, int n)
     }
 }
 
+/* See scalar.h. */
+static inline float32x4_t gelu_lanes(float32x4_t x)
+{
+    const float32x4_t most = vdupq_n_f32(0.5f), z = vmulq_f32(x, x);
+    float32x4_t p = vfmaq_f32(vdupq_n_f32(GELU_P4), vdupq_n_f32(GELU_P5), z);
+    float32x4_t q = vfmaq_f32(vdupq_n_f32(GELU_Q4), vdupq_n_f32(GELU_Q5), z);
+    p = vfmaq_f32(vdupq_n_f32(GELU_P3), p, z);
+    q = vfmaq_f32(vdupq_n_f32(GELU_Q3), q, z);
+    p = vfmaq_f32(vdupq_n_f32(GELU_P2), p, z);
+    q = vfmaq_f32(vdupq_n_f32(GELU_Q2), q, z);
+    p = vfmaq_f32(vdupq_n_f32(GELU_P1), p, z);
+    q = vfmaq_f32(vdupq_n_f32(GELU_Q1), q, z);
+    p = vfmaq_f32(vdupq_n_f32(GELU_P0), p, z);
+    q = vfmaq_f32(vdupq_n_f32(1.0f), q, z);
+    float32x4_t half = vdivq_f32(vmulq_f32(x, p), q);
+    float32x4_t end = vbslq_f32(vdupq_n_u32(0x80000000u), x, most); /* a half with the sign of x */
+    half = vbslq_f32(vcagtq_f32(x, vdupq_n_f32(GELU_LIMIT)), end, half);
+    return vmulq_f32(x, vaddq_f32(half, most));
+}
+
+void gelu_neon(const float *x, float *y, int n)
+{
+    for (int i = 0; i < n; i += 4)
+        store_first(y + i, n - i, gelu_lanes(load_first(x + i, n - i)));
+}
+
 void glu_clamped_neon(const float *g, const float *u, float *h, int n)
 {
     const float32x4_t limit = vdupq_n_f32(GLU_LIMIT), one = vdupq_n_f32(1.0f);
@@ -215,12 +260,12 @@ void span_softmax_neon(float *s, int n_query, const int *n_key, float *max, floa
         float32x4_t v[16], m = lowest, lane[QUARTERS];
         for (int i = 0; i < 16; i++) {
             v[i] = vbslq_f32(first_lanes(n_key[q] - 4 * i), vld1q_f32(row + 4 * i), lowest);
-            m = vbslq_f32(vcgtq_f32(v[i], m), v[i], m); /* a NaN is dropped here and comes back through the sum */
+            m = vbslq_f32(vcgtq_f32(v[i], m), v[i],
+                          m); /* a NaN is dropped here and comes back through the sum */
         }
         float largest = vmaxvq_f32(m);
         for (int i = 0; i < 16; i++) {
-            float32x4_t p =
-                keep_first(exp2_lanes(vsubq_f32(v[i], vdupq_n_f32(largest))), n_key[q] - 4 * i);
+            float32x4_t p = keep_first(exp2_lanes(vsubq_f32(v[i], vdupq_n_f32(largest))), n_key[q] - 4 * i);
             vst1q_f32(row + 4 * i, p);
             lane[i % QUARTERS] = i < QUARTERS ? p : vaddq_f32(lane[i % QUARTERS], p);
         }
