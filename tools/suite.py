@@ -27,6 +27,8 @@ SUITES = {
              ("soak: thousands of clients of every kind", "release", ["-L", "soak"], {}),
              ("soak under asan+ubsan", "asan", ["-L", "soak"], {}),
              ("unit tests on aarch64 under qemu", "aarch64", ["-LE", "long"], {}),
+             ("edge build", "edge", [], {}),
+             ("edge build for aarch64", "edge-aarch64", [], {}),
              ("fuzzers", "fuzz", ["-L", "fuzz"], {})],
 }
 
@@ -130,8 +132,8 @@ def build(preset):
 
 
 def run(title, preset, args, env):
-    if preset == "aarch64" and not arm_present():
-        return 0, 0, ["aarch64/cross-build"]
+    if preset.endswith("aarch64") and not arm_present():
+        return 0, 0, [preset + "/cross-build"]
     t = time.time()
     if not build(preset):
         return 0, 1, []

@@ -1,7 +1,17 @@
 /* Libraries that are loaded on use. */
 #include "base/library.h"
+#ifndef LATHE_EDGE
 #include <dlfcn.h>
+#endif
 
+#ifdef LATHE_EDGE
+int library_load(const struct library *l, struct lathe_err *err)
+{
+    return err_set(err, LATHE_E_UNSUPPORTED,
+                   "%s %s, and this is the edge build, which is static and loads no library", l->wanted,
+                   l->file);
+}
+#else
 int library_load(const struct library *l, struct lathe_err *err)
 {
     void *library = dlopen(l->file, RTLD_NOW | RTLD_LOCAL); /* stays: its threads may outlive a call */
@@ -16,3 +26,4 @@ int library_load(const struct library *l, struct lathe_err *err)
     }
     return 0;
 }
+#endif
