@@ -44,6 +44,8 @@ static bool is_float(uint32_t type)
 static const uint8_t *first_row(const struct mf_tensor *t, struct row_range rows, int n_col)
 {
     const struct format *f = format_by_id(t->type);
+    if (t->source)
+        return NULL;
     if (t->piece)
         return mf_tensor_piece(t, (uint64_t)(rows.first / rows.n));
     return t->data + (size_t)rows.first * (size_t)(n_col / f->block_n) * (size_t)f->block_bytes;
@@ -79,10 +81,11 @@ static int matrix_init(struct loader *l, struct matrix *m, struct row_range rows
     m->file_format = m->format;
     if (l->load_as && t->type != l->load_as->id && is_float(t->type) && n_col % l->load_as->block_n == 0)
         m->format = (enum format_id)l->load_as->id;
-    if (t->piece && (t->dim[2] != (uint64_t)(rows.of / rows.n) || rows.first % rows.n))
+    if ((t->piece || t->source) && (t->dim[2] != (uint64_t)(rows.of / rows.n) || rows.first % rows.n))
         return err_set(l->err, LATHE_E_UNSUPPORTED, "tensor %s is in pieces and cannot run as one matrix",
                        full);
     m->rows = first_row(t, rows, n_col);
+    m->piece = rows.first / rows.n;
     m->n_panel = (n_row + LANES - 1) / LANES;
     m->panel_bytes = m->panel_stride = panel_bytes(m->format, n_col);
     const struct kern_row *dot = l->model->exact ? NULL : kern_choose(KERN_TILE_DOT, m->format);

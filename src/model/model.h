@@ -22,7 +22,8 @@ struct matrix {
     tile_dot_fn *dot;      /* NULL for float formats and in exact mode: then f32 activations */
     unpack_fn *unpack;     /* to f32; NULL for F32, whose panels the tile reads in place */
     const struct mf_tensor *tensor; /* where the file's rows are */
-    const uint8_t *rows;            /* their first byte */
+    const uint8_t *rows;            /* their first byte; NULL: they are made from the tensor's source */
+    int piece;                      /* which of its matrices this is, where they are */
     enum format_id file_format; /* what they are in the file: `format`, unless it is encoded when laid out */
     int head_dim, n_half;       /* of each head_dim rows the first n_half are rotary halves; 0: as they are */
     uint64_t offset;            /* in the layout */
@@ -159,7 +160,7 @@ int loader_vector(struct loader *l, const float **out, int n, bool required, con
     __attribute__((format(printf, 5, 6)));
 static inline bool matrix_rows_as_they_are(const struct matrix *m)
 {
-    return !m->n_half && m->format == m->file_format;
+    return m->rows && !m->n_half && m->format == m->file_format;
 }
 /* Rows [first, first + n) in the form that is laid out: where the file has it, or else in room for n of them.
  * *row_bytes is their length. */
