@@ -3,9 +3,10 @@ set(lathe_isa_x86 avx2 avx512vnni avx512bf16)
 set(lathe_flags_avx2 -mavx2 -mfma -mf16c -mbmi2)
 set(lathe_flags_avx512vnni ${lathe_flags_avx2} -mavx512f -mavx512bw -mavx512vl -mavx512dq -mavx512vnni -mprefer-vector-width=512)
 set(lathe_flags_avx512bf16 ${lathe_flags_avx512vnni} -mavx512bf16)
-set(lathe_isa_arm dotprod bf16)
-set(lathe_flags_dotprod -march=armv8.2-a+dotprod+fp16)
-set(lathe_flags_bf16 -march=armv8.2-a+dotprod+fp16+bf16)
+set(lathe_isa_arm neon dotprod i8mm)
+set(lathe_flags_neon) # what every aarch64 has
+set(lathe_flags_dotprod -march=armv8.2-a+dotprod)
+set(lathe_flags_i8mm -march=armv8.2-a+dotprod+i8mm)
 
 function(lathe_sources var)
   set(all)

@@ -2,6 +2,8 @@
 #include "base/cpu.h"
 #if defined(__x86_64__)
 #include <cpuid.h>
+#elif defined(__aarch64__)
+#include <sys/auxv.h>
 #endif
 #include <pthread.h>
 #include <sched.h>
@@ -44,6 +46,13 @@ bool cpu_supports(enum cpu_isa isa)
         return cpu_supports(CPU_AVX2) && __builtin_cpu_supports("avx512f") &&
                __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl") &&
                __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vnni");
+#elif defined(__aarch64__)
+    case CPU_NEON:
+        return true;
+    case CPU_DOTPROD:
+        return getauxval(AT_HWCAP) & 1ul << 20; /* HWCAP_ASIMDDP; older headers lack the names */
+    case CPU_I8MM:
+        return cpu_supports(CPU_DOTPROD) && getauxval(AT_HWCAP2) & 1ul << 13; /* HWCAP2_I8MM */
 #endif
     default:
         return false;

@@ -5,10 +5,13 @@
 #include <stddef.h>
 
 /* name, text; narrowest first. A bundle contains all narrower ones of its family. */
-#define CPU_ISAS(X)                                      \
-    X(C, "c")                                            \
-    X(AVX2, "avx2")             /* avx2 fma f16c bmi2 */ \
-    X(AVX512VNNI, "avx512vnni") /* avx512 f bw vl dq vnni */
+#define CPU_ISAS(X)                                          \
+    X(C, "c")                                                \
+    X(AVX2, "avx2")             /* avx2 fma f16c bmi2 */     \
+    X(AVX512VNNI, "avx512vnni") /* avx512 f bw vl dq vnni */ \
+    X(NEON, "neon")             /* what every aarch64 has */ \
+    X(DOTPROD, "dotprod")       /* sdot, ARMv8.2 */          \
+    X(I8MM, "i8mm")             /* smmla, ARMv8.6 */
 
 enum cpu_isa {
 #define X(name, text) CPU_##name,

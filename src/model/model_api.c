@@ -103,7 +103,9 @@ int lathe_model_open(const char *path, const struct lathe_model_options *opts, l
     if (opts)
         o = *opts;
     if (cpu_bad_mask())
-        return err_set(err, LATHE_E_USAGE, "LATHE_CPU is '%s'; known: c avx2 avx512vnni", cpu_bad_mask());
+#define X(name, text) " " text
+        return err_set(err, LATHE_E_USAGE, "LATHE_CPU is '%s'; known:" CPU_ISAS(X), cpu_bad_mask());
+#undef X
     kern_begin(o.cache_dir, !o.no_cache);
     struct lathe_model *m = mem_new(sizeof *m);
     m->exact = o.exact;

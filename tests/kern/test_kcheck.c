@@ -43,8 +43,10 @@ static void check_row(const struct kern_row *row)
     assert_non_null(plain);
     assert_string_equal(row->class_name, "portable");
     int n_case = 0, n_bad = 0;
+    const int step =
+        getenv("LATHE_EMULATED") ? 5 : 1; /* of all kinds and shapes still, an emulator is slow */
     struct kern_shape s;
-    for (int i = 0; shape_at(row, i, &s); i++, n_case++)
+    for (int i = 0; shape_at(row, i, &s); i += step, n_case++)
         n_bad += !check_case(row, plain, s, n_bad >= 5);
     printf("%-34s %d cases\n", row->name, n_case);
     assert_true(n_case > 0);
@@ -72,19 +74,27 @@ static void rows_of(enum cpu_isa isa)
 CPU_ISAS(X)
 #undef X
 
-/* Every row of plain C must have a twin in every wider instruction set, or a level would mix two. */
+/* Instruction sets that only add a dot product to a narrower one. */
+static bool only_tiles(enum cpu_isa isa)
+{
+    return isa == CPU_DOTPROD || isa == CPU_I8MM;
+}
+
+/* Every row of plain C must have a twin in every wider instruction set that this build has. */
 static void every_operation_on_every_level(void **state)
 {
+    bool built[CPU_N_ISA] = {false};
     int n = 0;
+    for (int i = 0; kern_row(i); i++)
+        built[kern_row(i)->isa] = true;
     for (int i = 0; kern_row(i); i++) {
         const struct kern_row *r = kern_row(i);
-        assert_non_null(kern_find(r->op, r->format, CPU_C));
         assert_non_null(kern_choose(r->op, r->format));
-        n++;
-#if defined(__x86_64__)
         for (int isa = 0; isa < CPU_N_ISA; isa++)
-            assert_non_null(kern_find(r->op, r->format, (enum cpu_isa)isa));
-#endif
+            if (built[isa] && (r->op == KERN_TILE_DOT || !only_tiles((enum cpu_isa)isa))) {
+                assert_non_null(kern_find(r->op, r->format, (enum cpu_isa)isa));
+                n++;
+            }
     }
     assert_true(n > 0);
 }
