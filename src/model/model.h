@@ -20,6 +20,8 @@ struct matrix {
     const uint8_t *panels; /* owned by the model's layout */
     const float *bias;     /* [n_panel * 16], zero past n_row; NULL without bias */
     tile_dot_fn *dot;      /* NULL for float formats and in exact mode: then f32 activations */
+    tile_dot_fn *dot_few;  /* the same bits, chosen for up to KERN_FEW_TOK tokens */
+    tile_f32_fn *native;   /* of BF16 in native precision, in place of unpack; else NULL */
     unpack_fn *unpack;     /* to f32; NULL for F32, whose panels the tile reads in place */
     const struct mf_tensor *tensor; /* where the file's rows are */
     const uint8_t *rows;            /* their first byte; NULL: they are made from the tensor's source */
@@ -98,7 +100,7 @@ struct lathe_model {
         token_type; /* of an encoder, added to the embedding; the second may be absent: n_row 0 */
     const float *embd_norm, *embd_norm_bias;
     struct matrix pooler, classifier; /* classes = classifier tanh(pooler first) */
-    bool tied, exact;
+    bool tied, exact, native;
     double *rope_freq[N_ROPE_SET]; /* [n_rot / 2] radians per position; NULL: the set is not used */
     double *rope_freq_long; /* of the global set in contexts longer than the original one; NULL: the same */
     float rope_mscale;      /* factor of cos and sin, global */

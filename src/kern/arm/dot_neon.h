@@ -59,8 +59,8 @@ ALWAYS int32x4_t dot_lane(int32x4_t sum, int8x16_t w, int8x16_t x, int t)
 static const int line_order[8] = {0, 4, 1, 5, 2, 6, 3, 7};
 
 /* sum[quarter][token] += operands from..to of quarters p.. times n tokens. */
-ALWAYS void dot_lines(struct form f, const struct chunk *c, const uint8_t *body, int p, int i, int b, int from, int to,
-                      int n_quarter, int n, int32x4_t *sum)
+ALWAYS void dot_lines(struct form f, const struct chunk *c, const uint8_t *body, int p, int i, int b,
+                      int from, int to, int n_quarter, int n, int32x4_t *sum)
 {
     UNROLL for (int k = from; k < to; k++)
     {

@@ -13,8 +13,8 @@
 #define ALWAYS __attribute__((always_inline)) static inline
 
 struct scales_neon {
-    float32x4_t w[2], m;        /* MATH_INT: d and -dmin */
-    int32x4_t sc[2], mn[2];     /* of MATH_INT, each half's */
+    float32x4_t w[2], m;    /* MATH_INT: d and -dmin */
+    int32x4_t sc[2], mn[2]; /* of MATH_INT, each half's */
 };
 
 /* What operands are too large by: values that are looked up in a table are looked up signed. */

@@ -41,8 +41,10 @@ GRID uint32x4_t grid_words(const uint8_t *at, int p)
 /* Operands 2g and 2g + 1: rows `code` of a grid that is eight wide. */
 GRID void look_up_8(const uint64_t *grid, uint32x4_t code, uint32x4_t v[2])
 {
-    uint64x2_t low = vcombine_u64(vld1_u64(grid + vgetq_lane_u32(code, 0)), vld1_u64(grid + vgetq_lane_u32(code, 1)));
-    uint64x2_t high = vcombine_u64(vld1_u64(grid + vgetq_lane_u32(code, 2)), vld1_u64(grid + vgetq_lane_u32(code, 3)));
+    uint64x2_t low =
+        vcombine_u64(vld1_u64(grid + vgetq_lane_u32(code, 0)), vld1_u64(grid + vgetq_lane_u32(code, 1)));
+    uint64x2_t high =
+        vcombine_u64(vld1_u64(grid + vgetq_lane_u32(code, 2)), vld1_u64(grid + vgetq_lane_u32(code, 3)));
     v[0] = vuzp1q_u32(vreinterpretq_u32_u64(low), vreinterpretq_u32_u64(high));
     v[1] = vuzp2q_u32(vreinterpretq_u32_u64(low), vreinterpretq_u32_u64(high));
 }
@@ -88,7 +90,8 @@ GRID void grid_pair(struct form f, const uint8_t *body, int p, int i, int g, int
     switch (f.ints) {
     case INTS_IQ3_XXS:
     case INTS_IQ3_S:
-        _Pragma("GCC unroll 2") for (int k = 0; k < 2; k++) {
+        _Pragma("GCC unroll 2") for (int k = 0; k < 2; k++)
+        {
             const int j = 2 * g + k;
             code = field(grid_load(ints + 64 * (j / 4), p), j % 4 * 8, 8);
             if (f.ints == INTS_IQ3_S)

@@ -43,7 +43,8 @@ ALWAYS int8x16_t interleave(int8x16_t a, int8x16_t b, int high)
 }
 
 /* Operands 2g and 2g + 1 of rows 2h and 2h + 1 of a quarter. */
-ALWAYS int8x16_t row_pair(struct form f, const struct chunk *c, const uint8_t *body, int p, int i, int b, int g, int h)
+ALWAYS int8x16_t row_pair(struct form f, const struct chunk *c, const uint8_t *body, int p, int i, int b,
+                          int g, int h)
 {
     if (f.ints > INTS_FP4)
         return interleave(operand(f, c, body, p, i, b, 2 * g), operand(f, c, body, p, i, b, 2 * g + 1), h);
@@ -62,8 +63,8 @@ static const int pair_order[4] = {0, 2, 1, 3};
 enum { PAIRS_GROUP_BYTES = 128, PAIRS_BLOCK_BYTES = 3 * 128, PAIRS_BYTES = CHUNK * PAIRS_BLOCK_BYTES };
 
 /* sum[quarter][out] += operands from..to of quarters p.. times n tokens. */
-ALWAYS void dot_lines(struct form f, const struct chunk *c, const uint8_t *body, int p, int i, int b, int from, int to,
-                      int n_quarter, int n, int32x4_t *sum)
+ALWAYS void dot_lines(struct form f, const struct chunk *c, const uint8_t *body, int p, int i, int b,
+                      int from, int to, int n_quarter, int n, int32x4_t *sum)
 {
     UNROLL for (int k = from / 2; k < to / 2; k++)
     {

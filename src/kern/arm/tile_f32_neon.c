@@ -43,16 +43,17 @@ ALWAYS void tile_n(enum format_id of, const struct tile *c, int n_group, int n, 
     {
         int u = t < n_tok ? t : 0;
         xt[t] = c->x + u * c->x_stride;
-        UNROLL for (int g = 0; g < n_group; g++) UNROLL for (int q = 0; q < QUARTERS; q++) acc[t * n_group + g][q] =
-            c->add ? vld1q_f32(c->y + u * c->y_stride + g * LANES + 4 * q) : vdupq_n_f32(0);
+        UNROLL for (int g = 0; g < n_group; g++) UNROLL for (int q = 0; q < QUARTERS; q++)
+            acc[t * n_group + g][q] =
+                c->add ? vld1q_f32(c->y + u * c->y_stride + g * LANES + 4 * q) : vdupq_n_f32(0);
     }
     for (int k = 0; k < c->n_k; k++)
         UNROLL for (int g = 0; g < n_group; g++)
         {
             float32x4_t w[QUARTERS];
             load_lanes(c->w, k * c->w_stride + g * c->w_group, of, w);
-            UNROLL for (int t = 0; t < n; t++) UNROLL for (int q = 0; q < QUARTERS; q++) acc[t * n_group + g][q] =
-                vfmaq_n_f32(acc[t * n_group + g][q], w[q], xt[t][k]);
+            UNROLL for (int t = 0; t < n; t++) UNROLL for (int q = 0; q < QUARTERS; q++)
+                acc[t * n_group + g][q] = vfmaq_n_f32(acc[t * n_group + g][q], w[q], xt[t][k]);
         }
     UNROLL for (int t = 0; t < n; t++) UNROLL for (int g = 0; g < n_group; g++) if (t < n_tok)
     {
@@ -94,11 +95,12 @@ ALWAYS void tile_all(enum format_id of, struct tile c, int n_group, int n_tok)
     }
 }
 
-#define TILE(name, of)                                                                                                \
-    void name(const void *w, int64_t w_stride, int64_t w_group, int n_group, int n_k, const float *x,                 \
-              int64_t x_stride, int n_tok, bool add, float *y, int64_t y_stride)                                      \
-    {                                                                                                                 \
-        tile_all(of, (struct tile){w, w_stride, w_group, n_k, x, x_stride, add, y, y_stride}, n_group, n_tok);        \
+#define TILE(name, of)                                                                                 \
+    void name(const void *w, int64_t w_stride, int64_t w_group, int n_group, int n_k, const float *x,  \
+              int64_t x_stride, int n_tok, bool add, float *y, int64_t y_stride)                       \
+    {                                                                                                  \
+        tile_all(of, (struct tile){w, w_stride, w_group, n_k, x, x_stride, add, y, y_stride}, n_group, \
+                 n_tok);                                                                               \
     }
 
 TILE(tile_f32_neon, FORMAT_F32)

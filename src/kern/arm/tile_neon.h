@@ -22,7 +22,8 @@ struct chunk {
 };
 
 /* Operand j of block i of a super-block, b of the chunk. */
-ALWAYS int8x16_t operand(struct form f, const struct chunk *c, const uint8_t *body, int p, int i, int b, int j)
+ALWAYS int8x16_t operand(struct form f, const struct chunk *c, const uint8_t *body, int p, int i, int b,
+                         int j)
 {
     if (f.scales == SCALES_GRID)
         return vld1q_s8(c->lines + (b * 8 + j) * 64 + 16 * p);
@@ -50,15 +51,16 @@ ALWAYS int32x4_t half_sums(const struct act_block *x, int h)
     return vmovl_s16(vld2_s16(x->half[0]).val[h]);
 }
 
-ALWAYS void start_sums(struct form f, const struct act_block *x, int64_t stride, int n_quarter, int n, int half,
-                       int32x4_t *sum)
+ALWAYS void start_sums(struct form f, const struct act_block *x, int64_t stride, int n_quarter, int n,
+                       int half, int32x4_t *sum)
 {
     UNROLL for (int o = 0; o < n; o++)
     {
         int32x4_t start = vdupq_n_s32(0);
         if (offset_neon(f)) {
             const struct act_block *group = x + out_group(n, o) * stride;
-            int32x4_t all = half < 0 ? start_all(f, group) : vmulq_n_s32(half_sums(group, half), -offset_neon(f));
+            int32x4_t all =
+                half < 0 ? start_all(f, group) : vmulq_n_s32(half_sums(group, half), -offset_neon(f));
             start = out_tokens_s32(all, n, o);
         }
         UNROLL for (int r = 0; r < n_quarter; r++) sum[r * n + o] = start;
@@ -66,8 +68,8 @@ ALWAYS void start_sums(struct form f, const struct act_block *x, int64_t stride,
 }
 
 /* A block with one sum: acc = fma(dot, w * x.d, acc), then fma(m, x.s, acc). */
-ALWAYS void block_one(struct form f, const struct chunk *c, const uint8_t *head, int slot, const uint8_t *body, int i,
-                      int b, int p, int n_quarter, int n, float32x4_t *acc)
+ALWAYS void block_one(struct form f, const struct chunk *c, const uint8_t *head, int slot,
+                      const uint8_t *body, int i, int b, int p, int n_quarter, int n, float32x4_t *acc)
 {
     int32x4_t sum[TILE_TOK];
     const struct act_block *x = c->x + b;
@@ -90,7 +92,8 @@ ALWAYS void block_one(struct form f, const struct chunk *c, const uint8_t *head,
 }
 
 /* The minima of a block, times the sums of the token's halves, times -dmin, added to u. */
-ALWAYS float32x4_t add_minima(const struct scales_neon *s, const struct act_block *group, int n, int o, float32x4_t u)
+ALWAYS float32x4_t add_minima(const struct scales_neon *s, const struct act_block *group, int n, int o,
+                              float32x4_t u)
 {
     int32x4_t low = vmulq_s32(out_rows_s32(s->mn[0], n, o), out_tokens_s32(half_sums(group, 0), n, o));
     low = vmlaq_s32(low, out_rows_s32(s->mn[1], n, o), out_tokens_s32(half_sums(group, 1), n, o));
@@ -98,8 +101,8 @@ ALWAYS float32x4_t add_minima(const struct scales_neon *s, const struct act_bloc
 }
 
 /* A block with scales of 16 columns: a sum for each half. */
-ALWAYS void block_two(struct form f, const struct chunk *c, const uint8_t *head, int slot, const uint8_t *body, int i,
-                      int b, int p, int n_quarter, int n, float32x4_t *acc)
+ALWAYS void block_two(struct form f, const struct chunk *c, const uint8_t *head, int slot,
+                      const uint8_t *body, int i, int b, int p, int n_quarter, int n, float32x4_t *acc)
 {
     struct scales_neon s[QUARTERS];
     int32x4_t sum[TILE_TOK], low[TILE_TOK];
@@ -188,8 +191,8 @@ ALWAYS void store_outs(const float32x4_t *part, int n, int n_tok, bool add, floa
 }
 
 /* n: tokens computed, a constant; n_tok <= n: tokens stored. */
-ALWAYS void tile_dot_n(struct form f, const uint8_t *panel, int n_block, const struct act_block *x, int64_t stride,
-                       int n, int n_tok, bool add, float *y, int64_t y_stride)
+ALWAYS void tile_dot_n(struct form f, const uint8_t *panel, int n_block, const struct act_block *x,
+                       int64_t stride, int n, int n_tok, bool add, float *y, int64_t y_stride)
 {
     float32x4_t part[QUARTERS * TILE_TOK];
     int8_t lines[CHUNK * 512], pairs[PAIRS_BYTES];
@@ -215,8 +218,8 @@ ALWAYS void tile_dot_n(struct form f, const uint8_t *panel, int n_block, const s
 
 /* More than two tokens. Counts between the tile sizes compute the next larger one: absent tokens of a group are zero,
  * absent groups are not read. */
-ALWAYS void tile_dot_many(struct form f, const uint8_t *panel, int n_block, const struct act_block *x, int64_t stride,
-                          int n_tok, bool add, float *y, int64_t y_stride)
+ALWAYS void tile_dot_many(struct form f, const uint8_t *panel, int n_block, const struct act_block *x,
+                          int64_t stride, int n_tok, bool add, float *y, int64_t y_stride)
 {
     if (n_tok <= 4)
         tile_dot_n(f, panel, n_block, x, stride, 4, n_tok, add, y, y_stride);

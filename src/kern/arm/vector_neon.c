@@ -110,8 +110,8 @@ static inline int8x16x2_t quantize_block(const float *x, int t, struct act_block
     b->n8sum[t] = -8 * (low + high);
     b->half[t][0] = (int16_t)low;
     b->half[t][1] = (int16_t)high;
-    return (int8x16x2_t){{vcombine_s8(vmovn_s16(q[0]), vmovn_s16(q[1])),
-                          vcombine_s8(vmovn_s16(q[2]), vmovn_s16(q[3]))}};
+    return (int8x16x2_t){
+        {vcombine_s8(vmovn_s16(q[0]), vmovn_s16(q[1])), vcombine_s8(vmovn_s16(q[2]), vmovn_s16(q[3]))}};
 }
 
 void quantize_neon(const float *x, int64_t x_stride, int n_tok, int n_col, struct act_block *out)
@@ -215,12 +215,12 @@ void span_softmax_neon(float *s, int n_query, const int *n_key, float *max, floa
         float32x4_t v[16], m = lowest, lane[QUARTERS];
         for (int i = 0; i < 16; i++) {
             v[i] = vbslq_f32(first_lanes(n_key[q] - 4 * i), vld1q_f32(row + 4 * i), lowest);
-            m = vbslq_f32(vcgtq_f32(v[i], m), v[i], m); /* a NaN is dropped here and comes back through the sum */
+            m = vbslq_f32(vcgtq_f32(v[i], m), v[i],
+                          m); /* a NaN is dropped here and comes back through the sum */
         }
         float largest = vmaxvq_f32(m);
         for (int i = 0; i < 16; i++) {
-            float32x4_t p =
-                keep_first(exp2_lanes(vsubq_f32(v[i], vdupq_n_f32(largest))), n_key[q] - 4 * i);
+            float32x4_t p = keep_first(exp2_lanes(vsubq_f32(v[i], vdupq_n_f32(largest))), n_key[q] - 4 * i);
             vst1q_f32(row + 4 * i, p);
             lane[i % QUARTERS] = i < QUARTERS ? p : vaddq_f32(lane[i % QUARTERS], p);
         }
