@@ -16,7 +16,8 @@
  *   reductions  16 virtual lanes (element i goes to lane i % 16, in ascending order), then the tree 8, 4, 2, 1
  *   exp         kern/scalar.h, the same polynomial everywhere; sqrt and division are IEEE
  *
- * Plain C (kern/ref) is the specification. */
+ * Plain C (kern/ref) is the specification. Rows of one class differ in nothing but what they cost, and that is measured
+ * where they run: a choice by a wrong measurement costs time and no bits. */
 #ifndef LATHE_KERN_KERN_H
 #define LATHE_KERN_KERN_H
 #include <stdint.h>
@@ -114,16 +115,22 @@ struct kern_row {
     void (*fn)(void);
 };
 
+/* What a row of tiles is timed with, and chosen for: one token, as sequences are continued, or a whole tile, as prompts
+ * are read. Up to KERN_FEW_TOK tokens the row for one is taken. Other operations have one cost. */
+enum kern_load { KERN_ONE, KERN_MANY, KERN_N_LOAD };
+enum { KERN_FEW_TOK = 2 };
+
 /* Row i of kernels.inc; NULL past the last. */
 const struct kern_row *kern_row(int i);
 /* Checks the rows that this CPU has (kern/kern_check.h). With `keep` their verdicts are read from and written to the
  * cache folder `cache_dir` (base/cache_folder.h; NULL: the usual place). Only the first call counts; a choice
  * without one before it is by verdicts that are not kept. */
 void kern_begin(const char *cache_dir, bool keep);
-/* The chosen row: the widest instruction set that this CPU has and that passed its check. Never NULL for an
- * operation and format that plain C has; NULL otherwise. `format` is ignored by operations without a weight.
- */
-const struct kern_row *kern_choose(enum kern_op op, enum format_id format);
+/* The chosen row: of the portable class, which has the same bits in every row, the one that was measured to cost least
+ * (kern/kern_cost.h) of those that this CPU has and that passed their check. Never NULL for an operation and format
+ * that plain C has; NULL otherwise. `format` is ignored by operations without a weight. */
+const struct kern_row *kern_choose(enum kern_op op, enum format_id format, enum kern_load load);
+/* The row of the portable class. */
 const struct kern_row *kern_find(enum kern_op op, enum format_id format, enum cpu_isa isa);
 
 /* All operations without a weight, chosen once. */

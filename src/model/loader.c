@@ -85,10 +85,11 @@ static int matrix_init(struct loader *l, struct matrix *m, struct row_range rows
     m->rows = first_row(t, rows, n_col);
     m->n_panel = (n_row + LANES - 1) / LANES;
     m->panel_bytes = m->panel_stride = panel_bytes(m->format, n_col);
-    const struct kern_row *dot = l->model->exact ? NULL : kern_choose(KERN_TILE_DOT, m->format);
+    const struct kern_row *dot = l->model->exact ? NULL : kern_choose(KERN_TILE_DOT, m->format, KERN_MANY);
     m->dot = dot ? (tile_dot_fn *)dot->fn : NULL;
+    m->dot_few = dot ? (tile_dot_fn *)kern_choose(KERN_TILE_DOT, m->format, KERN_ONE)->fn : NULL;
     if (m->format != FORMAT_F32)
-        m->unpack = (unpack_fn *)kern_choose(KERN_UNPACK, m->format)->fn;
+        m->unpack = (unpack_fn *)kern_choose(KERN_UNPACK, m->format, KERN_MANY)->fn;
     snprintf(full, sizeof full, "%s.bias", name);
     return load_bias(l, m, rows, full);
 }

@@ -20,6 +20,7 @@ struct matrix {
     const uint8_t *panels; /* owned by the model's layout */
     const float *bias;     /* [n_panel * 16], zero past n_row; NULL without bias */
     tile_dot_fn *dot;      /* NULL for float formats and in exact mode: then f32 activations */
+    tile_dot_fn *dot_few;  /* the same bits, chosen for up to KERN_FEW_TOK tokens */
     unpack_fn *unpack;     /* to f32; NULL for F32, whose panels the tile reads in place */
     const struct mf_tensor *tensor; /* where the file's rows are */
     const uint8_t *rows;            /* their first byte */

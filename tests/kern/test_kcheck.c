@@ -79,7 +79,7 @@ static void every_operation_on_every_level(void **state)
     for (int i = 0; kern_row(i); i++) {
         const struct kern_row *r = kern_row(i);
         assert_non_null(kern_find(r->op, r->format, CPU_C));
-        assert_non_null(kern_choose(r->op, r->format));
+        assert_non_null(kern_choose(r->op, r->format, KERN_ONE));
         n++;
 #if defined(__x86_64__)
         for (int isa = 0; isa < CPU_N_ISA; isa++)
