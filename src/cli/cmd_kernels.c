@@ -34,10 +34,10 @@ int cmd_kernels(struct cli *c, struct lathe_err *err)
         return print_json();
     printf("instruction sets: %s\ncost: us a call, with one token and with twelve, 1024 columns\n\n",
            lathe_isa());
-    printf("  %-12s %-7s %-7s %-11s %-32s %-9s %-7s %9s %9s %s\n", "op", "weight", "activ.", "isa", "kernel",
+    printf("  %-12s %-7s %-7s %-11s %-32s %-9s %-11s %9s %9s %s\n", "op", "weight", "activ.", "isa", "kernel",
            "class", "check", "one", "twelve", "why");
     for (int i = 0; lathe_kernel(i, &k); i++) {
-        printf("%c %-12s %-7s %-7s %-11s %-32s %-9s %-7s ", k.chosen ? '*' : ' ', k.op, k.weight,
+        printf("%c %-12s %-7s %-7s %-11s %-32s %-9s %-11s ", k.chosen ? '*' : ' ', k.op, k.weight,
                k.activation, k.isa, k.name, k.numeric_class, k.verdict);
         print_cost(&k);
         printf("%s\n", k.why);

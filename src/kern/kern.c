@@ -41,6 +41,29 @@ const struct kern_row *kern_find(enum kern_op op, enum format_id format, enum cp
     return NULL;
 }
 
+/* The row that is called as the first n of `name` and `end`. */
+static const struct kern_row *named(const char *name, size_t n, const char *end)
+{
+    for (int i = 0; i < N_ROW; i++)
+        if (strncmp(rows[i].name, name, n) == 0 && strcmp(rows[i].name + n, end) == 0)
+            return &rows[i];
+    return NULL;
+}
+
+const struct kern_row *kern_twin(const struct kern_row *row)
+{
+    return named(row->name, strlen(row->name), "_twin");
+}
+
+const struct kern_row *kern_plain(const struct kern_row *row)
+{
+    if (row->isa == CPU_C)
+        return row;
+    size_t n = strlen(row->name) - (strcmp(row->class_name, "twin") == 0 ? strlen("_twin") : 0);
+    const struct kern_row *own = named(row->name, n, "_c");
+    return own ? own : kern_find(row->op, row->format, CPU_C);
+}
+
 /* The rows that this CPU has beside plain C and that have not failed, the widest first. */
 static int rows_at_hand(const struct kern_verdicts *v, enum kern_op op, enum format_id format,
                         const struct kern_row **out)
@@ -111,9 +134,24 @@ static bool judge_load(struct kern_verdicts *v, const struct kern_row *plain, en
     return tried;
 }
 
+/* Rows of the native class: each has bits of its own, so that there is nothing to choose by cost. */
+static bool judge_native(struct kern_verdicts *v, const struct kern_trial *trial)
+{
+    bool tried = false;
+    for (int i = 0; i < N_ROW; i++) {
+        const struct kern_row *r = &rows[i];
+        if (strcmp(r->class_name, "native") != 0 || r->isa == CPU_C || !cpu_has(r->isa) ||
+            v->of[i] != KERN_UNTRIED)
+            continue;
+        v->of[i] = trial->check(r, kern_plain(r)) ? KERN_PASSED : KERN_FAILED;
+        tried = true;
+    }
+    return tried;
+}
+
 bool kern_judge(struct kern_verdicts *v, const struct kern_trial *trial)
 {
-    bool found_out = false;
+    bool found_out = judge_native(v, trial);
     for (int i = 0; i < N_ROW; i++) {
         if (rows[i].isa != CPU_C || !is_portable(&rows[i]))
             continue;
@@ -178,6 +216,17 @@ const struct kern_row *kern_choose(enum kern_op op, enum format_id format, enum 
 {
     kern_begin(NULL, false);
     return kern_choose_by(&verdicts, op, format, load);
+}
+
+const struct kern_row *kern_choose_native(enum kern_op op, enum format_id format)
+{
+    const struct kern_row *widest = NULL;
+    kern_begin(NULL, false);
+    for (int i = 0; i < N_ROW; i++)
+        if (strcmp(rows[i].class_name, "native") == 0 && rows[i].op == op && rows[i].format == format &&
+            verdicts.of[i] == KERN_PASSED && cpu_has(rows[i].isa) && (!widest || rows[i].isa > widest->isa))
+            widest = &rows[i];
+    return widest;
 }
 
 struct kern_verdicts *kern_verdicts_here(void)

@@ -5,6 +5,7 @@
 #include <assert.h>
 #include <fenv.h>
 #include <stdlib.h>
+#include "base/amx.h"
 #include "base/mem.h"
 #include "kern/kern_case.h"
 
@@ -119,6 +120,7 @@ bool kern_check_row(const struct kern_row *row, const struct kern_row *plain)
         same = kern_case_same(&c, got, want, &at);
     }
     fesetenv(&env);
+    amx_release();
     free(room);
     return same;
 }

@@ -2,6 +2,7 @@
 #include "kern/kern_cost.h"
 #include <assert.h>
 #include <stdlib.h>
+#include "base/amx.h"
 #include "base/clock.h"
 #include "base/mem.h"
 #include "kern/kern_case.h"
@@ -87,5 +88,6 @@ void kern_cost_measure(const struct kern_row *const *rows, int n, uint32_t (*cos
     else
         for (int i = 0; i < n; i++)
             cost_ps[i][KERN_ONE] = cost_ps[i][KERN_MANY];
+    amx_release();
     free(room);
 }

@@ -208,21 +208,24 @@ def test_kernels(run):
     d = json.loads(ok(run("kernels", "--json")))
     assert d["kernels"] and all(k["why"] for k in d["kernels"])
     assert any(k["chosen"] for k in d["kernels"])
-    assert all(k["verdict"] == ("passed" if k["available"] and k["isa"] != "c" else "") for k in d["kernels"])
+    assert all(k["verdict"] in (("passed",) if k["available"] and k["isa"] != "c" else ("", "twin passed")) for k in d["kernels"])
     types = {k["weight"] for k in d["kernels"] if k["op"] == "tile_dot"}
     assert {"Q2_K", "Q3_K", "Q4_K", "Q5_K", "Q6_K", "Q5_0", "Q5_1", "Q8_0", "IQ4_NL", "IQ4_XS", "MXFP4", "IQ3_S", "IQ2_XXS", "IQ1_M", "TQ1_0"} <= types
-    for isa in {"c", "avx2", "avx512vnni"} & {k["isa"] for k in d["kernels"]}:
+    for isa in {"c", "avx2", "avxvnni", "avx512vnni", "amxint8"} & {k["isa"] for k in d["kernels"]}:
         assert {k["weight"] for k in d["kernels"] if k["op"] == "tile_dot" and k["isa"] == isa} == types, isa
     masked = json.loads(ok(run("kernels", "--json", env={"LATHE_CPU": "c"})))
     assert all(k["isa"] == "c" for k in masked["kernels"] if k["chosen"])
     wide = [k for k in d["kernels"] if k["available"] and k["isa"] != "c"]
     for k in d["kernels"]:
-        rivals = [o for o in wide if (o["op"], o["weight"]) == (k["op"], k["weight"])]
+        rivals = [o for o in wide if (o["op"], o["weight"], o["class"]) == (k["op"], k["weight"], k["class"])]
         if not k["available"]:
             assert k["why"] == "not on this CPU" and not k["chosen"] and k["cost_many_us"] == 0
             continue
         assert k["cost_one_us"] > 0 and k["cost_many_us"] > 0
-        if not k["chosen"]:
+        if k["class"] == "native":  # not by cost: each has bits of its own
+            words = "specifies" if k["isa"] == "c" else "--precision native" if k["chosen"] else "a wider row"
+            assert words in k["why"] and (k["isa"] == "c" or k["chosen"] == (k is rivals[-1])), k
+        elif not k["chosen"]:
             assert k["why"] == ("a cheaper row is at hand" if k["isa"] != "c" else "a faster row is at hand")
         elif len(rivals) < 2:
             assert k["why"] == ("the only row at hand that passed its check" if k["isa"] != "c" else "the only row at hand")
@@ -233,7 +236,7 @@ def test_kernels(run):
                      "cheapest for one token": k["cost_one_us"] <= one * 1.07, "cheapest for many tokens": k["cost_many_us"] <= many * 1.07}
             assert words[k["why"].removesuffix(", passed its check")]
     for op, weight in {(k["op"], k["weight"]) for k in d["kernels"]}:
-        assert sum(k["chosen"] for k in d["kernels"] if (k["op"], k["weight"]) == (op, weight)) in (1, 2)
+        assert sum(k["chosen"] for k in d["kernels"] if (k["op"], k["weight"], k["class"]) == (op, weight, "portable")) in (1, 2)
     text = ok(run("kernels")).decode()
     assert ("passed its check" in text) == bool(wide) and "failed" not in text
 
