@@ -24,6 +24,7 @@ int session_open(struct session *s, const struct cli_options *o, struct lathe_er
     mo.cache_dir = o->cache_dir;
     mo.no_cache = o->no_cache;
     mo.exact = o->exact;
+    mo.native = o->precision;
     mo.lock = o->lock;
     mo.load_as = load_types[o->load_as];
     mo.memory_bytes = o->memory;

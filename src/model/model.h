@@ -21,6 +21,7 @@ struct matrix {
     const float *bias;     /* [n_panel * 16], zero past n_row; NULL without bias */
     tile_dot_fn *dot;      /* NULL for float formats and in exact mode: then f32 activations */
     tile_dot_fn *dot_few;  /* the same bits, chosen for up to KERN_FEW_TOK tokens */
+    tile_f32_fn *native;   /* of BF16 in native precision, in place of unpack; else NULL */
     unpack_fn *unpack;     /* to f32; NULL for F32, whose panels the tile reads in place */
     const struct mf_tensor *tensor; /* where the file's rows are */
     const uint8_t *rows;            /* their first byte */
@@ -88,7 +89,7 @@ struct lathe_model {
         embd; /* token embedding; laid out only if the head is tied to it, else rows are read from the file */
     struct matrix head_own; /* untied head */
     const struct matrix *head;
-    bool tied, exact;
+    bool tied, exact, native;
     double *rope_freq[N_ROPE_SET]; /* [n_rot / 2] radians per position; NULL: the set is not used */
     double *rope_freq_long; /* of the global set in contexts longer than the original one; NULL: the same */
     float rope_mscale;      /* factor of cos and sin, global */
