@@ -113,7 +113,8 @@ static bool judge_cost(struct kern_verdicts *v, const struct kern_row *plain, co
         n_known += v->cost_ps[r[i] - rows][KERN_MANY] > 0;
     if (n < 2 || n_known == n)
         return false;
-    trial->time(r, n, cost_ps);
+    if (!trial->time(r, n, cost_ps))
+        return false;
     for (int i = 0; i < n; i++)
         memcpy(v->cost_ps[r[i] - rows], cost_ps[i], sizeof cost_ps[i]);
     return true;

@@ -24,10 +24,11 @@ struct kern_verdicts {
 struct kern_trial {
     /* Whether `row` gives the bits of `plain`, a row of the same operation and format. */
     bool (*check)(const struct kern_row *row, const struct kern_row *plain);
-    /* Fills cost_ps[i] for rows[0..n), all of one operation and format. */
-    void (*time)(const struct kern_row *const *rows, int n, uint32_t (*cost_ps)[KERN_N_LOAD]);
+    /* Fills cost_ps[i] for rows[0..n), all of one operation and format; false if it cannot, and the widest row counts as
+     * the cheapest until the next start. */
+    bool (*time)(const struct kern_row *const *rows, int n, uint32_t (*cost_ps)[KERN_N_LOAD]);
 };
-/* On some twenty calls with generated inputs. Runs `row`: the CPU must have its instruction set. */
+/* On some twenty calls with generated inputs; a row that the CPU refuses to run failed. Runs `row`: the CPU must have its instruction set. */
 bool kern_check_row(const struct kern_row *row, const struct kern_row *plain);
 
 /* Of each operation and format, measures the rows that this CPU has (LATHE_CPU masks) if there are several, and tries

@@ -6,6 +6,7 @@
 #include "base/clock.h"
 #include "base/mem.h"
 #include "kern/kern_case.h"
+#include "kern/kern_trap.h"
 
 /* Some 30 us a row and load, most of it for generating inputs: 10 ms for all rows of two instruction sets (Zen 4). */
 enum { SEED = 21, N_ROUND = 5, ROUND_NS = 3000, MAX_LOOP = 64, SLOW_NS = 300000, N_COL = 1024 };
@@ -64,30 +65,45 @@ static void measure(const struct kern_case *c, const struct kern_row *const *row
     }
 }
 
-void kern_cost_measure(const struct kern_row *const *rows, int n, uint32_t (*cost_ps)[KERN_N_LOAD])
-{
+struct costing {
+    const struct kern_row *const *rows;
+    int n;
     struct kern_case c;
+    uint8_t *out;
+    uint32_t (*cost_ps)[KERN_N_LOAD];
+};
+
+static void measure_loads(void *arg)
+{
+    struct costing *k = arg;
     uint64_t state = SEED;
+    kern_case_fill(&k->c, &state);
+    kern_case_start(&k->c, k->out);
+    measure(&k->c, k->rows, k->n, KERN_MANY, k->out, k->cost_ps);
+    k->c.s.n_tok = 1;
+    if (is_tile(k->c.row->op))
+        measure(&k->c, k->rows, k->n, KERN_ONE, k->out, k->cost_ps);
+    else
+        for (int i = 0; i < k->n; i++)
+            k->cost_ps[i][KERN_ONE] = k->cost_ps[i][KERN_MANY];
+}
+
+bool kern_cost_measure(const struct kern_row *const *rows, int n, uint32_t (*cost_ps)[KERN_N_LOAD])
+{
+    struct costing k = {.rows = rows, .n = n, .cost_ps = cost_ps};
     size_t n_bytes = 64, at = 0;
     assert(n > 0 && n <= KERN_COST_ROWS);
-    kern_case_plan(&c, rows[0], shape_of(rows[0]->op));
-    for (int k = 0; k < KERN_N_IN; k++)
-        n_bytes += (c.in_bytes[k] + 63) / 64 * 64;
-    uint8_t *room = mem_new(n_bytes + c.out_bytes), *from = room + (64 - (uintptr_t)room % 64);
-    for (int k = 0; k < KERN_N_IN; k++) {
-        c.in[k] = from + at;
-        at += (c.in_bytes[k] + 63) / 64 * 64;
+    kern_case_plan(&k.c, rows[0], shape_of(rows[0]->op));
+    for (int i = 0; i < KERN_N_IN; i++)
+        n_bytes += (k.c.in_bytes[i] + 63) / 64 * 64;
+    uint8_t *room = mem_new(n_bytes + k.c.out_bytes), *from = room + (64 - (uintptr_t)room % 64);
+    for (int i = 0; i < KERN_N_IN; i++) {
+        k.c.in[i] = from + at;
+        at += (k.c.in_bytes[i] + 63) / 64 * 64;
     }
-    uint8_t *out = from + at;
-    kern_case_fill(&c, &state);
-    kern_case_start(&c, out);
-    measure(&c, rows, n, KERN_MANY, out, cost_ps);
-    c.s.n_tok = 1;
-    if (is_tile(c.row->op))
-        measure(&c, rows, n, KERN_ONE, out, cost_ps);
-    else
-        for (int i = 0; i < n; i++)
-            cost_ps[i][KERN_ONE] = cost_ps[i][KERN_MANY];
+    k.out = from + at;
+    bool whole = kern_trap(measure_loads, &k);
     amx_release();
     free(room);
+    return whole;
 }

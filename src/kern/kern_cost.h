@@ -9,6 +9,7 @@
 enum { KERN_COST_ROWS = CPU_N_ISA };
 
 /* Picoseconds of a call into cost_ps[i] for rows[0..n), n <= KERN_COST_ROWS, of one operation and format that this CPU
- * can run; at least 1, at most UINT32_MAX. Operations without tiles have one cost for both loads. */
-void kern_cost_measure(const struct kern_row *const *rows, int n, uint32_t (*cost_ps)[KERN_N_LOAD]);
+ * can run; at least 1, at most UINT32_MAX. Operations without tiles have one cost for both loads. False if the CPU refused to run one of
+ * them (kern/kern_trap.h). */
+bool kern_cost_measure(const struct kern_row *const *rows, int n, uint32_t (*cost_ps)[KERN_N_LOAD]);
 #endif

@@ -2,6 +2,8 @@
 #include "unit.h"
 #include <fcntl.h>
 #include <math.h>
+#include <pthread.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -12,6 +14,7 @@
 #endif
 #include "kern/kern_check.h"
 #include "kern/kern_cost.h"
+#include "kern/kern_trap.h"
 #include "kern/kern_verdicts.h"
 #include "kern/panel.h"
 #include "kern/scalar.h"
@@ -250,12 +253,13 @@ static void does_nothing(const uint8_t *panel, int k0, int n_k, float *out)
 {
 }
 
-static void faults_are_caught(void **state)
-{
 #define WRONG(OP, WEIGHT, fn)                                                                     \
     {                                                                                             \
         KERN_##OP, #OP, #WEIGHT, "-", FORMAT_##WEIGHT, CPU_C, #fn, "portable", (void (*)(void))fn \
     }
+
+static void faults_are_caught(void **state)
+{
     static const struct kern_row wrong[] = {
         WRONG(TILE_DOT, Q4_1, lane_off),
         WRONG(TILE_DOT, Q4_0, never_adds),
@@ -287,9 +291,61 @@ static void faults_are_caught(void **state)
             fail_msg("%s is not caught", wrong[i].name);
 }
 
+/* ---- kernels that the CPU refuses ---- */
+
+static void illegal(float *x, int n, float cap)
+{
+    raise(SIGILL);
+}
+
+static void bad_access(float *x, int n, float cap)
+{
+    raise(SIGSEGV);
+}
+
+static volatile sig_atomic_t n_former;
+
+static void former(int sig)
+{
+    n_former++;
+}
+
+static void *fault_elsewhere(void *arg)
+{
+    raise(SIGILL);
+    return NULL;
+}
+
+static void fault_of_another(void *arg)
+{
+    pthread_t t;
+    assert_int_equal(pthread_create(&t, NULL, fault_elsewhere, NULL), 0);
+    pthread_join(t, NULL);
+}
+
+/* They fail, the program goes on, and its own handlers stand again; they had the faults of other threads meanwhile. */
+static void a_fault_is_a_failure(void **state)
+{
+    static const struct kern_row wrong[] = {WRONG(SOFTCAP, F32, illegal), WRONG(SOFTCAP, F32, bad_access)};
+    struct sigaction sa = {.sa_handler = former}, old, now;
+    sigaction(SIGILL, &sa, &old);
+    for (int i = 0; i < 2; i++) {
+        const struct kern_row *row = &wrong[i];
+        uint32_t cost_ps[1][KERN_N_LOAD];
+        assert_false(kern_check_row(row, kern_find(KERN_SOFTCAP, FORMAT_F32, CPU_C)));
+        assert_false(kern_cost_measure(&row, 1, cost_ps));
+    }
+    assert_int_equal(n_former, 0);
+    assert_true(kern_trap(fault_of_another, NULL));
+    assert_int_equal(n_former, 1);
+    sigaction(SIGILL, &old, &now);
+    assert_true(now.sa_handler == former);
+}
+
 /* ---- the choice ---- */
 
 static int n_check, n_time;
+static bool can_time = true;
 static enum cpu_isa broken = CPU_N_ISA; /* rows of it fail */
 static uint32_t price[KERN_N_LOAD][CPU_N_ISA];
 
@@ -301,7 +357,7 @@ static bool fake_check(const struct kern_row *row, const struct kern_row *plain)
     return row->isa != broken;
 }
 
-static void fake_time(const struct kern_row *const *r, int n, uint32_t (*cost_ps)[KERN_N_LOAD])
+static bool fake_time(const struct kern_row *const *r, int n, uint32_t (*cost_ps)[KERN_N_LOAD])
 {
     assert_true(n > 1);
     for (int i = 0; i < n; i++) {
@@ -310,6 +366,7 @@ static void fake_time(const struct kern_row *const *r, int n, uint32_t (*cost_ps
             cost_ps[i][load] = price[load][r[i]->isa];
     }
     n_time++;
+    return can_time;
 }
 
 static const struct kern_trial fake = {fake_check, fake_time};
@@ -446,6 +503,21 @@ static void chosen_by_cost(void **state)
     all_are_widest(&v, KERN_MANY, CPU_N_ISA);
 }
 
+/* A row that the CPU refuses cannot be timed beside the others: then its check fails and the next wider answers. */
+static void chosen_without_costs(void **state)
+{
+    enum cpu_isa top = top_isa();
+    struct kern_verdicts v = {0};
+    can_time = false;
+    prices(KERN_ONE, false);
+    prices(KERN_MANY, false);
+    broken = top;
+    kern_judge(&v, &fake);
+    can_time = true;
+    all_are_widest(&v, KERN_ONE, top);
+    all_are_widest(&v, KERN_MANY, top);
+}
+
 /* Real costs; what has no tokens has one. */
 static void costs_are_measured(void **state)
 {
@@ -454,7 +526,7 @@ static void costs_are_measured(void **state)
         uint32_t cost_ps[1][KERN_N_LOAD] = {{0}};
         if (!cpu_has(r->isa))
             continue;
-        kern_cost_measure(&r, 1, cost_ps);
+        assert_true(kern_cost_measure(&r, 1, cost_ps));
         assert_true(cost_ps[0][KERN_ONE] > 0 && cost_ps[0][KERN_MANY] > 0);
         if (r->op != KERN_TILE_DOT && r->op != KERN_TILE_F32)
             assert_int_equal(cost_ps[0][KERN_ONE], cost_ps[0][KERN_MANY]);
@@ -639,11 +711,12 @@ static void a_failed_row_does_not_answer(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(every_row_passes),  cmocka_unit_test(passes_whatever_the_caller_rounds_like),
-        cmocka_unit_test(faults_are_caught), cmocka_unit_test(chosen_by_verdict),
-        cmocka_unit_test(chosen_by_cost),    cmocka_unit_test(costs_are_measured),
-        cmocka_unit_test(written_and_read),  cmocka_unit_test(no_damage_is_believed),
-        cmocka_unit_test(remembered),        cmocka_unit_test(a_failed_row_does_not_answer),
+        cmocka_unit_test(every_row_passes),     cmocka_unit_test(passes_whatever_the_caller_rounds_like),
+        cmocka_unit_test(faults_are_caught),    cmocka_unit_test(chosen_by_verdict),
+        cmocka_unit_test(chosen_by_cost),       cmocka_unit_test(chosen_without_costs),
+        cmocka_unit_test(a_fault_is_a_failure), cmocka_unit_test(costs_are_measured),
+        cmocka_unit_test(written_and_read),     cmocka_unit_test(no_damage_is_believed),
+        cmocka_unit_test(remembered),           cmocka_unit_test(a_failed_row_does_not_answer),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
