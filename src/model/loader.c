@@ -66,17 +66,17 @@ static int load_bias(struct loader *l, struct matrix *m, struct row_range rows, 
     return 0;
 }
 
-/* The row of the native class for a matrix that has one, if the model is opened so. */
-static int choose_native(struct loader *l, struct matrix *m)
+/* What multiplies a matrix of a float format. */
+static int choose_tile(struct loader *l, struct matrix *m)
 {
-    if (!l->model->native || m->format != FORMAT_BF16)
-        return 0;
-    const struct kern_row *row = kern_choose_native(KERN_TILE_F32, m->format);
+    const struct kern_row *row = kern_choose(KERN_TILE_F32, m->format, KERN_MANY);
+    if (l->model->native && m->format == FORMAT_BF16)
+        row = kern_choose_native(KERN_TILE_F32, m->format);
     if (!row)
         return err_set(l->err, LATHE_E_UNSUPPORTED,
                        "precision native: this CPU has no bf16 dots that passed their check (lathe kernels "
                        "lists them); use portable");
-    m->native = (tile_f32_fn *)row->fn;
+    m->tile = (tile_f32_fn *)row->fn;
     return 0;
 }
 
@@ -102,9 +102,10 @@ static int matrix_init(struct loader *l, struct matrix *m, struct row_range rows
     const struct kern_row *dot = l->model->exact ? NULL : kern_choose(KERN_TILE_DOT, m->format, KERN_MANY);
     m->dot = dot ? (tile_dot_fn *)dot->fn : NULL;
     m->dot_few = dot ? (tile_dot_fn *)kern_choose(KERN_TILE_DOT, m->format, KERN_ONE)->fn : NULL;
-    if (m->format != FORMAT_F32)
+    if (is_float(m->format))
+        TRY(choose_tile(l, m));
+    else
         m->unpack = (unpack_fn *)kern_choose(KERN_UNPACK, m->format, KERN_MANY)->fn;
-    TRY(choose_native(l, m));
     snprintf(full, sizeof full, "%s.bias", name);
     return load_bias(l, m, rows, full);
 }

@@ -21,8 +21,8 @@ struct matrix {
     const float *bias;     /* [n_panel * 16], zero past n_row; NULL without bias */
     tile_dot_fn *dot;      /* NULL for float formats and in exact mode: then f32 activations */
     tile_dot_fn *dot_few;  /* the same bits, chosen for up to KERN_FEW_TOK tokens */
-    tile_f32_fn *native;   /* of BF16 in native precision, in place of unpack; else NULL */
-    unpack_fn *unpack;     /* to f32; NULL for F32, whose panels the tile reads in place */
+    tile_f32_fn *tile;     /* of float formats: reads panels in place; else NULL */
+    unpack_fn *unpack;     /* of the others, to f32 */
     const struct mf_tensor *tensor; /* where the file's rows are */
     const uint8_t *rows;            /* their first byte */
     enum format_id file_format; /* what they are in the file: `format`, unless it is encoded when laid out */
