@@ -22,10 +22,12 @@ static inline void tiles_configure(struct amx_model *m, const struct amx_config 
 #else
 #define TILES_NEW(m) struct amx_model *m = NULL
 #define tile_zero(m, t) _tile_zero(t)
-#define tile_load(m, t, p, stride)                               \
-    do { /* GCC's intrinsic does not say that it reads memory */ \
-        __asm__ volatile("" ::: "memory");                       \
-        _tile_loadd(t, p, stride);                               \
+/* GCC's intrinsic does not say that it reads memory: nothing that is stored may move across it. */
+#define tile_load(m, t, p, stride)         \
+    do {                                   \
+        __asm__ volatile("" ::: "memory"); \
+        _tile_loadd(t, p, stride);         \
+        __asm__ volatile("" ::: "memory"); \
     } while (0)
 #define tile_store(m, t, p, stride) _tile_stored(t, p, stride)
 #define tile_dot_su(m, dst, a, b) _tile_dpbsud(dst, a, b)
