@@ -176,6 +176,7 @@ static void choose_all(void)
     chosen.field = (type##_fn *)kern_choose_by(&verdicts, KERN_##OP, FORMAT_##format, KERN_MANY)->fn
     CHOOSE(quantize, quantize, QUANTIZE, F32);
     CHOOSE(rmsnorm, rmsnorm, RMSNORM, F32);
+    CHOOSE(bias, bias, BIAS, F32);
     CHOOSE(layernorm, layernorm, LAYERNORM, F32);
     CHOOSE(rope, rope, ROPE, F32);
     CHOOSE(silu_mul, silu_mul, SILU_MUL, F32);

@@ -55,6 +55,8 @@ typedef void tile_dot_fn(const uint8_t *panel, int n_block, const struct act_blo
  * for n_group groups of 16 lanes; strides in elements; w is f32, f16 or bf16 by the row. */
 typedef void tile_f32_fn(const void *w, int64_t w_stride, int64_t w_group, int n_group, int n_k,
                          const float *x, int64_t x_stride, int n_tok, bool add, float *y, int64_t y_stride);
+/* y[t * y_stride + r] = (add ? y : 0) + b[r], r < 16, t < n_tok. */
+typedef void bias_fn(const float *b, int n_tok, bool add, float *y, int64_t y_stride);
 /* out[k][16] = f32 of the panel's columns k0 .. k0+n_k; k0 and n_k multiples of 32 for quantized formats. */
 typedef void unpack_fn(const uint8_t *panel, int k0, int n_k, float *out);
 /* Quantizes n_tok (1..4) rows of n_col (% 32 == 0) f32 at x_stride into one token group; absent tokens become
@@ -99,6 +101,7 @@ enum kern_op {
     KERN_TILE_F32,
     KERN_UNPACK,
     KERN_QUANTIZE,
+    KERN_BIAS,
     KERN_RMSNORM,
     KERN_LAYERNORM,
     KERN_ROPE,
@@ -154,6 +157,7 @@ const struct kern_row *kern_plain(const struct kern_row *row);
 /* All operations without a weight, chosen once. */
 struct kern_set {
     quantize_fn *quantize;
+    bias_fn *bias;
     rmsnorm_fn *rmsnorm;
     layernorm_fn *layernorm;
     rope_fn *rope;

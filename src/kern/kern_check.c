@@ -80,6 +80,13 @@ static bool shape_at(const struct kern_row *row, int i, struct kern_shape *s)
         *s = (struct kern_shape){
             kind_at(i % 3 == 2, i / 3), ACT_BLOCK * (1 + i / 4 % 3), i % 4 + 1, 0, 0, i % 2 * 5, 0};
         return i < 24;
+    case KERN_BIAS:
+        *s = (struct kern_shape){.kind = kind_at(i % 3 == 2, i / 3),
+                                 .n = LANES,
+                                 .n_tok = 1 + i,
+                                 .extra = i % 2,
+                                 .stride = LANES + i % 5};
+        return i < 12;
     case KERN_SPAN_SOFTMAX:
     case KERN_SPAN_MERGE:
         return span_at(row->op, i, s);
