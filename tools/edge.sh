@@ -31,7 +31,7 @@ same() { # what, program arguments ...
     shift
     "$native" "$@" >"$dir/native" || failed "$what: this machine's build fails"
     "${run[@]}" "$edge" "$@" >"$dir/edge" || failed "$what: the edge build fails"
-    [ -s "$dir/native" ] && cmp "$dir/native" "$dir/edge" || failed "$what: other tokens"
+    if [ ! -s "$dir/native" ] || ! cmp "$dir/native" "$dir/edge"; then failed "$what: other tokens"; fi
     passed "$what"
 }
 run=("$@")

@@ -4,39 +4,24 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-#if defined(__x86_64__) && !defined(LATHE_PLAIN_KERNELS)
-#define CPU_HAVE_X86 1
-#else
-#define CPU_HAVE_X86 0
-#endif
-#if defined(__aarch64__) && !defined(LATHE_PLAIN_KERNELS)
-#define CPU_HAVE_ARM 1
-#else
-#define CPU_HAVE_ARM 0
-#endif
-#define CPU_HAVE_ANY 1
-
-/* name, text, family; narrowest first. A bundle contains all narrower ones of its family. */
-#define CPU_ISAS(X)                                               \
-    X(C, "c", ANY)                                                \
-    X(AVX2, "avx2", X86)             /* avx2 fma f16c bmi2 */     \
-    X(AVX512VNNI, "avx512vnni", X86) /* avx512 f bw vl dq vnni */ \
-    X(NEON, "neon", ARM)             /* what every aarch64 has */ \
-    X(DOTPROD, "dotprod", ARM)       /* sdot, ARMv8.2 */          \
-    X(I8MM, "i8mm", ARM)             /* smmla, ARMv8.6 */
+/* name, text; narrowest first. A bundle contains all narrower ones of its family. */
+#define CPU_ISAS(X)                                                \
+    X(C, "c")                                                      \
+    X(AVX2, "avx2")             /* avx2 fma f16c bmi2 */           \
+    X(AVXVNNI, "avxvnni")       /* and vpdpbusd without AVX-512 */ \
+    X(AVX512VNNI, "avx512vnni") /* avx512 f bw vl dq vnni */       \
+    X(AVX512BF16, "avx512bf16") /* and dots of bf16 */             \
+    X(AMXINT8, "amxint8")       /* avx512vnni and tiles of int8 */ \
+    X(AMXBF16, "amxbf16")       /* avx512bf16 and tiles of bf16 */ \
+    X(NEON, "neon")             /* what every aarch64 has */       \
+    X(DOTPROD, "dotprod")       /* sdot, ARMv8.2 */                \
+    X(I8MM, "i8mm")             /* smmla, ARMv8.6 */
 
 enum cpu_isa {
-#define X(name, text, family) CPU_##name,
+#define X(name, text) CPU_##name,
     CPU_ISAS(X)
 #undef X
         CPU_N_ISA
-};
-
-/* CPU_BUILT_AVX2 and so on: whether this build has code for it. */
-enum {
-#define X(name, text, family) CPU_BUILT_##name = CPU_HAVE_##family,
-    CPU_ISAS(X)
-#undef X
 };
 
 const char *cpu_isa_name(enum cpu_isa isa);

@@ -24,6 +24,7 @@
 #include <string.h>
 #include <sys/syscall.h>
 #include <unistd.h>
+#include "base/amx.h"
 #include "base/clock.h"
 #include "base/mem.h"
 #include "base/numa.h"
@@ -278,6 +279,7 @@ static void run_ops(struct pool *p, int me, uint64_t first, const struct pool_op
             last = now;
         }
     }
+    amx_release();
     atomic_store_explicit(&p->workers[me].waited_ns, sum, memory_order_relaxed);
 }
 

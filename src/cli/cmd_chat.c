@@ -228,6 +228,7 @@ int cmd_chat(struct cli *cli, struct lathe_err *err)
     buf_init(&line, LINE_LIMIT);
     buf_init(&c.answer, LINE_LIMIT);
     TRY_GOTO(session_open(&c.s, &cli->o, err));
+    TRY_GOTO(session_need_generator(&c.s, err));
     if (!c.s.info.chat_template) {
         rc = err_set(err, LATHE_E_TEMPLATE, "%s: has no chat template: lathe run --raw continues a text",
                      cli->o.model);

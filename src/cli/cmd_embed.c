@@ -11,8 +11,8 @@
 #include "cli/line_ids.h"
 #include "cli/session.h"
 
-/* Lines in the engine, and of them in passes at once; rows of an encoder's pass. */
-enum { N_FLIGHT = 512, N_SEQ_ENCODER = 256, N_SEQ_DECODER = 16, ENCODER_ROWS = 1024 };
+/* Lines in the engine, and of them at once where the model generates. */
+enum { N_FLIGHT = 512, N_SEQ = 16 };
 
 struct slot {
     bool done;
@@ -32,15 +32,11 @@ struct embed {
 static int open_engine(struct embed *m, struct lathe_err *err)
 {
     const struct lathe_model_info *info = &m->s.info;
-    int n_seq = info->generates ? N_SEQ_DECODER : N_SEQ_ENCODER;
-    struct lathe_engine_options eo = session_engine_options(&m->s, m->o, n_seq, 0);
+    struct lathe_engine_options eo = session_engine_options(&m->s, m->o, N_SEQ, 0);
     if (!eo.n_ctx)
         eo.n_ctx = info->n_ctx_text < SESSION_CONTEXT ? info->n_ctx_text : SESSION_CONTEXT;
-    if (!info->generates && !eo.n_chunk)
-        eo.n_chunk = ENCODER_ROWS;
-    /* a page of 64 tokens for each of the sequences, one more in reserve, and the longest */
     if (!eo.n_kv_token)
-        eo.n_kv_token = 2 * 64 * n_seq + 2 * eo.n_ctx;
+        eo.n_kv_token = 2 * eo.n_ctx;
     eo.no_prefix_cache = true;
     eo.firm &= ~(unsigned)(LATHE_FIRM_SEQ | LATHE_FIRM_KV);
     return lathe_engine_new(m->s.model, &eo, &m->s.engine, err);

@@ -203,6 +203,7 @@ int cmd_run(struct cli *c, struct lathe_err *err)
     int rc;
     buf_init(&a.text, TEXT_LIMIT);
     TRY_GOTO(session_open(&s, &c->o, err));
+    TRY_GOTO(session_need_generator(&s, err));
     if (c->o.dump_logits && !(a.dump = fopen(c->o.dump_logits, "w"))) {
         rc = err_set(err, LATHE_E_IO, "%s: %s", c->o.dump_logits, strerror(errno));
         goto done;

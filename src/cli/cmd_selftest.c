@@ -317,6 +317,7 @@ int cmd_selftest(struct cli *c, struct lathe_err *err)
     const char *tmp = getenv("TMPDIR");
     int rc;
     TRY_GOTO(session_open(&st.s, &c->o, err));
+    TRY_GOTO(session_need_generator(&st.s, err));
     if (st.s.info.n_ctx_train < c->o.selftest_predict + 3) {
         rc = err_set(err, LATHE_E_USAGE, "-n %d: the model's context is %d tokens", c->o.selftest_predict,
                      st.s.info.n_ctx_train);

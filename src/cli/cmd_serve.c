@@ -44,7 +44,7 @@ static struct lathe_engine_options set_defaults(const struct session *s, const s
     }
     if (!cli_given(c, "swap") && o->memory) /* under a bound KV has more use for it */
         eo.swap_bytes = 0;
-    else if (!o->swap)
+    else if (!o->swap && s->info.generates)
         eo.swap_bytes = SWAP_DEFAULT;
     if (!o->n_queue)
         eo.n_queue = QUEUE_DEFAULT;

@@ -28,6 +28,7 @@ int session_open(struct session *s, const struct cli_options *o, struct lathe_er
     mo.cache_dir = o->cache_dir;
     mo.no_cache = o->no_cache;
     mo.exact = o->exact;
+    mo.native = o->precision;
     mo.lock = o->lock;
     mo.load_as = load_types[o->load_as];
     mo.memory_bytes = o->memory;
@@ -45,6 +46,19 @@ int session_open(struct session *s, const struct cli_options *o, struct lathe_er
     if (!rc)
         lathe_model_get_info(s->model, &s->info);
     return rc;
+}
+
+/* Texts are short, and a pass takes whole ones: many, with a page of 64 tokens for each, one more in reserve, and two of the
+ * longest. */
+static void set_encoder(const struct session *s, const struct cli_options *o, struct lathe_engine_options *eo)
+{
+    int n_ctx = eo->n_ctx ? eo->n_ctx : s->info.n_ctx_text;
+    if (!o->n_parallel && eo->n_seq > 1)
+        eo->n_seq = SESSION_TEXTS;
+    if (!eo->n_chunk)
+        eo->n_chunk = SESSION_TEXT_ROWS;
+    if (!eo->n_kv_token)
+        eo->n_kv_token = 2 * 64 * eo->n_seq + 2 * n_ctx;
 }
 
 struct lathe_engine_options session_engine_options(const struct session *s, const struct cli_options *o,
@@ -67,14 +81,26 @@ struct lathe_engine_options session_engine_options(const struct session *s, cons
     eo.preempt = (enum lathe_preempt)o->preempt;
     eo.swap_bytes = o->swap;
     eo.memory_bytes = o->memory;
+    if (!s->info.generates)
+        set_encoder(s, o, &eo);
     eo.firm = LATHE_FIRM_CTX | LATHE_FIRM_SEQ | LATHE_FIRM_KV | (o->n_chunk ? LATHE_FIRM_CHUNK : 0);
     return eo;
+}
+
+int session_need_generator(const struct session *s, struct lathe_err *err)
+{
+    if (s->info.generates)
+        return 0;
+    return err_set(err, LATHE_E_USAGE,
+                   "%s is an encoder (%s), which generates nothing: lathe embed and serve run it",
+                   s->info.name, s->info.architecture);
 }
 
 int session_engine(struct session *s, const struct cli_options *o, int n_seq, int n_need, int flags,
                    struct lathe_err *err)
 {
     struct lathe_engine_options eo = session_engine_options(s, o, n_seq, n_need);
+    TRY(session_need_generator(s, err));
     eo.profile = flags & SESSION_PROFILE;
     eo.no_prefix_cache |= (flags & SESSION_FRESH) != 0;
     lathe_engine_free(s->engine);

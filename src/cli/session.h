@@ -6,6 +6,8 @@
 
 /* Context without -c of commands that talk: enough, and little memory beside large models. */
 enum { SESSION_CONTEXT = 8192 };
+/* Encoders: texts at once, and rows of a pass. */
+enum { SESSION_TEXTS = 128, SESSION_TEXT_ROWS = 1024 };
 
 struct session {
     lathe_model *model;
@@ -29,6 +31,8 @@ enum session_flags {
 };
 int session_engine(struct session *s, const struct cli_options *o, int n_seq, int n_need, int flags,
                    struct lathe_err *err);
+/* USAGE, naming its kind, if the model generates nothing. */
+int session_need_generator(const struct session *s, struct lathe_err *err);
 void session_close(struct session *s);
 
 /* Request defaults with sampling, stop strings and answer options filled in; the pointers are into `o` and

@@ -235,6 +235,10 @@ void kern_case_plan(struct kern_case *c, const struct kern_row *row, struct kern
         c->in_bytes[0] = (size_t)((s.n_tok - 1) * (s.n + s.x_gap) + s.n) * 4;
         c->out_bytes = n / ACT_BLOCK * sizeof(struct act_block);
         break;
+    case KERN_BIAS:
+        c->in_bytes[0] = LANES * 4;
+        c->in_bytes[2] = c->out_bytes = (size_t)((s.n_tok - 1) * s.stride + LANES) * 4;
+        break;
     case KERN_SPAN_SOFTMAX: /* the scores, then max and sum of each query */
         c->in_bytes[0] = n_tok * 64 * 4;
         c->out_bytes = c->in_bytes[0] + n_tok * 2 * 4;
@@ -331,6 +335,11 @@ void kern_case_fill(struct kern_case *c, uint64_t *state)
     case KERN_QUANTIZE:
         fill_floats(c->s.kind, c->in_bytes[0], state, c->in[0]);
         break;
+    case KERN_BIAS:
+        fill_floats(c->s.kind, c->in_bytes[0], state, c->in[0]);
+        fill_floats(KIND_RANDOM, c->in_bytes[2], state, c->in[2]);
+        c->begin = c->in[2];
+        break;
     case KERN_SPAN_SOFTMAX:
         fill_floats(c->s.kind, c->in_bytes[0], state, c->in[0]);
         for (int q = 0; q < c->s.n_tok; q++)
@@ -379,6 +388,9 @@ void kern_case_call(const struct kern_case *c, const struct kern_row *row, uint8
         break;
     case KERN_QUANTIZE:
         ((quantize_fn *)row->fn)(in0, s.n + s.x_gap, s.n_tok, s.n, (struct act_block *)out);
+        break;
+    case KERN_BIAS:
+        ((bias_fn *)row->fn)(in0, s.n_tok, s.extra != 0, y, s.stride);
         break;
     case KERN_RMSNORM:
         ((rmsnorm_fn *)row->fn)(x, in1, s.n, c->number, y);

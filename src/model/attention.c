@@ -136,7 +136,7 @@ static void write_value(const struct pass *p, const float *v, uint8_t *head, int
 static const float *rope_at(const struct pass *p, int layer, int pos)
 {
     const float *table = p->rope[p->model->layers[layer].rope];
-    return table ? table + (size_t)pos * (size_t)p->model->config.n_rot : NULL;
+    return table ? table + (size_t)pos * (size_t)p->model->config.n_rot : NULL; /* an encoder has none */
 }
 
 /* Rotates the key of one row and head, normalized first where the model does, and puts key and value into their page. */
@@ -149,7 +149,8 @@ static void put_row(const struct pass *p, const struct pass_seq *s, int row, int
     const struct model_layer *y = &p->model->layers[layer];
     if (y->k_norm)
         p->kern->rmsnorm(k, y->k_norm, hd, p->model->config.norm_eps, k);
-    p->kern->rope(k, rope_at(p, layer, pos), p->model->config.n_rot / 2, 1.0f, k);
+    if (p->model->config.n_rot)
+        p->kern->rope(k, rope_at(p, layer, pos), p->model->config.n_rot / 2, 1.0f, k);
     write_key(p, k, head, pos % SPAN);
     write_value(p, v, head, pos % SPAN);
 }
@@ -173,7 +174,7 @@ static void load_queries(const struct pass *p, const struct attn_piece *a, int l
                          float *query)
 {
     const struct model_config *c = &p->model->config;
-    const float *norm = p->model->layers[layer].q_norm;
+    const float *norm = p->model->layers[layer].q_norm, scale = p->attn_scale;
     int group = c->n_head / c->n_head_kv, hd = c->head_dim;
     for (int r = 0; r < a->n_row; r++) {
         if (r + AHEAD < a->n_row)
@@ -187,9 +188,10 @@ static void load_queries(const struct pass *p, const struct attn_piece *a, int l
                 p->kern->rmsnorm(from, norm, hd, c->norm_eps, query);
                 from = query;
             }
-            p->kern->rope(from, cs, c->n_rot / 2, p->attn_scale, query);
+            if (c->n_rot)
+                p->kern->rope(from, cs, c->n_rot / 2, scale, query);
             for (int d = c->n_rot; d < hd; d++)
-                query[d] = from[d] * p->attn_scale;
+                query[d] = from[d] * scale;
         }
     }
 }
@@ -468,8 +470,9 @@ static void part_piece(const struct pool_op *op, int piece, int worker)
 void attention_put(const struct attention *a, int first, int last)
 {
     const struct pass *p = a->pass;
-    for (int r = first; r < last; r++)
-        for (int h = 0; h < p->model->config.n_head_kv; h++)
+    /* a head's lines of its page, each with some positions of one dimension, are touched for all rows before the next's */
+    for (int h = 0; h < p->model->config.n_head_kv; h++)
+        for (int r = first; r < last; r++)
             put_row(p, &p->batch->seqs[p->row_seq[r]], r, a->layer, h);
 }
 

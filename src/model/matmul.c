@@ -134,11 +134,17 @@ void matmul_tile(const struct matmul *mm, const struct matrix *w, int panel, con
     const uint8_t *bytes = w->panels + (size_t)panel * w->panel_stride;
     int n_block = w->n_col / ACT_BLOCK;
     const float *x = in->f32 + (t0 - in->base) * in->f32_stride;
+    if (w->dot && w->bias && !add && !mm->in.planes) { /* what is there is added last: the same sum */
+        p->kern->bias(w->bias + panel * LANES, n, false, y, y_stride);
+        w->dot(bytes, n_block, in->act + (int64_t)((t0 - in->base) / ACT_GROUP) * n_block, n_block, n, true,
+               y, y_stride);
+        return;
+    }
     if (w->dot) {
-        w->dot(bytes, n_block, in->act + (int64_t)((t0 - in->base) / ACT_GROUP) * n_block, n_block, n, add, y,
-               y_stride);
-    } else if (!w->unpack) {
-        p->kern->tile_f32(bytes, LANES, 0, 1, w->n_col, x, in->f32_stride, n, false, y, y_stride);
+        const struct act_block *act = in->act + (int64_t)((t0 - in->base) / ACT_GROUP) * n_block;
+        (n <= KERN_FEW_TOK ? w->dot_few : w->dot)(bytes, n_block, act, n_block, n, add, y, y_stride);
+    } else if (w->tile) {
+        w->tile(bytes, LANES, 0, 1, w->n_col, x, in->f32_stride, n, false, y, y_stride);
     } else {
         float *unpacked = p->scratch[worker].unpacked;
         for (int k = 0; k < w->n_col; k += UNPACK_K) {
@@ -147,10 +153,9 @@ void matmul_tile(const struct matmul *mm, const struct matrix *w, int panel, con
             p->kern->tile_f32(unpacked, LANES, 0, 1, n_k, x + k, in->f32_stride, n, k > 0, y, y_stride);
         }
     }
-    if (w->bias)
-        for (int t = 0; t < n; t += mm->in.planes ? 2 : 1)
-            for (int r = 0; r < LANES; r++)
-                y[t * y_stride + r] += w->bias[panel * LANES + r];
+    if (w->bias && !add)
+        p->kern->bias(w->bias + panel * LANES, mm->in.planes ? (n + 1) / 2 : n, true, y,
+                      mm->in.planes ? 2 * y_stride : y_stride);
 }
 
 static void silu_mul_tile(const struct matmul *mm, int panel, const struct prepared *in, int t0, int n,
@@ -177,8 +182,10 @@ static void act_tile(const struct matmul *mm, int panel, const struct prepared *
 static void add_tile(const struct matmul *mm, int panel, const struct prepared *in, int t0, int n, int worker)
 {
     const struct matrix *w = mm->w[0];
-    if (w->dot && !w->bias) {
+    if (w->dot && (!w->bias || mm->end_norm)) {
         float *y = mm->y[0] + t0 * mm->y_stride[0] + panel * LANES;
+        if (w->bias)
+            mm->pass->kern->bias(w->bias + panel * LANES, n, true, y, mm->y_stride[0]);
         matmul_tile(mm, w, panel, in, t0, n, worker, true, y, mm->y_stride[0]);
         return;
     }

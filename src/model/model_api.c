@@ -93,6 +93,8 @@ static int load(struct lathe_model *m, const char *path, const struct lathe_mode
     return rc;
 }
 
+#define X(name, text) " " text
+#define KNOWN_ISAS CPU_ISAS(X)
 int lathe_model_open(const char *path, const struct lathe_model_options *opts, lathe_model **out,
                      struct lathe_err *err)
 {
@@ -103,12 +105,13 @@ int lathe_model_open(const char *path, const struct lathe_model_options *opts, l
     if (opts)
         o = *opts;
     if (cpu_bad_mask())
-#define X(name, text, family) " " text
-        return err_set(err, LATHE_E_USAGE, "LATHE_CPU is '%s'; known:" CPU_ISAS(X), cpu_bad_mask());
-#undef X
+        return err_set(err, LATHE_E_USAGE, "LATHE_CPU is '%s'; known:" KNOWN_ISAS, cpu_bad_mask());
+    if (o.exact && o.native)
+        return err_set(err, LATHE_E_USAGE, "--exact is f32 activations, --precision native bf16: not both");
     kern_begin(o.cache_dir, !o.no_cache);
     struct lathe_model *m = mem_new(sizeof *m);
     m->exact = o.exact;
+    m->native = o.native;
     int rc = load(m, path, &o, err);
     if (rc) {
         lathe_model_free(m);

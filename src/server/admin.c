@@ -45,8 +45,10 @@ static struct flight flight_of(const struct exchange *x, const struct dispatch_r
 
 static json_t *entry_of(const struct answer *a, const struct flight *f)
 {
-    static const char *const paths[] = {
-        [API_CHAT] = "/v1/chat/completions", [API_TEXT] = "/v1/completions", [API_EMBED] = "/v1/embeddings"};
+    static const char *const paths[] = {[API_CHAT] = "/v1/chat/completions",
+                                        [API_TEXT] = "/v1/completions",
+                                        [API_EMBED] = "/v1/embeddings",
+                                        [API_RERANK] = "/v1/rerank"};
     double age_ms = 1e-6 * (double)(clock_ns() - a->asked_ns);
     const struct lathe_request *r = &a->x->request;
     return json_pack("{ss ss ss ss? sf ss si si si si si si}", "id", a->request_id, "answer_id", a->id,

@@ -83,7 +83,8 @@ static void begin_choice(struct answer *a, int i)
 
 struct answer *answer_new(struct call *c, enum api api, struct asked *asked)
 {
-    static const char *const prefix[] = {[API_CHAT] = "chatcmpl", [API_TEXT] = "cmpl", [API_EMBED] = "embd"};
+    static const char *const prefix[] = {
+        [API_CHAT] = "chatcmpl", [API_TEXT] = "cmpl", [API_EMBED] = "embd", [API_RERANK] = "rank"};
     struct answer *a = mem_new(sizeof *a);
     char random[17];
     *a = (struct answer){.api = api,
@@ -91,6 +92,8 @@ struct answer *answer_new(struct call *c, enum api api, struct asked *asked)
                          .include_usage = asked->include_usage,
                          .echo = asked->echo,
                          .base64 = asked->base64,
+                         .top_n = asked->top_n,
+                         .raw_scores = asked->raw_scores,
                          .server = c->server,
                          .x = exchange_ref(asked->x),
                          .n_choice = exchange_n_choice(asked->x),

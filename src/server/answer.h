@@ -18,7 +18,8 @@ struct choice {
 
 struct answer {
     enum api api;
-    bool stream, include_usage, echo, base64, begun, ended;
+    bool stream, include_usage, echo, base64, raw_scores, begun, ended;
+    int top_n; /* 0: all */
     struct server *server;
     struct exchange *x;
     struct choice *choices;
@@ -48,4 +49,6 @@ void answer_put_end(struct answer *a);
 json_t *answer_whole(const struct answer *a);
 json_t *answer_error_object(const struct choice *c);
 json_t *answer_embeddings(const struct answer *a);
+json_t *answer_reranked(const struct answer *a);
+json_t *answer_timings(const struct answer *a);
 #endif

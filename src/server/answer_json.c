@@ -13,7 +13,7 @@ static json_t *usage(const struct answer *a)
                      "prompt_tokens_details", "cached_tokens", a->n_cached);
 }
 
-static json_t *timings(const struct answer *a)
+json_t *answer_timings(const struct answer *a)
 {
     return json_pack("{sf sf sf si}", "queue_ms", a->timings.queue_ms, "prefill_ms", a->timings.prefill_ms,
                      "decode_ms", a->timings.decode_ms, "cached_tokens", a->n_cached);
@@ -90,7 +90,7 @@ void answer_put_text(struct answer *a, int i, const char *text, size_t n)
     json_object_set_new(choice, "finish_reason", finish_reason(c));
     json_object_set_new(chunk, "choices", json_pack("[o]", choice));
     if (c->done)
-        json_object_set_new(chunk, "timings", timings(a));
+        json_object_set_new(chunk, "timings", answer_timings(a));
     put_chunk(a, chunk);
 }
 
@@ -128,7 +128,7 @@ json_t *answer_whole(const struct answer *a)
         json_array_append_new(choices, whole_choice(a, i));
     json_object_set_new(body, "choices", choices);
     json_object_set_new(body, "usage", usage(a));
-    json_object_set_new(body, "timings", timings(a));
+    json_object_set_new(body, "timings", answer_timings(a));
     return body;
 }
 
@@ -174,5 +174,5 @@ json_t *answer_embeddings(const struct answer *a)
                                               embedding(a, &a->choices[i])));
     return json_pack("{ss so ss s{si si} so}", "object", "list", "data", data, "model",
                      a->server->config->model_name, "usage", "prompt_tokens", a->n_prompt_token,
-                     "total_tokens", a->n_prompt_token, "timings", timings(a));
+                     "total_tokens", a->n_prompt_token, "timings", answer_timings(a));
 }

@@ -10,12 +10,13 @@ enum {
     CHAT = 1 << API_CHAT,
     TEXT = 1 << API_TEXT,
     EMBED = 1 << API_EMBED,
+    RERANK = 1 << API_RERANK,
     TOKENIZE = 1 << API_TOKENIZE,
     DETOKENIZE = 1 << API_DETOKENIZE,
     TEMPLATE = 1 << API_TEMPLATE,
     BOTH = CHAT | TEXT,
     TALK = CHAT | TEMPLATE | TOKENIZE,
-    RUN = BOTH | EMBED,
+    RUN = BOTH | EMBED | RERANK,
     EVERY = RUN | TOKENIZE | DETOKENIZE | TEMPLATE
 };
 
@@ -145,11 +146,30 @@ static bool settle_max_tokens(const struct call *c, struct asked *a, struct refu
     return true;
 }
 
+/* Whether the model does what is asked for at all. */
+static bool settle_kind(const struct lathe_model_info *m, enum api api, struct refusal *no)
+{
+    bool generates = api == API_CHAT || api == API_TEXT;
+    if (generates && !m->generates)
+        return refuse(no, 400, NULL, "unsupported_model",
+                      "%.100s is an encoder (%s) and generates nothing: ask %s", m->name, m->architecture,
+                      m->n_class ? "/v1/rerank" : "/v1/embeddings");
+    if (api == API_EMBED && m->n_class)
+        return refuse(no, 400, NULL, "unsupported_model",
+                      "%.100s classifies texts and gives no embeddings: ask /v1/rerank", m->name);
+    if (api == API_RERANK && m->n_class != 1)
+        return refuse(no, 400, NULL, "unsupported_model",
+                      "%.100s has %d classes; a model that ranks compares two texts and has one", m->name,
+                      m->n_class);
+    return true;
+}
+
 static bool settle(const struct call *c, enum api api, struct asked *a, struct refusal *no)
 {
     struct lathe_model_info info;
     lathe_model_get_info(c->server->config->model, &info);
-    a->x->n_embd = info.n_embd;
+    if (!settle_kind(&info, api, no))
+        return false;
     if (a->max_tokens == 0 && !a->echo && api == API_TEXT)
         return refuse(no, 400, "max_tokens", NULL,
                       "max_tokens: 0 goes with echo: true; without it it must be 1 or more");
@@ -172,7 +192,7 @@ static void set_request(enum api api, struct asked *a)
     r->ignore_eos = a->ignore_eos;
     r->n_logprob = a->n_logprob;
     r->prompt_logprobs = a->echo && a->n_logprob >= 0;
-    r->embed = api == API_EMBED;
+    r->embed = api == API_EMBED || api == API_RERANK;
     r->priority = a->priority;
     r->timeout_ms = a->timeout_ms;
     r->ttft_deadline_ms = a->ttft_deadline_ms;
@@ -193,11 +213,9 @@ static void set_request(enum api api, struct asked *a)
 /* The field that the request is about; of tokenizing, the one that is there. NULL: none, or more than one. */
 static const char *subject(enum api api, const json_t *body)
 {
-    static const char *const of_api[] = {[API_CHAT] = "messages",
-                                         [API_TEXT] = "prompt",
-                                         [API_EMBED] = "input",
-                                         [API_DETOKENIZE] = "tokens",
-                                         [API_TEMPLATE] = "messages"};
+    static const char *const of_api[] = {
+        [API_CHAT] = "messages",    [API_TEXT] = "prompt",       [API_EMBED] = "input",
+        [API_RERANK] = "documents", [API_DETOKENIZE] = "tokens", [API_TEMPLATE] = "messages"};
     static const char *const of_tokenize[] = {"prompt", "content", "text", "messages"};
     const char *found = NULL;
     if (api != API_TOKENIZE)
@@ -232,7 +250,8 @@ static bool read_body(struct call *c, enum api api, struct asked *a, const json_
 {
     const char *name = subject(api, body);
     const json_t *v = name ? json_object_get(body, name) : NULL;
-    bool generates = api == API_CHAT || api == API_TEXT, runs = generates || api == API_EMBED;
+    bool generates = api == API_CHAT || api == API_TEXT,
+         runs = generates || api == API_EMBED || api == API_RERANK;
     if (!read_fields(a, api, body, no) || !own_model(c, json_object_get(body, "model"), no))
         return false;
     if ((1 << api & TALK) && !own_template_vars(a, json_object_get(body, "chat_template_kwargs"),
@@ -250,7 +269,8 @@ static bool read_body(struct call *c, enum api api, struct asked *a, const json_
         return refuse(no, 400, NULL, NULL, "one of prompt, content, text and messages must be there");
     if (!v)
         return refuse(no, 400, name, NULL, "%s is missing", name);
-    if (!read_subject(c, api, a, name, v, no))
+    if (!(api == API_RERANK ? own_documents(c, a, json_object_get(body, "query"), v, no)
+                            : read_subject(c, api, a, name, v, no)))
         return false;
     if (!runs)
         return true;
@@ -274,7 +294,7 @@ bool ask_read(struct call *c, enum api api, struct asked *a, struct refusal *no)
     json_error_t why;
     *a = (struct asked){.n = 1,
                         .n_logprob = -1,
-                        .max_tokens = api == API_EMBED ? 0 : -1,
+                        .max_tokens = api == API_EMBED || api == API_RERANK ? 0 : -1,
                         .temperature = 1,
                         .top_p = 1,
                         .repetition_penalty = 1,

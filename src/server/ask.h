@@ -10,14 +10,16 @@
 /* What a body asks for. */
 struct asked {
     bool stream, ignore_eos, include_usage;
-    bool logprobs;                                            /* chat */
-    bool echo;                                                /* the answer begins with the prompt */
-    bool base64;                                              /* embeddings are told so */
-    bool add_special, pieces;                                 /* of tokenizing */
-    bool generation_prompt;                                   /* a template ends where the answer begins */
-    int n_logprob;                                            /* alternatives; -1: not asked for */
-    int max_tokens, n, top_k;                                 /* max_tokens -1: as much as fits */
-    int max_completion_tokens, best_of, dimensions, priority; /* 0: not given */
+    bool logprobs;                     /* chat */
+    bool echo;                         /* the answer begins with the prompt */
+    bool base64;                       /* embeddings are told so */
+    bool truncate;                     /* texts that are too long */
+    bool return_documents, raw_scores; /* of a ranking */
+    bool add_special, pieces;          /* of tokenizing */
+    bool generation_prompt;            /* a template ends where the answer begins */
+    int n_logprob;                     /* alternatives; -1: not asked for */
+    int max_tokens, n, top_k;          /* max_tokens -1: as much as fits */
+    int max_completion_tokens, best_of, dimensions, priority, top_n; /* 0: not given */
     double temperature, top_p, min_p, frequency_penalty, presence_penalty, repetition_penalty;
     double timeout_ms, ttft_deadline_ms;
     uint64_t seed;

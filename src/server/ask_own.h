@@ -19,6 +19,9 @@ bool own_prompt(const struct call *c, struct asked *a, const char *param, const 
 /* One text; with `special` the spellings of special tokens in it become them. */
 bool own_text(const struct call *c, struct asked *a, const char *param, const json_t *v, bool special,
               struct refusal *no);
+/* A query with each of a list of documents, one prompt each. */
+bool own_documents(const struct call *c, struct asked *a, const json_t *query, const json_t *v,
+                   struct refusal *no);
 /* One list of ids. */
 bool own_ids(const struct call *c, struct asked *a, const char *param, const json_t *v, struct refusal *no);
 /* Renders a conversation; *text is malloc-ed. */

@@ -133,6 +133,8 @@ bool own_ids(const struct call *c, struct asked *a, const char *param, const jso
                           n_vocab - 1);
         p->ids[p->n_ids++] = (int32_t)k;
     }
+    if (a->truncate && p->n_ids > (size_t)c->server->plan.n_ctx)
+        p->n_ids = (size_t)c->server->plan.n_ctx;
     if (a->echo)
         keep_text(c, p, NULL);
     return true;
@@ -146,8 +148,12 @@ bool own_text(const struct call *c, struct asked *a, const char *param, const js
     int flags = (a->add_special ? LATHE_TOK_BOS : 0) | (special ? LATHE_TOK_SPECIAL : 0);
     if (!json_is_string(v))
         return refuse(no, 400, param, NULL, "%s must be a string", param);
-    if (lathe_tokenize(vocab_of(c), json_string_value(v), json_string_length(v), flags, &p->ids, &p->n_ids,
-                       &err))
+    int rc = a->truncate
+                 ? lathe_tokenize_pair(vocab_of(c), json_string_value(v), json_string_length(v), NULL, 0,
+                                       c->server->plan.n_ctx, &p->ids, &p->n_ids, &p->second_at, &err)
+                 : lathe_tokenize(vocab_of(c), json_string_value(v), json_string_length(v), flags, &p->ids,
+                                  &p->n_ids, &err);
+    if (rc)
         return refuse_err(no, param, &err);
     if (a->echo)
         keep_text(c, p, v);
@@ -176,6 +182,41 @@ bool own_prompt(const struct call *c, struct asked *a, const char *param, const 
         if (!ok)
             return false;
     }
+    return true;
+}
+
+static bool own_document(const struct call *c, struct asked *a, const json_t *query, const json_t *v,
+                         size_t i, struct refusal *no)
+{
+    const json_t *text = json_is_object(v) ? json_object_get(v, "text") : v;
+    struct exchange_prompt *p = add_prompt(a);
+    struct lathe_err err;
+    if (!json_is_string(text))
+        return refuse(no, 400, "documents", NULL, "documents[%zu] must be a string, or an object with a text",
+                      i);
+    if (lathe_tokenize_pair(vocab_of(c), json_string_value(query), json_string_length(query),
+                            json_string_value(text), json_string_length(text),
+                            a->truncate ? c->server->plan.n_ctx : 0, &p->ids, &p->n_ids, &p->second_at, &err))
+        return refuse_err(no, "documents", &err);
+    if (a->return_documents)
+        keep_text(c, p, text);
+    return true;
+}
+
+bool own_documents(const struct call *c, struct asked *a, const json_t *query, const json_t *v,
+                   struct refusal *no)
+{
+    size_t i;
+    json_t *one;
+    if (!json_is_string(query))
+        return refuse(no, 400, "query", NULL,
+                      query && !json_is_null(query) ? "query must be a string" : "query is missing");
+    if (!json_is_array(v) || json_array_size(v) == 0)
+        return refuse(no, 400, "documents", NULL, "documents must be a list of at least one text");
+    if (json_array_size(v) > EXCHANGE_MAX_PROMPT)
+        return refuse(no, 400, "documents", NULL, "documents has more than %d texts", EXCHANGE_MAX_PROMPT);
+    a->x->prompts = mem_new((json_array_size(v) + 1) * sizeof *a->x->prompts);
+    json_array_foreach((json_t *)v, i, one) if (!own_document(c, a, query, one, i, no)) return false;
     return true;
 }
 

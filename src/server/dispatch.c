@@ -65,6 +65,7 @@ static void enter(struct dispatch *d, struct exchange *x, int choice)
     const struct exchange_prompt *p = &x->prompts[choice / x->n_candidate];
     r.ids = p->ids;
     r.n_ids = p->n_ids;
+    r.second_at = p->second_at;
     r.logits_from = (int)p->n_ids - 1;
     r.candidate = (uint32_t)(choice % x->n_candidate);
     if (lathe_engine_submit(d->engine, &r, &x->ids[choice], &err)) {
@@ -128,7 +129,7 @@ static void deliver(struct dispatch *d, const struct lathe_event *e)
         put_error(at.x, at.choice, &e->err);
     else if (e->embedding)
         put_end(at.x, at.choice, 0, e->finish, &e->timings, (const char *)e->embedding,
-                (size_t)at.x->n_embd * sizeof *e->embedding);
+                (size_t)e->n_embedding * sizeof *e->embedding);
     else
         put_end(at.x, at.choice, 0, e->finish, &e->timings, e->text, e->n_text);
     close_choice(at.x, at.choice);

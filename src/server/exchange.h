@@ -29,8 +29,9 @@ struct exchange_event {
 struct exchange_prompt {
     int32_t *ids;
     size_t n_ids;
-    char *text; /* of an answer that begins with it; else NULL */
+    char *text; /* of an answer that begins with it or has it; else NULL */
     size_t n_text;
+    int second_at; /* of a pair; see lathe_request */
 };
 
 enum { EXCHANGE_MAX_STOP = 16, EXCHANGE_MAX_PROMPT = 1024 };
@@ -49,7 +50,6 @@ struct exchange {
     char *stop[EXCHANGE_MAX_STOP];
     struct lathe_logit_bias *bias;
     struct exchange_prompt *prompts;
-    int n_embd;                /* floats of an embedding */
     int n_prompt, n_candidate; /* choice = prompt * n_candidate + candidate */
     /* the engine's thread's */
     struct exchange *next;

@@ -96,7 +96,10 @@ static enum MHD_Result generate(struct call *c)
         return reply_error(c, error);
     if (a->stream)
         return begin_stream(c, a);
-    return http_reply(c, 200, a->api == API_EMBED ? answer_embeddings(a) : answer_whole(a), a->ignored);
+    json_t *body = a->api == API_EMBED    ? answer_embeddings(a)
+                   : a->api == API_RERANK ? answer_reranked(a)
+                                          : answer_whole(a);
+    return http_reply(c, 200, body, a->ignored);
 }
 
 enum MHD_Result endpoint_chat(struct call *c)
@@ -110,6 +113,11 @@ enum MHD_Result endpoint_completions(struct call *c)
 }
 
 enum MHD_Result endpoint_embeddings(struct call *c)
+{
+    return generate(c);
+}
+
+enum MHD_Result endpoint_rerank(struct call *c)
 {
     return generate(c);
 }

@@ -43,7 +43,7 @@ struct server {
 };
 
 /* Whose body a request has: decides which fields of fields.inc it may hold. */
-enum api { API_NONE, API_CHAT, API_TEXT, API_EMBED, API_TOKENIZE, API_DETOKENIZE, API_TEMPLATE };
+enum api { API_NONE, API_CHAT, API_TEXT, API_EMBED, API_RERANK, API_TOKENIZE, API_DETOKENIZE, API_TEMPLATE };
 
 /* What an endpoint may answer beside 200 and what all may: bits of an endpoint's row. */
 enum endpoint_errors {

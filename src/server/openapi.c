@@ -30,12 +30,11 @@ static const struct {
 #undef SCHEMA
 };
 
-static const char *const body_names[] = {[API_CHAT] = "ChatRequest",
-                                         [API_TEXT] = "CompletionRequest",
-                                         [API_EMBED] = "EmbeddingsRequest",
-                                         [API_TOKENIZE] = "TokenizeRequest",
-                                         [API_DETOKENIZE] = "DetokenizeRequest",
-                                         [API_TEMPLATE] = "TemplateRequest"};
+static const char *const body_names[] = {
+    [API_CHAT] = "ChatRequest",         [API_TEXT] = "CompletionRequest",
+    [API_EMBED] = "EmbeddingsRequest",  [API_RERANK] = "RerankRequest",
+    [API_TOKENIZE] = "TokenizeRequest", [API_DETOKENIZE] = "DetokenizeRequest",
+    [API_TEMPLATE] = "TemplateRequest"};
 enum { N_API = sizeof body_names / sizeof *body_names };
 
 static json_t *schema_ref(const char *name)

@@ -132,6 +132,17 @@ void quantize_neon(const float *x, int64_t x_stride, int n_tok, int n_col, struc
     }
 }
 
+void bias_neon(const float *b, int n_tok, bool add, float *y, int64_t y_stride)
+{
+    for (int i = 0; i < LANES; i += 4) {
+        const float32x4_t v = vld1q_f32(b + i);
+        for (int t = 0; t < n_tok; t++) {
+            float *at = y + t * y_stride + i;
+            vst1q_f32(at, add ? vaddq_f32(vld1q_f32(at), v) : v);
+        }
+    }
+}
+
 void rmsnorm_neon(const float *x, const float *w, int n, float eps, float *y)
 {
     float32x4_t lane[QUARTERS];

@@ -43,6 +43,13 @@ void quantize_c(const float *x, int64_t x_stride, int n_tok, int n_col, struct a
     }
 }
 
+void bias_c(const float *b, int n_tok, bool add, float *y, int64_t y_stride)
+{
+    for (int t = 0; t < n_tok; t++)
+        for (int r = 0; r < LANES; r++)
+            y[t * y_stride + r] = add ? y[t * y_stride + r] + b[r] : b[r];
+}
+
 void rmsnorm_c(const float *x, const float *w, int n, float eps, float *y)
 {
     float lane[LANES] = {0};

@@ -149,6 +149,17 @@ void quantize_avx2(const float *x, int64_t x_stride, int n_tok, int n_col, struc
     }
 }
 
+void bias_avx2(const float *b, int n_tok, bool add, float *y, int64_t y_stride)
+{
+    for (int i = 0; i < LANES; i += 8) {
+        const __m256 v = _mm256_loadu_ps(b + i);
+        for (int t = 0; t < n_tok; t++) {
+            float *at = y + t * y_stride + i;
+            _mm256_storeu_ps(at, add ? _mm256_add_ps(_mm256_loadu_ps(at), v) : v);
+        }
+    }
+}
+
 void rmsnorm_avx2(const float *x, const float *w, int n, float eps, float *y)
 {
     __m256 low = _mm256_setzero_ps(), high = low;

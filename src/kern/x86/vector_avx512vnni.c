@@ -126,6 +126,13 @@ void quantize_avx512vnni(const float *x, int64_t x_stride, int n_tok, int n_col,
             quantize_block(x, x_stride, 4, &out[b]);
 }
 
+void bias_avx512vnni(const float *b, int n_tok, bool add, float *y, int64_t y_stride)
+{
+    const __m512 v = _mm512_loadu_ps(b);
+    for (int t = 0; t < n_tok; t++)
+        _mm512_storeu_ps(y + t * y_stride, add ? _mm512_add_ps(_mm512_loadu_ps(y + t * y_stride), v) : v);
+}
+
 void rmsnorm_avx512vnni(const float *x, const float *w, int n, float eps, float *y)
 {
     __m512 lane = _mm512_setzero_ps();
