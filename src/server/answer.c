@@ -95,6 +95,7 @@ struct answer *answer_new(struct call *c, enum api api, struct asked *asked)
                          .top_n = asked->top_n,
                          .raw_scores = asked->raw_scores,
                          .server = c->server,
+                         .call = c,
                          .x = exchange_ref(asked->x),
                          .n_choice = exchange_n_choice(asked->x),
                          .asked_ns = clock_ns(),

@@ -21,6 +21,7 @@ struct answer {
     bool stream, include_usage, echo, base64, raw_scores, begun, ended;
     int top_n; /* 0: all */
     struct server *server;
+    struct call *call; /* whose answer it is */
     struct exchange *x;
     struct choice *choices;
     int n_choice, n_done, n_prompt_token, n_cached, n_generated;

@@ -18,6 +18,7 @@ static ssize_t read_stream(void *user, uint64_t position, char *to, size_t n)
         if (a->ended)
             return MHD_CONTENT_READER_END_OF_STREAM;
         if (a->n_done == a->n_choice) {
+            http_count_tokens(a->call);
             answer_put_end(a);
             continue;
         }
@@ -96,6 +97,7 @@ static enum MHD_Result generate(struct call *c)
         return reply_error(c, error);
     if (a->stream)
         return begin_stream(c, a);
+    http_count_tokens(c);
     json_t *body = a->api == API_EMBED    ? answer_embeddings(a)
                    : a->api == API_RERANK ? answer_reranked(a)
                                           : answer_whole(a);

@@ -243,16 +243,26 @@ enum MHD_Result http_on_request(void *listener, struct MHD_Connection *connectio
     return run(c, url);
 }
 
+void http_count_tokens(struct call *c)
+{
+    struct account took = {.id = NULL};
+    if (!c->counted || !c->answer)
+        return;
+    answer_account(c->answer, &took);
+    int n = took.n_prompt_token + took.n_generated;
+    key_count_tokens(c->key, n - c->n_token);
+    c->n_token = n;
+}
+
 static void call_free(struct call *c)
 {
     struct account took = {.id = NULL};
     if (c->answer)
         answer_account(c->answer, &took);
     request_log(c, &took);
-    if (c->counted) {
-        key_count_tokens(c->key, took.n_prompt_token + took.n_generated);
+    http_count_tokens(c);
+    if (c->counted)
         key_end(c->key);
-    }
     answer_free(c->answer); /* has the key's name */
     key_release(c->key);
     bodies_drop(&c->server->bodies, &c->body);

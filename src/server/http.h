@@ -73,6 +73,7 @@ struct call {
     struct trace trace;
     const struct key *key;         /* of the client; NULL without keys */
     bool counted;                  /* key_end is due */
+    int n_token;                   /* of the answer, counted against its key */
     struct access_refusal refusal; /* status 0: it was let in */
     char method[16], path[160];    /* cut, for the log */
     bool preflight;                /* of a page that may call: asks what it may send */
@@ -111,6 +112,8 @@ json_t *http_error_object(unsigned status, const char *text, size_t n_text, cons
 /* Sends a response, which is consumed (NULL is legal), with the headers that every answer has. `ignored`: names of fields
  * that were not understood, for a header; NULL or "" is none. */
 enum MHD_Result http_send(struct call *c, unsigned status, struct MHD_Response *r, const char *ignored);
+/* Takes the tokens of the call's answer off its key's, before the client has it: its next request finds them gone. */
+void http_count_tokens(struct call *c);
 /* Answers with a JSON object, which is consumed. */
 enum MHD_Result http_reply(struct call *c, unsigned status, json_t *body, const char *ignored);
 /* Answers with text of a type, which is consumed (malloc-ed). */
