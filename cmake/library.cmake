@@ -1,6 +1,6 @@
 # The installed library, shared and static. Both export lathe_ symbols and nothing else: the shared one by a version script,
 # the static one as a single relocatable object whose hidden symbols are made local.
-add_library(lathe_shared SHARED $<TARGET_OBJECTS:lathe_objects>)
+add_library(lathe_shared SHARED ${lib_objects})
 set_target_properties(lathe_shared PROPERTIES OUTPUT_NAME lathe VERSION ${PROJECT_VERSION} SOVERSION 0
                       LINK_DEPENDS ${CMAKE_SOURCE_DIR}/cmake/lathe.map)
 target_include_directories(lathe_shared PUBLIC include)
@@ -9,12 +9,12 @@ target_link_options(lathe_shared PRIVATE -Wl,--version-script=${CMAKE_SOURCE_DIR
 
 set(archive ${CMAKE_BINARY_DIR}/liblathe.a)
 add_custom_command(OUTPUT ${archive}
-  COMMAND ${CMAKE_LINKER} -r -o lathe_one.o $<TARGET_OBJECTS:lathe_objects>
+  COMMAND ${CMAKE_LINKER} -r -o lathe_one.o ${lib_objects}
   COMMAND ${CMAKE_OBJCOPY} --localize-hidden lathe_one.o
   COMMAND ${CMAKE_COMMAND} -E rm -f ${archive}
   COMMAND ${CMAKE_AR} rcs ${archive} lathe_one.o
   COMMAND ${CMAKE_COMMAND} -E rm -f lathe_one.o
-  DEPENDS lathe_objects $<TARGET_OBJECTS:lathe_objects>
+  DEPENDS lathe_objects ${lib_objects}
   COMMAND_EXPAND_LISTS VERBATIM COMMENT "Making liblathe.a")
 add_custom_target(lathe_archive ALL DEPENDS ${archive})
 

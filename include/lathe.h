@@ -143,7 +143,9 @@ struct lathe_model_options {
     const char *cache_dir; /* where laid-out weights and verdicts on kernels are kept; NULL: $XDG_CACHE_HOME/lathe or ~/.cache/lathe */
     bool no_cache;         /* lay out in memory, write nothing */
     bool exact;            /* f32 activations: the reference that quantized activations are judged by; slow */
+    bool native;           /* BF16 weights times bf16 activations, by the CPU's own dots: the bits of its instruction set only */
     bool lock;             /* mlock the weights */
+    const char *chat_template; /* the Jinja template to use instead of the file's; NULL: the file's */
     const char *load_as;   /* "q8_0" ...: matrices in f32, f16 or bf16 are laid out as this type; NULL: as they are */
     uint64_t memory_bytes; /* NOMEM if the weights and what the process has are more than this; 0: no bound */
     int n_thread;          /* threads that lay out weights; 0: one per core */
@@ -429,7 +431,12 @@ struct lathe_kernel_info {
     bool available; /* this CPU, as masked by LATHE_CPU, can run it */
     bool chosen;
     const char *why;     /* one phrase */
-    const char *verdict; /* of its check against plain C: "passed", "failed"; "" for plain C and what this CPU cannot run */
+    /* Of its check against plain C: "passed", "failed"; of a row that this CPU cannot run "twin passed" or "twin failed" if
+     * the same source in instructions that the CPU has was checked instead; else, and for plain C, "". */
+    const char *verdict;
+    /* Microseconds of a call with one token and with a tile of twelve, 1024 columns of 16 rows; of other operations,
+     * with a vector of 1024. 0: this CPU cannot run it. */
+    double cost_one_us, cost_many_us;
 };
 
 /* Kernel row i of the table; false past the last. Before the first model is opened it checks the kernels of this CPU, as that

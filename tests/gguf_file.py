@@ -3,7 +3,7 @@ import struct
 from pathlib import Path
 
 SCALARS = "BbHhIif?"
-SIZES = {0: (1, 4), 1: (1, 2), 2: (32, 18), 8: (32, 34), 30: (1, 2)}  # type: weights and bytes of a block
+SIZES = {0: (1, 4), 1: (1, 2), 2: (32, 18), 8: (32, 34), 30: (1, 2), 39: (32, 17)}  # type: weights and bytes of a block
 
 
 def read(path):

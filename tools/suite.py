@@ -80,7 +80,7 @@ def condition_holds(words, preset):
             return True
         if w == "no-arm" and not arm_present():
             return True
-        if w.startswith("no-cpu:") and not cpu_flag(w[7:]):
+        if w.startswith("no-cpu:") and preset != "aarch64" and not cpu_flag(w[7:]):
             return True
     return False
 

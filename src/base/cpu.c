@@ -2,6 +2,8 @@
 #include "base/cpu.h"
 #if defined(__x86_64__)
 #include <cpuid.h>
+#elif defined(__aarch64__)
+#include <sys/auxv.h>
 #endif
 #include <pthread.h>
 #include <sched.h>
@@ -9,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <lathe.h>
+#include "base/amx.h"
 #include "base/cgroup.h"
 
 static const char *const names[] = {
@@ -29,6 +32,13 @@ static bool has_f16c(void)
     unsigned a, b, c, d;
     return __get_cpuid(1, &a, &b, &c, &d) && (c & bit_F16C);
 }
+
+/* Nor for what is here: bit 4 is AVX-VNNI, bit 5 AVX512-BF16. */
+static unsigned leaf_7_1(void)
+{
+    unsigned a, b, c, d;
+    return __get_cpuid_count(7, 1, &a, &b, &c, &d) ? a : 0;
+}
 #endif
 
 bool cpu_supports(enum cpu_isa isa)
@@ -40,10 +50,25 @@ bool cpu_supports(enum cpu_isa isa)
     case CPU_AVX2:
         return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && has_f16c() &&
                __builtin_cpu_supports("bmi2");
+    case CPU_AVXVNNI:
+        return cpu_supports(CPU_AVX2) && leaf_7_1() & 1u << 4;
     case CPU_AVX512VNNI:
         return cpu_supports(CPU_AVX2) && __builtin_cpu_supports("avx512f") &&
                __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl") &&
                __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vnni");
+    case CPU_AVX512BF16:
+        return cpu_supports(CPU_AVX512VNNI) && leaf_7_1() & 1u << 5;
+    case CPU_AMXINT8:
+        return cpu_supports(CPU_AVX512VNNI) && amx_supports(AMX_INT8);
+    case CPU_AMXBF16:
+        return cpu_supports(CPU_AVX512BF16) && amx_supports(AMX_BF16);
+#elif defined(__aarch64__)
+    case CPU_NEON:
+        return true;
+    case CPU_DOTPROD:
+        return getauxval(AT_HWCAP) & 1ul << 20; /* HWCAP_ASIMDDP; older headers lack the names */
+    case CPU_I8MM:
+        return cpu_supports(CPU_DOTPROD) && getauxval(AT_HWCAP2) & 1ul << 13; /* HWCAP2_I8MM */
 #endif
     default:
         return false;
@@ -53,7 +78,7 @@ bool cpu_supports(enum cpu_isa isa)
 static struct {
     bool has[CPU_N_ISA];
     const char *bad;
-    char isa_text[64];
+    char isa_text[128];
 } cpu;
 static pthread_once_t cpu_once = PTHREAD_ONCE_INIT;
 

@@ -5,10 +5,17 @@
 #include <stddef.h>
 
 /* name, text; narrowest first. A bundle contains all narrower ones of its family. */
-#define CPU_ISAS(X)                                      \
-    X(C, "c")                                            \
-    X(AVX2, "avx2")             /* avx2 fma f16c bmi2 */ \
-    X(AVX512VNNI, "avx512vnni") /* avx512 f bw vl dq vnni */
+#define CPU_ISAS(X)                                                \
+    X(C, "c")                                                      \
+    X(AVX2, "avx2")             /* avx2 fma f16c bmi2 */           \
+    X(AVXVNNI, "avxvnni")       /* and vpdpbusd without AVX-512 */ \
+    X(AVX512VNNI, "avx512vnni") /* avx512 f bw vl dq vnni */       \
+    X(AVX512BF16, "avx512bf16") /* and dots of bf16 */             \
+    X(AMXINT8, "amxint8")       /* avx512vnni and tiles of int8 */ \
+    X(AMXBF16, "amxbf16")       /* avx512bf16 and tiles of bf16 */ \
+    X(NEON, "neon")             /* what every aarch64 has */       \
+    X(DOTPROD, "dotprod")       /* sdot, ARMv8.2 */                \
+    X(I8MM, "i8mm")             /* smmla, ARMv8.6 */
 
 enum cpu_isa {
 #define X(name, text) CPU_##name,

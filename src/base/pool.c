@@ -24,6 +24,7 @@
 #include <string.h>
 #include <sys/syscall.h>
 #include <unistd.h>
+#include "base/amx.h"
 #include "base/clock.h"
 #include "base/mem.h"
 #include "base/numa.h"
@@ -109,11 +110,21 @@ static unsigned float_state_set(unsigned state)
     unsigned old = _mm_getcsr();
     _mm_setcsr(state);
     return old;
+#elif defined(__aarch64__)
+    uint64_t old, new = state;
+    __asm__ volatile("mrs %0, fpcr" : "=r"(old));
+    if (old != new)
+        __asm__ volatile("msr fpcr, %0" : : "r"(new));
+    return (unsigned)old;
 #else
     return state;
 #endif
 }
+#if defined(__aarch64__)
+#define FLOAT_STATE 0u
+#else
 #define FLOAT_STATE 0x1f80u
+#endif
 
 static int range_start(int n_piece, int n_active, int w)
 {
@@ -268,6 +279,7 @@ static void run_ops(struct pool *p, int me, uint64_t first, const struct pool_op
             last = now;
         }
     }
+    amx_release();
     atomic_store_explicit(&p->workers[me].waited_ns, sum, memory_order_relaxed);
 }
 

@@ -6,9 +6,9 @@
 struct cli_options {
     bool help, json, man;
     const char *completion;
-    const char *model, *cache_dir; /* model */
+    const char *model, *cache_dir, *chat_template; /* model */
     bool no_cache, exact, lock;
-    int load_as, convert_type;                                     /* choices of their rows */
+    int load_as, precision, convert_type;                          /* choices of their rows */
     int n_thread, n_ctx, n_chunk, fusion, kv_type, power, profile; /* engine */
     int n_predict, n_logprob, stats;                               /* answer */
     struct opt_list stop, logit_bias;

@@ -42,7 +42,9 @@ static struct lathe_engine_options set_defaults(const struct session *s, const s
         uint64_t most = room - room / 16; /* the rest is for others */
         eo.memory_bytes = eo.memory_bytes && eo.memory_bytes < most ? eo.memory_bytes : most;
     }
-    if (!o->swap && !o->memory && s->info.generates) /* under a bound KV has more use for it */
+    if (!cli_given(c, "swap") && o->memory) /* under a bound KV has more use for it */
+        eo.swap_bytes = 0;
+    else if (!o->swap && s->info.generates)
         eo.swap_bytes = SWAP_DEFAULT;
     if (!o->n_queue)
         eo.n_queue = QUEUE_DEFAULT;

@@ -5,7 +5,10 @@
 #include <stdlib.h>
 #include <string.h>
 #include "base/clock.h"
+#include "base/read_file.h"
 #include "cli/input.h"
+
+enum { TEMPLATE_MAX = 16 << 20 };
 
 static void show_progress(void *user, const char *what, double share)
 {
@@ -18,19 +21,27 @@ static const char *const load_types[] = {NULL, "f32", "f16", "bf16", "q8_0"};
 int session_open(struct session *s, const struct cli_options *o, struct lathe_err *err)
 {
     struct lathe_model_options mo;
+    struct buf chat;
     s->start_s = clock_s();
     TRY(input_need_model(o->model, err));
     lathe_model_options_init(&mo);
     mo.cache_dir = o->cache_dir;
     mo.no_cache = o->no_cache;
     mo.exact = o->exact;
+    mo.native = o->precision;
     mo.lock = o->lock;
     mo.load_as = load_types[o->load_as];
     mo.memory_bytes = o->memory;
     mo.n_thread = o->n_thread;
     mo.progress = show_progress;
     mo.user = &s->bar;
-    int rc = lathe_model_open(o->model, &mo, &s->model, err);
+    buf_init(&chat, TEMPLATE_MAX);
+    int rc = o->chat_template ? read_file(o->chat_template, &chat, err) : 0;
+    if (o->chat_template)
+        mo.chat_template = chat.p ? chat.p : "";
+    if (!rc)
+        rc = lathe_model_open(o->model, &mo, &s->model, err);
+    buf_free(&chat);
     progress_end(&s->bar);
     if (!rc)
         lathe_model_get_info(s->model, &s->info);

@@ -31,10 +31,12 @@ static bool stays_f32(const struct mf_tensor *t)
 {
     static const char *const ends[] = {"ffn_gate_inp.weight", "position_embd.weight", "token_types.weight"};
     size_t n = strlen(t->name);
+    if (t->n_dim == 1 || (n > 5 && strcmp(t->name + n - 5, ".bias") == 0))
+        return true;
     for (size_t i = 0; i < sizeof ends / sizeof *ends; i++)
         if (n >= strlen(ends[i]) && strcmp(t->name + n - strlen(ends[i]), ends[i]) == 0)
             return true;
-    return t->n_dim == 1;
+    return false;
 }
 
 static bool is_float(uint32_t type)
@@ -180,7 +182,7 @@ static bool has_halves(const struct writer *w, const struct mf_tensor *t)
 /* Rows [first, first + n) of matrix k as they are written, into room. Vectors count as rows of one element when they
  * are reordered. */
 static void take_rows(const struct writer *w, uint64_t i, uint64_t k, uint64_t first, uint64_t n,
-                      uint8_t *room, float *values)
+                      uint8_t *room, float *values, uint8_t *made)
 {
     const struct mf_tensor *t = model_file_tensor(w->f, i);
     const struct format *from = format_by_id(t->type), *to = w->type[i];
@@ -190,7 +192,9 @@ static void take_rows(const struct writer *w, uint64_t i, uint64_t k, uint64_t f
              to_bytes = n_col / (uint64_t)to->block_n * (uint64_t)to->block_bytes;
     for (uint64_t r = 0; r < n; r++) {
         uint64_t row = halves ? mf_half_row(first + r, w->head_dim, w->n_half) : first + r;
-        const uint8_t *p = mf_tensor_piece(t, k) + row * from_bytes;
+        if (t->source)
+            mf_tensor_row(t, k, row, made);
+        const uint8_t *p = t->source ? made : mf_tensor_piece(t, k) + row * from_bytes;
         if (from == to) {
             memcpy(room + r * to_bytes, p, to_bytes);
             continue;
@@ -208,17 +212,20 @@ static int write_rows(struct writer *w, uint64_t i, uint64_t k)
     uint64_t n_row = vector ? t->dim[0] : t->dim[1], n_col = vector ? 1 : t->dim[0],
              row_bytes = n_col / (uint64_t)to->block_n * (uint64_t)to->block_bytes,
              step = row_bytes < ROWS_BYTES ? ROWS_BYTES / row_bytes : 1;
-    void *room, *values = NULL;
+    void *room, *values = NULL, *made = NULL;
     int rc = mem_try(step < n_row ? step : n_row, row_bytes, "rows of a tensor", &room, w->err);
     if (!rc)
         rc = mem_try(n_col, sizeof(float), "a row of a tensor", &values, w->err);
+    if (!rc && t->source)
+        rc = mem_try(1, t->n_bytes / (t->dim[1] * t->dim[2]), "a row of a tensor", &made, w->err);
     for (uint64_t r = 0; !rc && r < n_row; r += step) {
         uint64_t n = step < n_row - r ? step : n_row - r;
-        take_rows(w, i, k, r, n, room, values);
+        take_rows(w, i, k, r, n, room, values, made);
         rc = new_file_write(&w->out, room, n * row_bytes, w->err);
     }
     free(room);
     free(values);
+    free(made);
     return rc;
 }
 
@@ -226,7 +233,7 @@ static int write_tensor(struct writer *w, uint64_t i)
 {
     static const char zeros[ALIGN];
     const struct mf_tensor *t = model_file_tensor(w->f, i);
-    bool as_it_is = (!w->type[i] || w->type[i]->id == t->type) && !has_halves(w, t);
+    bool as_it_is = (!w->type[i] || w->type[i]->id == t->type) && !has_halves(w, t) && !t->source;
     uint64_t n_matrix = t->dim[2];
     if (t->dim[3] > 1 && !as_it_is)
         return err_set(w->err, LATHE_E_UNSUPPORTED,

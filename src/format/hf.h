@@ -47,6 +47,7 @@ struct hf {
     uint64_t n_layer, n_expert, n_head, head_dim, n_embd;
     bool tied, has_head;
     struct mf_tensor **experts; /* by row of hf_names.inc and layer; of hf_names.c */
+    struct hf_fused *fused;     /* [n_layer], of hf_fused.c; NULL: none yet */
     struct lathe_err *err;
 };
 
@@ -72,8 +73,16 @@ int hf_rope(struct hf *h);
 int hf_tokenizer(struct hf *h);
 /* Adds the file's tensors under GGUF's names, by the rows of hf_names.inc; there is room for them. */
 int hf_tensors(struct hf *h, const struct mf_part *part, const struct st_tensor *t, uint64_t n);
+/* hf_fused.c: the tensors of gpt-oss that all experts of a layer share; `what` is the end of the name there. At the end they become
+ * those that GGUF has, at most HF_FUSED_MORE more of a layer than the folder has. */
+enum { HF_FUSED_MORE = 2 };
+int hf_fused_take(struct hf *h, const char *what, uint64_t layer, const struct mf_part *part,
+                  const struct st_tensor *t);
+int hf_fused_end(struct hf *h);
 /* After all tensors: experts and heads are complete. */
 int hf_tensors_end(struct hf *h);
+/* A new tensor of the view; '%' in the pattern is the layer. */
+struct mf_tensor *hf_new_tensor(struct hf *h, const char *pattern, uint64_t layer);
 /* An f32 vector made here. */
 void hf_add_vector(struct hf *h, const char *name, const float *v, uint64_t n);
 

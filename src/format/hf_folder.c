@@ -186,7 +186,8 @@ static int read_shards(struct hf *h, struct shards *s, uint64_t *n)
 static int add_tensors(struct hf *h, const struct shards *s, uint64_t n)
 {
     void *table;
-    TRY(mem_try(n + SYNTHESIZED, sizeof *h->f->tensor, "tensor table of the model file", &table, h->err));
+    TRY(mem_try(n + SYNTHESIZED + HF_FUSED_MORE * h->n_layer, sizeof *h->f->tensor,
+                "tensor table of the model file", &table, h->err));
     h->f->tensor = table;
     for (int i = 0; i < s->n; i++)
         TRY(hf_tensors(h, s->v[i].part, s->v[i].t, s->v[i].n));

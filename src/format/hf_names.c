@@ -6,7 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-enum { ONE = 1, DROP = 2, HEAD = 4 };
+enum { ONE = 1, DROP = 2, HEAD = 4, FUSED = 8 };
 
 struct name_row {
     uint32_t set;
@@ -78,7 +78,7 @@ static void set_dims(struct mf_tensor *to, const struct st_tensor *t)
         to->dim[i] = i < t->n_dim ? t->dim[t->n_dim - 1 - i] : 1;
 }
 
-static struct mf_tensor *new_tensor(struct hf *h, const char *pattern, uint64_t layer)
+struct mf_tensor *hf_new_tensor(struct hf *h, const char *pattern, uint64_t layer)
 {
     char name[80];
     const char *at = strchr(pattern, '%');
@@ -93,7 +93,7 @@ static struct mf_tensor *new_tensor(struct hf *h, const char *pattern, uint64_t 
 
 void hf_add_vector(struct hf *h, const char *name, const float *v, uint64_t n)
 {
-    struct mf_tensor *t = new_tensor(h, name, 0);
+    struct mf_tensor *t = hf_new_tensor(h, name, 0);
     t->n_dim = 1;
     t->dim[0] = n;
     t->dim[1] = t->dim[2] = t->dim[3] = 1;
@@ -133,7 +133,7 @@ static struct mf_tensor *whole_tensor(struct hf *h, const struct name_row *row, 
     if (!h->experts)
         h->experts = arena_alloc(&h->f->arena, sizeof rows / sizeof *rows * h->n_layer * sizeof *h->experts);
     if (!h->experts[at]) {
-        struct mf_tensor *whole = h->experts[at] = new_tensor(h, row->to, layer);
+        struct mf_tensor *whole = h->experts[at] = hf_new_tensor(h, row->to, layer);
         set_dims(whole, t);
         whole->type = t->type;
         whole->n_dim = 3;
@@ -179,13 +179,15 @@ static int add_tensor(struct hf *h, const struct mf_part *part, const struct st_
         return err_set(h->err, LATHE_E_FILE,
                        "%s: tensor %.100s is of a layer that config.json has not: it has %" PRIu64 " layers",
                        mf_path_tail(part->path), t->name, h->n_layer);
+    if (row->flags & FUSED)
+        return hf_fused_take(h, row->to, layer, part, t);
     TRY(check_type(h, part, t));
     h->has_head |= (row->flags & HEAD) != 0;
     if (row->flags & ONE)
         return add_one(h, row, layer, part, t);
     if (strchr(row->from, '#'))
         return add_expert(h, row, layer, expert, part, t);
-    struct mf_tensor *to = new_tensor(h, row->to, layer);
+    struct mf_tensor *to = hf_new_tensor(h, row->to, layer);
     set_dims(to, t);
     to->type = t->type;
     to->data = t->data;
@@ -202,6 +204,7 @@ int hf_tensors(struct hf *h, const struct mf_part *part, const struct st_tensor 
 
 int hf_tensors_end(struct hf *h)
 {
+    TRY(hf_fused_end(h));
     for (uint64_t i = 0; i < h->f->n_tensor; i++) {
         const struct mf_tensor *t = &h->f->tensor[i];
         for (uint64_t k = 0; t->piece && k < t->dim[2]; k++)

@@ -37,6 +37,17 @@ struct mf_meta {
     bool plain; /* a string: data is its bytes, without GGUF's length in front */
 };
 
+/* Rows that are in the file in another form than GGUF's. Row r of a matrix is there row r * step + first of n_row. */
+struct mf_source {
+    enum {
+        MF_COLUMNS, /* [matrix][column][row] of 2 or 4 bytes */
+        MF_MXFP4_PARTS /* [matrix][row][block][16] bytes of neighbours, and scales [matrix][row][block] (gpt-oss) */
+    } form;
+    const uint8_t *data, *scales;
+    uint64_t n_row, step, first;
+    uint64_t n_bytes; /* of data */
+};
+
 struct mf_tensor {
     char *name;          /* NUL-terminated, unique in the file, owned by the view */
     uint32_t type;       /* GGML type number; format_by_id (quant/format.h) knows the ones that run */
@@ -46,6 +57,7 @@ struct mf_tensor {
     uint64_t n_bytes;    /* for a type of unknown block size: up to the next tensor */
     const uint8_t *const
         *piece; /* dim[2] matrices of n_bytes / dim[2], each somewhere in the mappings; else NULL */
+    const struct mf_source *source; /* instead of both: rows come from mf_tensor_row; else NULL */
 };
 
 struct model_file;
@@ -70,7 +82,10 @@ const struct mf_tensor *model_file_tensor(const struct model_file *f, uint64_t i
 const struct mf_tensor *model_file_tensor_find(const struct model_file *f,
                                                const char *name); /* NULL if absent; hashed */
 
-/* Matrix i < dim[2] of a tensor, in pieces or not. */
+/* Row `row` of matrix i of a tensor with a source, in GGUF's form. */
+void mf_tensor_row(const struct mf_tensor *t, uint64_t i, uint64_t row, uint8_t *out);
+
+/* Matrix i < dim[2] of a tensor without a source, in pieces or not. */
 static inline const uint8_t *mf_tensor_piece(const struct mf_tensor *t, uint64_t i)
 {
     return t->piece ? t->piece[i] : t->data + t->n_bytes / t->dim[2] * i;

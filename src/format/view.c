@@ -203,11 +203,38 @@ void model_file_drop(const struct model_file *f, const struct mf_tensor *t)
     const struct mf_part *p;
     uint64_t n = t->piece ? t->dim[2] : 1;
     for (uint64_t k = 0; k < n; k++) {
-        const uint8_t *at = t->piece ? t->piece[k] : t->data;
+        const uint8_t *at = t->source ? t->source->data : t->piece ? t->piece[k] : t->data;
         for (int i = 0; (p = part_at(f, i)); i++)
             if (at >= p->p && at < p->p + p->n)
-                drop_bytes(at, t->n_bytes / n);
+                drop_bytes(at, t->source ? t->source->n_bytes : t->n_bytes / n);
     }
+}
+
+/* Elements 2 i and 2 i + 1 of a block are byte i; in GGUF elements i and i + 16 are. */
+static void mxfp4_row(const struct mf_source *s, uint64_t row, uint64_t n_block, uint8_t *out)
+{
+    const uint8_t *from = s->data + row * n_block * 16, *scale = s->scales + row * n_block;
+    for (uint64_t b = 0; b < n_block; b++, from += 16) {
+        *out++ = scale[b];
+        for (int i = 0; i < 16; i++) {
+            int low = from[i / 2] >> i % 2 * 4 & 15, high = from[8 + i / 2] >> i % 2 * 4 & 15;
+            *out++ = (uint8_t)(low | high << 4);
+        }
+    }
+}
+
+void mf_tensor_row(const struct mf_tensor *t, uint64_t i, uint64_t row, uint8_t *out)
+{
+    const struct mf_source *s = t->source;
+    uint64_t there = row * s->step + s->first;
+    if (s->form == MF_MXFP4_PARTS) {
+        mxfp4_row(s, i * s->n_row + there, t->dim[0] / 32, out);
+        return;
+    }
+    uint64_t size = t->n_bytes / (t->dim[0] * t->dim[1] * t->dim[2]);
+    const uint8_t *from = s->data + (i * t->dim[0] * s->n_row + there) * size;
+    for (uint64_t c = 0; c < t->dim[0]; c++, from += s->n_row * size, out += size)
+        memcpy(out, from, size);
 }
 
 int mf_bad_tensor(struct lathe_err *err, const char *path, const char *name, const char *fmt, ...)

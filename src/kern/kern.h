@@ -16,7 +16,13 @@
  *   reductions  16 virtual lanes (element i goes to lane i % 16, in ascending order), then the tree 8, 4, 2, 1
  *   exp         kern/scalar.h, the same polynomial everywhere; sqrt and division are IEEE
  *
- * Plain C (kern/ref) is the specification. */
+ * The "native" class has the bits of one instruction set's bf16 dot (kern/ref/tile_native_c.c has them in plain C): BF16
+ * weights times activations that are rounded to bf16, in matrix products alone. It is used where a model is opened with
+ * that precision and never otherwise, for one token with the instructions for twelve; which one depends on the CPU alone
+ * (the widest), so that on one CPU an answer does not depend on what runs beside it, and on two it may differ.
+ *
+ * Plain C (kern/ref) is the specification. Rows of one class differ in nothing but what they cost, and that is measured
+ * where they run: a choice by a wrong measurement costs time and no bits. */
 #ifndef LATHE_KERN_KERN_H
 #define LATHE_KERN_KERN_H
 #include <stdint.h>
@@ -119,9 +125,15 @@ struct kern_row {
     enum format_id format;                     /* with a weight */
     enum cpu_isa isa;
     const char *name;
-    const char *class_name;
+    const char
+        *class_name; /* "portable", or "twin": the source of another row, to be checked and never chosen */
     void (*fn)(void);
 };
+
+/* What a row of tiles is timed with, and chosen for: one token, as sequences are continued, or a whole tile, as prompts
+ * are read. Up to KERN_FEW_TOK tokens the row for one is taken. Other operations have one cost. */
+enum kern_load { KERN_ONE, KERN_MANY, KERN_N_LOAD };
+enum { KERN_FEW_TOK = 2 };
 
 /* Row i of kernels.inc; NULL past the last. */
 const struct kern_row *kern_row(int i);
@@ -129,11 +141,18 @@ const struct kern_row *kern_row(int i);
  * cache folder `cache_dir` (base/cache_folder.h; NULL: the usual place). Only the first call counts; a choice
  * without one before it is by verdicts that are not kept. */
 void kern_begin(const char *cache_dir, bool keep);
-/* The chosen row: the widest instruction set that this CPU has and that passed its check. Never NULL for an
- * operation and format that plain C has; NULL otherwise. `format` is ignored by operations without a weight.
- */
-const struct kern_row *kern_choose(enum kern_op op, enum format_id format);
+/* The chosen row: of the portable class, which has the same bits in every row, the one that was measured to cost least
+ * (kern/kern_cost.h) of those that this CPU has and that passed their check. Never NULL for an operation and format
+ * that plain C has; NULL otherwise. `format` is ignored by operations without a weight. */
+const struct kern_row *kern_choose(enum kern_op op, enum format_id format, enum kern_load load);
+/* The row of the native class of the widest instruction set that this CPU has, if it passed its check; else NULL. */
+const struct kern_row *kern_choose_native(enum kern_op op, enum format_id format);
+/* The row of the portable class. */
 const struct kern_row *kern_find(enum kern_op op, enum format_id format, enum cpu_isa isa);
+/* <name>_twin: the same source in instructions that more CPUs have; NULL if it has none. */
+const struct kern_row *kern_twin(const struct kern_row *row);
+/* What the row is checked against: <name>_c in the native class, else plain C's row of the portable class. */
+const struct kern_row *kern_plain(const struct kern_row *row);
 
 /* All operations without a weight, chosen once. */
 struct kern_set {

@@ -5,8 +5,10 @@
 #include <assert.h>
 #include <fenv.h>
 #include <stdlib.h>
+#include "base/amx.h"
 #include "base/mem.h"
 #include "kern/kern_case.h"
+#include "kern/kern_trap.h"
 
 enum { SEED = 20, SCRATCH_BYTES = 128 << 10 };
 
@@ -102,30 +104,45 @@ static uint8_t *carve(uint8_t *scratch, size_t *used, size_t n_bytes)
     return p;
 }
 
-bool kern_check_row(const struct kern_row *row, const struct kern_row *plain)
+struct check {
+    const struct kern_row *row, *plain;
+    uint8_t *scratch;
+    bool same;
+};
+
+static void compare(void *arg)
 {
-    uint8_t *room = mem_new(SCRATCH_BYTES + 64), *scratch = room + (64 - (uintptr_t)room % 64);
+    struct check *k = arg;
     uint64_t state = SEED;
     struct kern_shape s;
     bool same = true;
-    fenv_t env; /* a caller that flushes denormals must not make a good row fail */
-    fegetenv(&env);
-    fesetenv(FE_DFL_ENV);
-    for (int i = 0; same && shape_at(row, i, &s); i++) {
+    for (int i = 0; same && shape_at(k->row, i, &s); i++) {
         struct kern_case c;
         size_t used = 0, at;
-        kern_case_plan(&c, row, s);
-        for (int k = 0; k < KERN_N_IN; k++)
-            c.in[k] = carve(scratch, &used, c.in_bytes[k]);
-        uint8_t *want = carve(scratch, &used, c.out_bytes), *got = carve(scratch, &used, c.out_bytes);
+        kern_case_plan(&c, k->row, s);
+        for (int n = 0; n < KERN_N_IN; n++)
+            c.in[n] = carve(k->scratch, &used, c.in_bytes[n]);
+        uint8_t *want = carve(k->scratch, &used, c.out_bytes), *got = carve(k->scratch, &used, c.out_bytes);
         kern_case_fill(&c, &state);
         kern_case_start(&c, want);
         kern_case_start(&c, got);
-        kern_case_call(&c, plain, want);
-        kern_case_call(&c, row, got);
+        kern_case_call(&c, k->plain, want);
+        kern_case_call(&c, k->row, got);
         same = kern_case_same(&c, got, want, &at);
     }
+    k->same = same;
+}
+
+bool kern_check_row(const struct kern_row *row, const struct kern_row *plain)
+{
+    uint8_t *room = mem_new(SCRATCH_BYTES + 64);
+    struct check check = {row, plain, room + (64 - (uintptr_t)room % 64), false};
+    fenv_t env; /* a caller that flushes denormals must not make a good row fail */
+    fegetenv(&env);
+    fesetenv(FE_DFL_ENV);
+    bool whole = kern_trap(compare, &check);
     fesetenv(&env);
+    amx_release();
     free(room);
-    return same;
+    return whole && check.same;
 }

@@ -12,16 +12,16 @@
 #error "LATHE_KERN_BUILD comes from cmake/kern_build.cmake"
 #endif
 
-enum { FILE_BYTES = 512 + KERN_N_ROW * 80 }; /* most that a file can have */
+enum { FILE_BYTES = 512 + KERN_N_ROW * 100 }; /* most that a file can have */
 
 static const char *const words[] = {
-    [KERN_UNTRIED] = NULL, [KERN_PASSED] = "passed ", [KERN_FAILED] = "failed "};
+    [KERN_UNTRIED] = "timed ", [KERN_PASSED] = "passed ", [KERN_FAILED] = "failed "};
 
 void kern_verdicts_key(char *out, size_t n)
 {
     char cpu[128];
     cpu_identity(cpu, sizeof cpu);
-    snprintf(out, n, "lathe kernels 1\ncpu %s\nbuild %s\n", cpu, LATHE_KERN_BUILD);
+    snprintf(out, n, "lathe kernels 2\ncpu %s\nbuild %s\n", cpu, LATHE_KERN_BUILD);
 }
 
 static uint64_t digest(const char *p, size_t n)
@@ -29,18 +29,37 @@ static uint64_t digest(const char *p, size_t n)
     return XXH3_64bits(p, n);
 }
 
+/* " 123 4560" up to `end`. */
+static bool read_costs(const char *p, const char *end, uint32_t cost_ps[KERN_N_LOAD])
+{
+    for (int load = 0; load < KERN_N_LOAD; load++) {
+        uint64_t value = 0;
+        const char *digits = p + 1;
+        if (p == end || *p != ' ')
+            return false;
+        for (p = digits; p < end && *p >= '0' && *p <= '9' && value <= UINT32_MAX; p++)
+            value = value * 10 + (uint64_t)(*p - '0');
+        if (p == digits || value > UINT32_MAX)
+            return false;
+        cost_ps[load] = (uint32_t)value;
+    }
+    return p == end;
+}
+
 /* One line, without its end, into *v; false if it is none. */
 static bool read_line(const char *line, size_t n, struct kern_verdicts *v)
 {
-    for (int w = KERN_PASSED; w <= KERN_FAILED; w++) {
+    for (int w = KERN_UNTRIED; w <= KERN_FAILED; w++) {
         size_t n_word = strlen(words[w]);
         if (n <= n_word || memcmp(line, words[w], n_word) != 0)
             continue;
-        for (int i = 0; i < KERN_N_ROW; i++) {
+        const char *space = memchr(line + n_word, ' ', n - n_word);
+        size_t n_name = space ? (size_t)(space - line) - n_word : 0;
+        for (int i = 0; i < KERN_N_ROW && space; i++) {
             const char *name = kern_row(i)->name;
-            if (strlen(name) == n - n_word && memcmp(name, line + n_word, n - n_word) == 0) {
+            if (strlen(name) == n_name && memcmp(name, line + n_word, n_name) == 0) {
                 v->of[i] = (uint8_t)w;
-                return true;
+                return read_costs(space, line + n, v->cost_ps[i]);
             }
         }
     }
@@ -101,8 +120,9 @@ bool kern_verdicts_write(const char *path, const char *key, const struct kern_ve
     buf_init(&text, FILE_BYTES);
     buf_puts(&text, key);
     for (int i = 0; i < KERN_N_ROW; i++)
-        if (v->of[i] != KERN_UNTRIED)
-            buf_printf(&text, "%s%s\n", words[v->of[i]], kern_row(i)->name);
+        if (v->of[i] != KERN_UNTRIED || v->cost_ps[i][KERN_MANY])
+            buf_printf(&text, "%s%s %u %u\n", words[v->of[i]], kern_row(i)->name, v->cost_ps[i][KERN_ONE],
+                       v->cost_ps[i][KERN_MANY]);
     buf_printf(&text, "end %016llx\n", (unsigned long long)digest(text.p, text.n));
     int n = snprintf(temp, sizeof temp, "%s.%ld.part", path, (long)getpid());
     bool done = !text.full && n > 0 && (size_t)n < sizeof temp && write_file(temp, text.p, text.n) &&
@@ -113,13 +133,12 @@ bool kern_verdicts_write(const char *path, const char *key, const struct kern_ve
     return done;
 }
 
-void kern_verdicts_settle(struct kern_verdicts *v, const char *folder,
-                          bool (*check)(const struct kern_row *, const struct kern_row *))
+void kern_verdicts_settle(struct kern_verdicts *v, const char *folder, const struct kern_trial *trial)
 {
     char key[512], path[4160];
     *v = (struct kern_verdicts){0};
     if (!folder) {
-        kern_judge(v, check);
+        kern_judge(v, trial);
         return;
     }
     kern_verdicts_key(key, sizeof key);
@@ -127,6 +146,6 @@ void kern_verdicts_settle(struct kern_verdicts *v, const char *folder,
     const char *cpu = strstr(key, "\ncpu ") + 5;
     snprintf(path, sizeof path, "%s/%.*s.txt", folder, (int)strcspn(cpu, "\n"), cpu);
     kern_verdicts_read(path, key, v);
-    if (kern_judge(v, check))
+    if (kern_judge(v, trial))
         kern_verdicts_write(path, key, v);
 }

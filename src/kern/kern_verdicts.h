@@ -1,9 +1,11 @@
-/* Verdicts on kernel rows, kept between runs in a text file of the cache folder:
+/* Verdicts on kernel rows and what they cost (picoseconds of a call with one token and with a tile of them; 0: there was
+ * nothing to choose), kept between runs in a text file of the cache folder:
  *
- *     lathe kernels 1
+ *     lathe kernels 2
  *     cpu AuthenticAMD-25-17-1-0x1000065
  *     build 5f0c...
- *     passed tile_dot_q4_0_avx512vnni
+ *     passed tile_dot_q4_0_avx512vnni 238000 2100000
+ *     timed tile_dot_q4_0_avx2 310000 6400000
  *     ...
  *     end 1d9af33c52be7d44
  *
@@ -22,8 +24,7 @@ bool kern_verdicts_read(const char *path, const char *key, struct kern_verdicts 
 /* The file appears complete or not at all. */
 bool kern_verdicts_write(const char *path, const char *key, const struct kern_verdicts *v);
 
-/* Fills *v: what the folder remembers, the rest from checks, which the folder then remembers if it can be
- * written. folder NULL: from checks alone. */
-void kern_verdicts_settle(struct kern_verdicts *v, const char *folder,
-                          bool (*check)(const struct kern_row *, const struct kern_row *));
+/* Fills *v: what the folder remembers, the rest from trials, which the folder then remembers if it can be
+ * written. folder NULL: from trials alone. */
+void kern_verdicts_settle(struct kern_verdicts *v, const char *folder, const struct kern_trial *trial);
 #endif

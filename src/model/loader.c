@@ -44,6 +44,8 @@ static bool is_float(uint32_t type)
 static const uint8_t *first_row(const struct mf_tensor *t, struct row_range rows, int n_col)
 {
     const struct format *f = format_by_id(t->type);
+    if (t->source)
+        return NULL;
     if (t->piece)
         return mf_tensor_piece(t, (uint64_t)(rows.first / rows.n));
     return t->data + (size_t)rows.first * (size_t)(n_col / f->block_n) * (size_t)f->block_bytes;
@@ -66,6 +68,20 @@ static int load_bias(struct loader *l, struct matrix *m, struct row_range rows, 
     return 0;
 }
 
+/* What multiplies a matrix of a float format. */
+static int choose_tile(struct loader *l, struct matrix *m)
+{
+    const struct kern_row *row = kern_choose(KERN_TILE_F32, m->format, KERN_MANY);
+    if (l->model->native && m->format == FORMAT_BF16)
+        row = kern_choose_native(KERN_TILE_F32, m->format);
+    if (!row)
+        return err_set(l->err, LATHE_E_UNSUPPORTED,
+                       "precision native: this CPU has no bf16 dots that passed their check (lathe kernels "
+                       "lists them); use portable");
+    m->tile = (tile_f32_fn *)row->fn;
+    return 0;
+}
+
 static int matrix_init(struct loader *l, struct matrix *m, struct row_range rows, int n_col, const char *name)
 {
     char full[160];
@@ -79,16 +95,20 @@ static int matrix_init(struct loader *l, struct matrix *m, struct row_range rows
     m->file_format = m->format;
     if (l->load_as && t->type != l->load_as->id && is_float(t->type) && n_col % l->load_as->block_n == 0)
         m->format = (enum format_id)l->load_as->id;
-    if (t->piece && (t->dim[2] != (uint64_t)(rows.of / rows.n) || rows.first % rows.n))
+    if ((t->piece || t->source) && (t->dim[2] != (uint64_t)(rows.of / rows.n) || rows.first % rows.n))
         return err_set(l->err, LATHE_E_UNSUPPORTED, "tensor %s is in pieces and cannot run as one matrix",
                        full);
     m->rows = first_row(t, rows, n_col);
+    m->piece = rows.first / rows.n;
     m->n_panel = (n_row + LANES - 1) / LANES;
     m->panel_bytes = m->panel_stride = panel_bytes(m->format, n_col);
-    const struct kern_row *dot = l->model->exact ? NULL : kern_choose(KERN_TILE_DOT, m->format);
+    const struct kern_row *dot = l->model->exact ? NULL : kern_choose(KERN_TILE_DOT, m->format, KERN_MANY);
     m->dot = dot ? (tile_dot_fn *)dot->fn : NULL;
-    if (m->format != FORMAT_F32)
-        m->unpack = (unpack_fn *)kern_choose(KERN_UNPACK, m->format)->fn;
+    m->dot_few = dot ? (tile_dot_fn *)kern_choose(KERN_TILE_DOT, m->format, KERN_ONE)->fn : NULL;
+    if (is_float(m->format))
+        TRY(choose_tile(l, m));
+    else
+        m->unpack = (unpack_fn *)kern_choose(KERN_UNPACK, m->format, KERN_MANY)->fn;
     snprintf(full, sizeof full, "%s.bias", name);
     return load_bias(l, m, rows, full);
 }

@@ -141,10 +141,10 @@ void matmul_tile(const struct matmul *mm, const struct matrix *w, int panel, con
         return;
     }
     if (w->dot) {
-        w->dot(bytes, n_block, in->act + (int64_t)((t0 - in->base) / ACT_GROUP) * n_block, n_block, n, add, y,
-               y_stride);
-    } else if (!w->unpack) {
-        p->kern->tile_f32(bytes, LANES, 0, 1, w->n_col, x, in->f32_stride, n, false, y, y_stride);
+        const struct act_block *act = in->act + (int64_t)((t0 - in->base) / ACT_GROUP) * n_block;
+        (n <= KERN_FEW_TOK ? w->dot_few : w->dot)(bytes, n_block, act, n_block, n, add, y, y_stride);
+    } else if (w->tile) {
+        w->tile(bytes, LANES, 0, 1, w->n_col, x, in->f32_stride, n, false, y, y_stride);
     } else {
         float *unpacked = p->scratch[worker].unpacked;
         for (int k = 0; k < w->n_col; k += UNPACK_K) {

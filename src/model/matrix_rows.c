@@ -18,11 +18,14 @@ const uint8_t *matrix_rows(const struct matrix *m, int first, int n, uint8_t *ro
     if (matrix_rows_as_they_are(m))
         return m->rows + (size_t)first * from_bytes;
     float *values = m->format == m->file_format ? NULL : mem_new((size_t)m->n_col * sizeof *values);
+    uint8_t *made = m->rows ? NULL : mem_new(from_bytes);
     for (int i = 0; i < n; i++) {
         uint64_t row = (uint64_t)(first + i);
         if (m->n_half)
             row = mf_half_row(row, (uint64_t)m->head_dim, (uint64_t)m->n_half);
-        const uint8_t *from = m->rows + row * from_bytes;
+        const uint8_t *from = made ? made : m->rows + row * from_bytes;
+        if (made)
+            mf_tensor_row(m->tensor, (uint64_t)m->piece, row, made);
         if (!values) {
             memcpy(room + (size_t)i * to_bytes, from, to_bytes);
             continue;
@@ -31,6 +34,7 @@ const uint8_t *matrix_rows(const struct matrix *m, int first, int n, uint8_t *ro
         format_encoder(m->format)(values, room + (size_t)i * to_bytes, m->n_col);
     }
     free(values);
+    free(made);
     return room;
 }
 

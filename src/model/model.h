@@ -20,9 +20,12 @@ struct matrix {
     const uint8_t *panels; /* owned by the model's layout */
     const float *bias;     /* [n_panel * 16], zero past n_row; NULL without bias */
     tile_dot_fn *dot;      /* NULL for float formats and in exact mode: then f32 activations */
-    unpack_fn *unpack;     /* to f32; NULL for F32, whose panels the tile reads in place */
+    tile_dot_fn *dot_few;  /* the same bits, chosen for up to KERN_FEW_TOK tokens */
+    tile_f32_fn *tile;     /* of float formats: reads panels in place; else NULL */
+    unpack_fn *unpack;     /* of the others, to f32 */
     const struct mf_tensor *tensor; /* where the file's rows are */
-    const uint8_t *rows;            /* their first byte */
+    const uint8_t *rows;            /* their first byte; NULL: they are made from the tensor's source */
+    int piece;                      /* which of its matrices this is, where they are */
     enum format_id file_format; /* what they are in the file: `format`, unless it is encoded when laid out */
     int head_dim, n_half;       /* of each head_dim rows the first n_half are rotary halves; 0: as they are */
     uint64_t offset;            /* in the layout */
@@ -97,7 +100,7 @@ struct lathe_model {
         token_type; /* of an encoder, added to the embedding; the second may be absent: n_row 0 */
     const float *embd_norm, *embd_norm_bias;
     struct matrix pooler, classifier; /* classes = classifier tanh(pooler first) */
-    bool tied, exact;
+    bool tied, exact, native;
     double *rope_freq[N_ROPE_SET]; /* [n_rot / 2] radians per position; NULL: the set is not used */
     double *rope_freq_long; /* of the global set in contexts longer than the original one; NULL: the same */
     float rope_mscale;      /* factor of cos and sin, global */
@@ -159,7 +162,7 @@ int loader_vector(struct loader *l, const float **out, int n, bool required, con
     __attribute__((format(printf, 5, 6)));
 static inline bool matrix_rows_as_they_are(const struct matrix *m)
 {
-    return !m->n_half && m->format == m->file_format;
+    return m->rows && !m->n_half && m->format == m->file_format;
 }
 /* Rows [first, first + n) in the form that is laid out: where the file has it, or else in room for n of them.
  * *row_bytes is their length. */

@@ -23,7 +23,7 @@ static char *keep_str(struct lathe_model *m, struct str s)
     return arena_dup(&m->arena, s.p, s.n);
 }
 
-static int read_names(struct lathe_model *m, struct lathe_err *err)
+static int read_names(struct lathe_model *m, const struct lathe_model_options *o, struct lathe_err *err)
 {
     struct str name = STR("unnamed"), arch = STR(""), chat = {0};
     bool has_chat = false;
@@ -34,7 +34,10 @@ static int read_names(struct lathe_model *m, struct lathe_err *err)
     TRY(mf_u32(m->file, "general.file_type", &type, NULL, err));
     m->name = keep_str(m, name);
     m->architecture = keep_str(m, arch);
-    m->chat_template = has_chat ? keep_str(m, chat) : NULL;
+    if (o->chat_template)
+        m->chat_template = keep_str(m, (struct str){o->chat_template, strlen(o->chat_template)});
+    else
+        m->chat_template = has_chat ? keep_str(m, chat) : NULL;
     return 0;
 }
 
@@ -72,7 +75,7 @@ static int load(struct lathe_model *m, const char *path, const struct lathe_mode
                 struct lathe_err *err)
 {
     TRY(model_file_open(path, &m->file, err));
-    TRY(read_names(m, err));
+    TRY(read_names(m, o, err));
     const struct architecture *arch;
     TRY(find_architecture(m->architecture, &arch, err));
     TRY(vocab_open(m, o, err));
@@ -90,6 +93,8 @@ static int load(struct lathe_model *m, const char *path, const struct lathe_mode
     return rc;
 }
 
+#define X(name, text) " " text
+#define KNOWN_ISAS CPU_ISAS(X)
 int lathe_model_open(const char *path, const struct lathe_model_options *opts, lathe_model **out,
                      struct lathe_err *err)
 {
@@ -100,10 +105,13 @@ int lathe_model_open(const char *path, const struct lathe_model_options *opts, l
     if (opts)
         o = *opts;
     if (cpu_bad_mask())
-        return err_set(err, LATHE_E_USAGE, "LATHE_CPU is '%s'; known: c avx2 avx512vnni", cpu_bad_mask());
+        return err_set(err, LATHE_E_USAGE, "LATHE_CPU is '%s'; known:" KNOWN_ISAS, cpu_bad_mask());
+    if (o.exact && o.native)
+        return err_set(err, LATHE_E_USAGE, "--exact is f32 activations, --precision native bf16: not both");
     kern_begin(o.cache_dir, !o.no_cache);
     struct lathe_model *m = mem_new(sizeof *m);
     m->exact = o.exact;
+    m->native = o.native;
     int rc = load(m, path, &o, err);
     if (rc) {
         lathe_model_free(m);

@@ -15,6 +15,7 @@ enum {
     DETOKENIZE = 1 << API_DETOKENIZE,
     TEMPLATE = 1 << API_TEMPLATE,
     BOTH = CHAT | TEXT,
+    TALK = CHAT | TEMPLATE | TOKENIZE,
     RUN = BOTH | EMBED | RERANK,
     EVERY = RUN | TOKENIZE | DETOKENIZE | TEMPLATE
 };
@@ -252,6 +253,9 @@ static bool read_body(struct call *c, enum api api, struct asked *a, const json_
     bool generates = api == API_CHAT || api == API_TEXT,
          runs = generates || api == API_EMBED || api == API_RERANK;
     if (!read_fields(a, api, body, no) || !own_model(c, json_object_get(body, "model"), no))
+        return false;
+    if ((1 << api & TALK) && !own_template_vars(a, json_object_get(body, "chat_template_kwargs"),
+                                                json_object_get(body, "reasoning_effort"), no))
         return false;
     if (generates && (!own_stop(a, json_object_get(body, "stop"), no) ||
                       !own_bias(c, a, json_object_get(body, "logit_bias"), no) ||

@@ -23,8 +23,10 @@ struct asked {
     double temperature, top_p, min_p, frequency_penalty, presence_penalty, repetition_penalty;
     double timeout_ms, ttft_deadline_ms;
     uint64_t seed;
-    char own;   /* of fields that have a reader of their own, or no meaning here */
-    char *text; /* a rendered conversation */
+    const json_t *template_vars; /* the body's; NULL: none */
+    const char *effort;          /* likewise */
+    char own;                    /* of fields that have a reader of their own, or no meaning here */
+    char *text;                  /* a rendered conversation */
     size_t n_text;
     struct buf ignored; /* names of unknown fields, with commas */
     struct exchange *x;

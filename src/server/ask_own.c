@@ -90,3 +90,18 @@ bool own_encoding_format(struct asked *a, const json_t *v, struct refusal *no)
     return !v || json_is_null(v) || a->base64 || (name && strcmp(name, "float") == 0) ||
            refuse(no, 400, "encoding_format", NULL, "encoding_format must be \"float\" or \"base64\"");
 }
+
+bool own_template_vars(struct asked *a, const json_t *vars, const json_t *effort, struct refusal *no)
+{
+    static const char *const efforts[] = {"none", "minimal", "low", "medium", "high", "xhigh"};
+    bool known = !effort || json_is_null(effort);
+    if (vars && !json_is_null(vars) && (!json_is_object(vars) || json_object_get(vars, "messages")))
+        return refuse(no, 400, "chat_template_kwargs", NULL,
+                      "chat_template_kwargs must be an object of variables, without messages");
+    a->template_vars = json_is_object(vars) ? vars : NULL;
+    a->effort = json_string_value(effort);
+    for (size_t i = 0; a->effort && i < sizeof efforts / sizeof *efforts; i++)
+        known |= strcmp(efforts[i], a->effort) == 0;
+    return known || refuse(no, 400, "reasoning_effort", NULL,
+                           "reasoning_effort must be none, minimal, low, medium, high or xhigh");
+}

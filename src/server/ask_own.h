@@ -10,6 +10,9 @@ bool own_bias(const struct call *c, struct asked *a, const json_t *v, struct ref
 bool own_stream_options(struct asked *a, const json_t *v, struct refusal *no);
 bool own_encoding_format(struct asked *a, const json_t *v, struct refusal *no);
 
+/* What the conversation's template gets beside it; both may be NULL. */
+bool own_template_vars(struct asked *a, const json_t *vars, const json_t *effort, struct refusal *no);
+
 /* Prompts go into a->x->prompts, which have room for one per element of a list. `param` is the field's name. */
 bool own_prompt(const struct call *c, struct asked *a, const char *param, const json_t *v,
                 struct refusal *no);

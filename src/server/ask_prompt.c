@@ -77,6 +77,10 @@ bool own_render(const struct call *c, const struct asked *a, const json_t *messa
     json_t *plain = json_array();
     bool ok = plain_messages(messages, plain, no);
     json_t *vars = json_pack("{so sb}", "messages", plain, "add_generation_prompt", a->generation_prompt);
+    if (a->effort)
+        json_object_set_new(vars, "reasoning_effort", json_string(a->effort));
+    if (a->template_vars)
+        json_object_update(vars, (json_t *)a->template_vars);
     char *json = ok ? json_dumps(vars, JSON_PRESERVE_ORDER) : NULL;
     json_decref(vars);
     if (ok && lathe_chat_render(c->server->config->model, json, strlen(json), NULL, text, n, &err))

@@ -208,43 +208,74 @@ def test_kernels(run):
     d = json.loads(ok(run("kernels", "--json")))
     assert d["kernels"] and all(k["why"] for k in d["kernels"])
     assert any(k["chosen"] for k in d["kernels"])
-    assert all(k["verdict"] == ("passed" if k["available"] and k["isa"] != "c" else "") for k in d["kernels"])
+    assert all(k["verdict"] in (("passed",) if k["available"] and k["isa"] != "c" else ("", "twin passed")) for k in d["kernels"])
     types = {k["weight"] for k in d["kernels"] if k["op"] == "tile_dot"}
     assert {"Q2_K", "Q3_K", "Q4_K", "Q5_K", "Q6_K", "Q5_0", "Q5_1", "Q8_0", "IQ4_NL", "IQ4_XS", "MXFP4", "IQ3_S", "IQ2_XXS", "IQ1_M", "TQ1_0"} <= types
-    for isa in {"c", "avx2", "avx512vnni"} & {k["isa"] for k in d["kernels"]}:
+    for isa in {"c", "avx2", "avxvnni", "avx512vnni", "amxint8"} & {k["isa"] for k in d["kernels"]}:
         assert {k["weight"] for k in d["kernels"] if k["op"] == "tile_dot" and k["isa"] == isa} == types, isa
     masked = json.loads(ok(run("kernels", "--json", env={"LATHE_CPU": "c"})))
     assert all(k["isa"] == "c" for k in masked["kernels"] if k["chosen"])
     wide = [k for k in d["kernels"] if k["available"] and k["isa"] != "c"]
     for k in d["kernels"]:
-        passed = "widest instruction set at hand" + (", passed its check" if k["isa"] != "c" else "")
-        assert k["why"] == (passed if k["chosen"] else "a wider row is at hand" if k["available"] else "not on this CPU")
+        rivals = [o for o in wide if (o["op"], o["weight"], o["class"]) == (k["op"], k["weight"], k["class"])]
+        if not k["available"]:
+            assert k["why"] == "not on this CPU" and not k["chosen"] and k["cost_many_us"] == 0
+            continue
+        assert k["cost_one_us"] > 0 and k["cost_many_us"] > 0
+        if k["class"] == "native":  # not by cost: each has bits of its own
+            words = "specifies" if k["isa"] == "c" else "--precision native" if k["chosen"] else "a wider row"
+            assert words in k["why"] and (k["isa"] == "c" or k["chosen"] == (k is rivals[-1])), k
+        elif not k["chosen"]:
+            assert k["why"] == ("a cheaper row is at hand" if k["isa"] != "c" else "a faster row is at hand")
+        elif len(rivals) < 2:
+            assert k["why"] == ("the only row at hand that passed its check" if k["isa"] != "c" else "the only row at hand")
+        else:
+            # Of those whose costs differ by more than noise does, the chosen one is the cheapest of its load.
+            one, many = (min(o[c] for o in rivals) for c in ("cost_one_us", "cost_many_us"))
+            words = {"cheapest": k["cost_one_us"] <= one * 1.07 and k["cost_many_us"] <= many * 1.07,
+                     "cheapest for one token": k["cost_one_us"] <= one * 1.07, "cheapest for many tokens": k["cost_many_us"] <= many * 1.07}
+            assert words[k["why"].removesuffix(", passed its check")]
+    for op, weight in {(k["op"], k["weight"]) for k in d["kernels"]}:
+        assert sum(k["chosen"] for k in d["kernels"] if (k["op"], k["weight"], k["class"]) == (op, weight, "portable")) in (1, 2)
     text = ok(run("kernels")).decode()
     assert ("passed its check" in text) == bool(wide) and "failed" not in text
 
 
+def kept_rows(text):
+    """Verdict and costs of each row in a file of verdicts."""
+    assert text.startswith("lathe kernels 2\n")
+    return {name: (verdict, int(one), int(many)) for verdict, name, one, many in (line.split() for line in text.splitlines()[3:-1])}
+
+
 def test_kernel_verdicts_are_kept(run, tiny, tmp_path):
-    """Checked once for a CPU and build, by whichever command comes first; never written where nothing may be."""
-    names = {k["name"]: k for k in json.loads(ok(run("kernels", "--json", env={"LATHE_NO_CACHE": "1", "XDG_CACHE_HOME": str(tmp_path)})))["kernels"]}
+    """Checked and measured once for a CPU and build, by whichever command comes first; never written where nothing may be."""
+    rows = json.loads(ok(run("kernels", "--json", env={"LATHE_NO_CACHE": "1", "XDG_CACHE_HOME": str(tmp_path)})))["kernels"]
     assert not list(tmp_path.iterdir())
-    wide = {n for n, k in names.items() if k["chosen"] and k["isa"] != "c"}
+    wide = {k["name"]: (k["op"], k["weight"]) for k in rows if k["available"] and k["isa"] != "c" and k["class"] == "portable"}
     ask = ["run", "-m", tiny, "-p", "x", "-n", "4", "--temp", "0"]
     cache = tmp_path / "c"
     want = ok(run(*ask, "--cache-dir", cache))
     files = list((cache / "kernels").iterdir()) if wide else []
     assert len(files) == bool(wide)
     for f in files:
-        kept = f.read_text()
-        assert {line.split()[1] for line in kept.splitlines() if line.startswith("passed ")} == wide and "failed" not in kept
+        text = f.read_text()
+        kept = kept_rows(text)
+        assert {v for v, _, _ in kept.values()} <= {"passed", "timed"}
+        assert {wide[n] for n, k in kept.items() if k[0] == "passed" and n in wide} == set(wide.values())
+        for name, (_, one, many) in kept.items():  # several rows of an operation are measured, one alone is not
+            assert (one > 0 and many > 0) == (sum(w == wide.get(name) for w in wide.values()) > 1), name
         before = f.stat().st_mtime_ns, f.stat().st_ino
         ok(run("kernels", env={"LATHE_CACHE_DIR": str(cache)}))
         assert ok(run(*ask, "--cache-dir", cache)) == want
         assert (f.stat().st_mtime_ns, f.stat().st_ino) == before
-        f.write_text(kept.replace("passed ", "failed ", 1))  # not what was written: checked again
+        f.write_text(text.replace("passed ", "failed ", 1))  # not what was written: checked again
         r = run(*ask, "--cache-dir", cache)
-        assert ok(r) == want and b"failed" not in r.stderr and f.read_text() == kept
+        assert ok(r) == want and b"failed" not in r.stderr and kept_rows(f.read_text()).keys() == kept.keys()
+        costs = {name: k[1:] for name, k in kept_rows(f.read_text()).items()}
         masked = run("kernels", env={"LATHE_CACHE_DIR": str(cache), "LATHE_CPU": "avx2"})
-        assert b"passed its check" in ok(masked) and set(kept.splitlines()[:-1]) <= set(f.read_text().splitlines())
+        after = kept_rows(f.read_text())
+        assert b"passed its check" in ok(masked) and {name: k[1:] for name, k in after.items()} == costs
+        assert {wide[n] for n, k in after.items() if k[0] == "passed" and n.endswith("avx2")} == {wide[n] for n in wide if n.endswith("avx2")}
         assert list((cache / "kernels").iterdir()) == files
 
 

@@ -13,7 +13,7 @@ HERE = Path(__file__).resolve().parent
 def server(home, tmp_path_factory):
     import tiny_model
     model = tmp_path_factory.mktemp("model") / "tiny.gguf"
-    tiny_model.write(str(model), n_ctx=2048)
+    tiny_model.write(str(model), n_ctx=8192)
     s = Server(home, model)
     yield s
     assert s.stop() == (0, "")

@@ -18,7 +18,7 @@ static void compare(const struct format *f, const uint8_t *rows, size_t row_byte
     float *all = mem_new(n * sizeof *all);
     uint8_t *panel = aligned_alloc(64, panel_bytes((enum format_id)f->id, n_col));
     panel_pack((enum format_id)f->id, rows, row_bytes, n_row, n_col, panel);
-    ((unpack_fn *)kern_choose(KERN_UNPACK, (enum format_id)f->id)->fn)(panel, 0, n_col, all);
+    ((unpack_fn *)kern_choose(KERN_UNPACK, (enum format_id)f->id, KERN_MANY)->fn)(panel, 0, n_col, all);
     for (int r = 0; r < n_row; r++) {
         f->decode(rows + (size_t)r * row_bytes, want, n_col);
         panel_row((enum format_id)f->id, panel, r, n_col, row);

@@ -39,12 +39,13 @@ static bool check_case(const struct kern_row *row, const struct kern_row *plain,
 
 static void check_row(const struct kern_row *row)
 {
-    const struct kern_row *plain = kern_find(row->op, row->format, CPU_C);
+    const struct kern_row *plain = kern_plain(row);
     assert_non_null(plain);
-    assert_string_equal(row->class_name, "portable");
     int n_case = 0, n_bad = 0;
+    const int step =
+        getenv("LATHE_EMULATED") ? 5 : 1; /* of all kinds and shapes still, an emulator is slow */
     struct kern_shape s;
-    for (int i = 0; shape_at(row, i, &s); i++, n_case++)
+    for (int i = 0; shape_at(row, i, &s); i += step, n_case++)
         n_bad += !check_case(row, plain, s, n_bad >= 5);
     printf("%-34s %d cases\n", row->name, n_case);
     assert_true(n_case > 0);
@@ -72,21 +73,83 @@ static void rows_of(enum cpu_isa isa)
 CPU_ISAS(X)
 #undef X
 
-/* Every row of plain C must have a twin in every wider instruction set, or a level would mix two. */
+/* Every row of plain C must have a fast one in each instruction set that is a level of its own; int8 tiles in all. */
 static void every_operation_on_every_level(void **state)
+{
+#if defined(__x86_64__)
+    static const enum cpu_isa levels[] = {CPU_AVX2, CPU_AVX512VNNI}, dots[] = {CPU_AVXVNNI, CPU_AMXINT8};
+#else
+    static const enum cpu_isa levels[] = {CPU_NEON}, dots[] = {CPU_DOTPROD, CPU_I8MM};
+#endif
+    int n = 0;
+    for (int i = 0; kern_row(i); i++, n++) {
+        const struct kern_row *r = kern_row(i);
+        assert_non_null(kern_plain(r));
+        assert_non_null(kern_choose(r->op, r->format, KERN_ONE));
+        assert_string_not_equal(kern_choose(r->op, r->format, KERN_MANY)->class_name, "twin");
+        for (size_t k = 0; k < sizeof levels / sizeof *levels; k++)
+            assert_non_null(kern_find(r->op, r->format, levels[k]));
+        for (size_t k = 0; r->op == KERN_TILE_DOT && k < sizeof dots / sizeof *dots; k++)
+            assert_non_null(kern_find(r->op, r->format, dots[k]));
+    }
+    assert_true(n > 0);
+}
+
+/* What few CPUs can run has a twin that more can, of the same operation; listed are neither twins nor what comes after. */
+static void every_rare_row_has_a_twin(void **state)
+{
+    struct lathe_kernel_info k;
+    int n_twin = 0, i = 0;
+    for (; kern_row(i); i++) {
+        const struct kern_row *r = kern_row(i), *twin = kern_twin(r);
+        bool is_twin = strcmp(r->class_name, "twin") == 0;
+        n_twin += is_twin;
+        assert_true(is_twin == (n_twin > 0));
+        assert_true(lathe_kernel(i, &k) == !is_twin);
+        if (twin) {
+            assert_true(twin->op == r->op && twin->format == r->format && twin->isa != r->isa);
+            assert_string_equal(twin->class_name, "twin");
+        }
+#if defined(__x86_64__)
+        if (r->isa == CPU_AVXVNNI || r->isa == CPU_AMXINT8 || r->isa == CPU_AMXBF16) {
+            assert_non_null(twin);
+            if (!cpu_has(r->isa) && cpu_has(twin->isa))
+                assert_string_equal(k.verdict, "twin passed");
+        }
+#endif
+    }
+    assert_true(i > 0);
+}
+
+/* A row of output depends on its token alone: any number of tokens gives each the bits that it has by itself. The portable
+ * class has that from plain C; in the native one it is what makes answers independent of their company. */
+static void one_token_as_twelve(void **state)
 {
     int n = 0;
     for (int i = 0; kern_row(i); i++) {
         const struct kern_row *r = kern_row(i);
-        assert_non_null(kern_find(r->op, r->format, CPU_C));
-        assert_non_null(kern_choose(r->op, r->format));
-        n++;
-#if defined(__x86_64__)
-        for (int isa = 0; isa < CPU_N_ISA; isa++)
-            assert_non_null(kern_find(r->op, r->format, (enum cpu_isa)isa));
-#endif
+        if (r->op != KERN_TILE_F32 || !cpu_supports(r->isa) || strcmp(r->activation, "bf16") != 0)
+            continue;
+        for (int n_k = 1; n_k < 1100; n_k += 1 + n_k / 3, n++) {
+            struct call call;
+            call_new(&call, r, (struct kern_shape){KIND_RANDOM, n_k, TILE_TOK, 0, LANES, 0, 1});
+            struct ringed all = call_output(&call), some = call_output(&call);
+            kern_case_call(&call.c, r, all.p);
+            for (int n_tok = 1; n_tok <= TILE_TOK; n_tok++)
+                for (int t = 0; t + n_tok <= TILE_TOK; t += n_tok) {
+                    ((tile_f32_fn *)r->fn)(call.c.in[0], LANES, LANES, 1, n_k,
+                                           (float *)call.c.in[1] + t * n_k, n_k, n_tok, false,
+                                           (float *)some.p + t * LANES, LANES);
+                    assert_memory_equal(all.p + t * LANES * 4, some.p + t * LANES * 4,
+                                        (size_t)n_tok * LANES * 4);
+                }
+            ringed_free(&all);
+            ringed_free(&some);
+            call_free(&call);
+        }
     }
-    assert_true(n > 0);
+    if (n == 0)
+        skip();
 }
 
 /* ---- benchmark ---- */
@@ -169,6 +232,8 @@ int main(int argc, char **argv)
         CPU_ISAS(X)
 #undef X
             cmocka_unit_test(every_operation_on_every_level),
+        cmocka_unit_test(every_rare_row_has_a_twin),
+        cmocka_unit_test(one_token_as_twelve),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

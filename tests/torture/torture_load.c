@@ -23,6 +23,7 @@
 #include "base/cache_folder.h"
 #include "format/model_file.h"
 #include "gguf_write.h"
+#include "kern/kern_cost.h"
 #include "kern/kern_verdicts.h"
 #include "model/cache_file.h"
 #include "quant/format.h"
@@ -347,10 +348,11 @@ static int load_verdicts(struct lathe_err *err)
     struct kern_verdicts v;
     char kernels[500];
     bool kept = cache_folder(cache, "kernels", kernels, sizeof kernels);
-    kern_verdicts_settle(&v, kept ? kernels : NULL, kern_check_row);
+    static const struct kern_trial trial = {kern_check_row, kern_cost_measure};
+    kern_verdicts_settle(&v, kept ? kernels : NULL, &trial);
     for (int i = 0; i < KERN_N_ROW; i++) {
-        const struct kern_row *r = kern_row(i), *best = kern_choose_by(&v, r->op, r->format);
-        if (best->isa < r->isa && cpu_has(r->isa))
+        const struct kern_row *r = kern_row(i), *best = kern_choose_by(&v, r->op, r->format, KERN_MANY);
+        if (best->isa == CPU_C ? r->isa != CPU_C && cpu_has(r->isa) : v.of[best - kern_row(0)] != KERN_PASSED)
             return err_set(err, LATHE_E_FAILED, "%s does not answer", r->name);
     }
     return 0;

@@ -1,0 +1,4 @@
+/* int8 tile of IQ3_S panels for NEON. */
+#include "kern/arm/tile_neon.h"
+
+TILE_DOT(tile_dot_iq3_s_neon, form_IQ3_S)

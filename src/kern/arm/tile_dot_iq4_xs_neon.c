@@ -1,0 +1,4 @@
+/* int8 tile of IQ4_XS panels for NEON. */
+#include "kern/arm/tile_neon.h"
+
+TILE_DOT(tile_dot_iq4_xs_neon, form_IQ4_XS)

@@ -1,0 +1,4 @@
+/* int8 tile of MXFP4 panels for NEON with matrix products. */
+#include "kern/arm/tile_neon.h"
+
+TILE_DOT(tile_dot_mxfp4_i8mm, tile_dot_mxfp4_dotprod, form_MXFP4)

@@ -1,0 +1,4 @@
+/* int8 tile of Q5_K panels for NEON with dot products. */
+#include "kern/arm/tile_neon.h"
+
+TILE_DOT(tile_dot_q5_k_dotprod, form_Q5_K)

@@ -1,0 +1,4 @@
+/* int8 tile of TQ2_0 panels for NEON with matrix products. */
+#include "kern/arm/tile_neon.h"
+
+TILE_DOT(tile_dot_tq2_0_i8mm, tile_dot_tq2_0_dotprod, form_TQ2_0)

@@ -1,0 +1,91 @@
+/* Panels to f32 for NEON. */
+#include "kern/arm/form_neon.h"
+
+void unpack_f16_neon(const uint8_t *panel, int k0, int n_k, float *out)
+{
+    const uint16_t *h = (const uint16_t *)panel + (size_t)k0 * LANES;
+    for (int i = 0; i < n_k * LANES; i += 4)
+        vst1q_f32(out + i, vcvt_f32_f16(vreinterpret_f16_u16(vld1_u16(h + i))));
+}
+
+void unpack_bf16_neon(const uint8_t *panel, int k0, int n_k, float *out)
+{
+    const uint16_t *h = (const uint16_t *)panel + (size_t)k0 * LANES;
+    for (int i = 0; i < n_k * LANES; i += 4)
+        vst1q_f32(out + i, vreinterpretq_f32_u32(vshll_n_u16(vld1_u16(h + i), 16)));
+}
+
+/* Scale and minimum of columns 16 h .. 16 h + 15 of a block. */
+ALWAYS void weight_scales(struct form f, const struct scales_neon *s, int h, float32x4_t *w, float32x4_t *m)
+{
+    *w = f.math == MATH_16 ? s->w[h] : s->w[0];
+    *m = f.has_min ? s->m : vdupq_n_f32(-0.0f);
+    if (f.math != MATH_INT)
+        return;
+    *w = vmulq_f32(s->w[0], vcvtq_f32_s32(s->sc[h]));
+    if (f.has_min)
+        *m = vmulq_f32(s->m, vcvtq_f32_s32(s->mn[h]));
+}
+
+/* A quarter of a line, 4 rows x 4 columns, becomes a quarter of four rows of out[column][16]. */
+ALWAYS void unpack_line(int8x16_t line, int offset, float32x4_t w, float32x4_t m, float *out)
+{
+    UNROLL for (int c = 0; c < 4; c++)
+    {
+        int32x4_t q = vshrq_n_s32(vreinterpretq_s32_s8(line) << (24 - 8 * c), 24);
+        vst1q_f32(out + c * LANES, vfmaq_f32(m, w, vcvtq_f32_s32(vsubq_s32(q, vdupq_n_s32(offset)))));
+    }
+}
+
+ALWAYS void unpack(struct form f, const uint8_t *panel, int k0, int n_k, float *out)
+{
+    int8_t lines[16 * ACT_BLOCK]; /* of formats with a grid */
+    for (int b = k0 / ACT_BLOCK; b < (k0 + n_k) / ACT_BLOCK; b++, out += ACT_BLOCK * LANES) {
+        struct form_place at = form_place(f, b / f.n_block);
+        const uint8_t *body = panel + at.body;
+        const int i = b % f.n_block;
+        if (f.scales == SCALES_GRID)
+            grid_lines(f, body, i, lines);
+        for (int p = 0; p < 4; p++) {
+            struct scales_neon s;
+            scales_neon(f, panel + at.head, at.slot, body, p, i, &s);
+            UNROLL for (int j = 0; j < 8; j++)
+            {
+                float32x4_t w, m;
+                weight_scales(f, &s, j / 4, &w, &m);
+                int8x16_t line =
+                    f.scales == SCALES_GRID ? vld1q_s8(lines + 64 * j + 16 * p) : line_neon(f, body, p, i, j);
+                unpack_line(line, offset_neon(f), w, m, out + 4 * j * LANES + 4 * p);
+            }
+        }
+    }
+}
+
+#define UNPACK(name, of)                                                         \
+    void unpack_##name##_neon(const uint8_t *panel, int k0, int n_k, float *out) \
+    {                                                                            \
+        unpack(form_##of, panel, k0, n_k, out);                                  \
+    }
+
+UNPACK(q4_0, Q4_0)
+UNPACK(q4_1, Q4_1)
+UNPACK(q8_0, Q8_0)
+UNPACK(q5_0, Q5_0)
+UNPACK(q5_1, Q5_1)
+UNPACK(q2_k, Q2_K)
+UNPACK(q3_k, Q3_K)
+UNPACK(q4_k, Q4_K)
+UNPACK(q5_k, Q5_K)
+UNPACK(q6_k, Q6_K)
+UNPACK(iq4_nl, IQ4_NL)
+UNPACK(iq4_xs, IQ4_XS)
+UNPACK(mxfp4, MXFP4)
+UNPACK(tq1_0, TQ1_0)
+UNPACK(tq2_0, TQ2_0)
+UNPACK(iq1_s, IQ1_S)
+UNPACK(iq1_m, IQ1_M)
+UNPACK(iq2_xxs, IQ2_XXS)
+UNPACK(iq2_xs, IQ2_XS)
+UNPACK(iq2_s, IQ2_S)
+UNPACK(iq3_xxs, IQ3_XXS)
+UNPACK(iq3_s, IQ3_S)

@@ -1,0 +1,4 @@
+/* int8 tile of IQ2_XXS panels for AMX. */
+#include "kern/x86/tile_amxint8.h"
+
+TILE_AMX(tile_dot_iq2_xxs_amxint8, form_IQ2_XXS)

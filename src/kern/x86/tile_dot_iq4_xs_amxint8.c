@@ -1,0 +1,4 @@
+/* int8 tile of IQ4_XS panels for AMX. */
+#include "kern/x86/tile_amxint8.h"
+
+TILE_AMX(tile_dot_iq4_xs_amxint8, form_IQ4_XS)

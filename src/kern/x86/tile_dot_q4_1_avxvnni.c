@@ -1,0 +1,4 @@
+/* int8 tile of Q4_1 panels for AVX-VNNI. */
+#include "kern/x86/tile_avxvnni.h"
+
+TILE_DOT(tile_dot_q4_1_avxvnni, form_Q4_1)

@@ -1,0 +1,4 @@
+/* int8 tile of Q5_0 panels for AMX. */
+#include "kern/x86/tile_amxint8.h"
+
+TILE_AMX(tile_dot_q5_0_amxint8, form_Q5_0)

@@ -1,0 +1,4 @@
+/* int8 tile of Q5_K panels for AMX. */
+#include "kern/x86/tile_amxint8.h"
+
+TILE_AMX(tile_dot_q5_k_amxint8, form_Q5_K)

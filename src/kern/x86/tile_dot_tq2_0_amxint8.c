@@ -1,0 +1,4 @@
+/* int8 tile of TQ2_0 panels for AMX. */
+#include "kern/x86/tile_amxint8.h"
+
+TILE_AMX(tile_dot_tq2_0_amxint8, form_TQ2_0)
