@@ -1,5 +1,5 @@
 """lathe embed: a vector a line, in order, whatever the lines are; encoders as folders and as GGUF; what cannot be done is named."""
-import json, math, os, random, subprocess, sys, time
+import json, math, os, random, subprocess, sys
 
 import pytest
 
@@ -134,10 +134,9 @@ def test_answers_come_while_the_input_is_open(home, encoder):
 
 
 def test_memory_does_not_grow_with_the_input(home, encoder):
-    import resource
     program = os.environ.get("LATHE_PROGRAM", "build/lathe")
     if os.environ.get("LATHE_CHECK_KIND"):
-        pytest.skip("a sanitizer's memory grows")
+        pytest.skip("sanitizer: its own memory grows")
     script = (f"import resource, subprocess, sys; p = subprocess.Popen([{program!r}, 'embed', '-t', '1', '-m', {str(encoder)!r}], stdin=subprocess.PIPE, "
               "stdout=subprocess.DEVNULL)\nfor i in range(int(sys.argv[1])): p.stdin.write(b'the cat sat on the mat\\n' * 100)\n"
               "p.stdin.close(); p.wait(); print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)")
