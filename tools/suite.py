@@ -27,7 +27,6 @@ SUITES = {
              ("soak: thousands of clients of every kind", "release", ["-L", "soak"], {}),
              ("soak under asan+ubsan", "asan", ["-L", "soak"], {}),
              ("unit tests on aarch64 under qemu", "aarch64", ["-LE", "long"], {}),
-             ("edge build", "edge", [], {}),
              ("edge build for aarch64", "edge-aarch64", [], {}),
              ("fuzzers", "fuzz", ["-L", "fuzz"], {})],
 }

@@ -2,7 +2,7 @@
  * (emulate.h). Twins show that the source is right; this shows that the compiler made of it what it says: operands in
  * their places, nothing moved across a tile's load. */
 #include "unit.h"
-#if defined(__x86_64__) && !defined(LATHE_PLAIN_KERNELS)
+#if defined(__x86_64__) && !defined(LATHE_PLAIN_KERNELS) && !defined(LATHE_COMMON_KERNELS)
 #include "base/amx.h"
 #include "kern/emulate.h"
 #include "kern/kcheck_ops.h"

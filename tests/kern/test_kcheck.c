@@ -62,7 +62,9 @@ static void rows_of(enum cpu_isa isa)
             check_row(kern_row(i));
             n_row++;
         }
+#ifndef LATHE_COMMON_KERNELS
     assert_true(n_row > 0);
+#endif
 }
 
 #define X(name, text)                     \
@@ -81,6 +83,11 @@ static void every_operation_on_every_level(void **state)
 #else
     static const enum cpu_isa levels[] = {CPU_NEON}, dots[] = {CPU_DOTPROD, CPU_I8MM};
 #endif
+#ifdef LATHE_COMMON_KERNELS
+    const size_t n_dots = 0;
+#else
+    const size_t n_dots = sizeof dots / sizeof *dots;
+#endif
     int n = 0;
     for (int i = 0; kern_row(i); i++, n++) {
         const struct kern_row *r = kern_row(i);
@@ -89,7 +96,7 @@ static void every_operation_on_every_level(void **state)
         assert_string_not_equal(kern_choose(r->op, r->format, KERN_MANY)->class_name, "twin");
         for (size_t k = 0; k < sizeof levels / sizeof *levels; k++)
             assert_non_null(kern_find(r->op, r->format, levels[k]));
-        for (size_t k = 0; r->op == KERN_TILE_DOT && k < sizeof dots / sizeof *dots; k++)
+        for (size_t k = 0; r->op == KERN_TILE_DOT && k < n_dots; k++)
             assert_non_null(kern_find(r->op, r->format, dots[k]));
     }
     assert_true(n > 0);
