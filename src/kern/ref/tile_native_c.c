@@ -80,5 +80,7 @@ static float dot_steps(const struct dot *d)
         }                                                                                             \
     }
 
+#if defined(__x86_64__) && !defined(LATHE_PLAIN_KERNELS) /* where their rows are */
 TILE(tile_bf16_avx512bf16_c, dot_pairs)
 TILE(tile_bf16_amxbf16_c, dot_steps)
+#endif
