@@ -129,4 +129,4 @@ def test_edge_keeps_its_budget(run, tiny):
     same = [run("run", "-m", tiny, "-p", "hello", "-n", "8", "--temp", "0", "--json", *more).stdout for more in ([], ["--profile", "edge", "-t", "3"])]
     assert json.loads(same[0])["tokens"] == json.loads(same[1])["tokens"]
     r = run("run", "-m", tiny, "-p", "x", "-n", "1", "--profile", "edge", "--memory", "6M")
-    assert r.returncode == 1 and b"more than the 6.0 MiB of memory" in r.stderr and b"128 rows a pass" in r.stderr, r.stderr
+    assert r.returncode == 1 and b"more than the 6.0 MiB of memory" in r.stderr, r.stderr
