@@ -3,6 +3,7 @@
 #include <math.h>
 #include "kern/scalar.h"
 #include "kern/kern.h"
+#if defined(__x86_64__) && !defined(LATHE_PLAIN_KERNELS) /* where their rows are */
 
 /* The rounding of a sum of which |v| is the smallest normal number is decided by whether the exact one was smaller: with
  * an exponent that has no bound it would have stayed below, and is zero. */
@@ -80,7 +81,6 @@ static float dot_steps(const struct dot *d)
         }                                                                                             \
     }
 
-#if defined(__x86_64__) && !defined(LATHE_PLAIN_KERNELS) /* where their rows are */
 TILE(tile_bf16_avx512bf16_c, dot_pairs)
 TILE(tile_bf16_amxbf16_c, dot_steps)
 #endif
