@@ -146,19 +146,19 @@ static bool settle_max_tokens(const struct call *c, struct asked *a, struct refu
     return true;
 }
 
-/* Whether the model does what is asked for at all. */
+/* Whether the model does what is asked for at all; if not, the endpoint is none of this server's. */
 static bool settle_kind(const struct lathe_model_info *m, enum api api, struct refusal *no)
 {
     bool generates = api == API_CHAT || api == API_TEXT;
     if (generates && !m->generates)
-        return refuse(no, 400, NULL, "unsupported_model",
+        return refuse(no, 404, NULL, "unsupported_model",
                       "%.100s is an encoder (%s) and generates nothing: ask %s", m->name, m->architecture,
                       m->n_class ? "/v1/rerank" : "/v1/embeddings");
     if (api == API_EMBED && m->n_class)
-        return refuse(no, 400, NULL, "unsupported_model",
+        return refuse(no, 404, NULL, "unsupported_model",
                       "%.100s classifies texts and gives no embeddings: ask /v1/rerank", m->name);
     if (api == API_RERANK && m->n_class != 1)
-        return refuse(no, 400, NULL, "unsupported_model",
+        return refuse(no, 404, NULL, "unsupported_model",
                       "%.100s has %d classes; a model that ranks compares two texts and has one", m->name,
                       m->n_class);
     return true;
