@@ -186,7 +186,8 @@ static json_t *answers_of(const struct endpoint *e)
     add_error(answers, e->body != API_NONE, "400", "the body is wrong; param names the field");
     add_error(answers, e->role != ROLE_NONE, "401", "no key that is known");
     add_error(answers, true, "403", "the key may not do this, or the Host header is not this server's");
-    add_error(answers, e->may & (MAY_MODEL | MAY_ID), "404", "there is no such model or request, or the model does not do this");
+    add_error(answers, e->may & (MAY_MODEL | MAY_ID), "404",
+              "there is no such model or request, or the model does not do this");
     add_error(answers, true, "413", "the body is too large");
     add_error(answers, e->role != ROLE_NONE, "429", "too many requests");
     add_error(answers, runs, "499", "the request was cancelled");
