@@ -3,7 +3,7 @@
 
 A llama of the 1B class (1.07 G weights), or with --moe a qwen3moe of 128 experts of which a token takes 8 (3 layers: 1.98 G weights).
 """
-import argparse, random, struct, sys
+import argparse, math, random, struct, sys
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests"))
@@ -73,26 +73,18 @@ def metadata(name, n_layer, moe):
 def write(path, name="Q4_0", n_layer=0, moe=False):
     number, columns, n_bytes, _ = TYPES[name]
     n_layer = n_layer or (3 if moe else 16)
-    meta, shapes, rnd = metadata(name, n_layer, moe), list(shapes_of(n_layer, moe)), random.Random(7)
-    head, at, tensors = struct.pack("<4sIQQ", b"GGUF", 3, len(shapes), len(meta)), 0, []
-    for k, v in meta.items():
-        kind, b = tiny_model.value(v)
-        head += tiny_model.text(k) + struct.pack("<I", kind) + b
-    for n, shape in shapes:
-        n_weight = 1
-        for d in shape:
-            n_weight *= d
-        floats = len(shape) == 1 or n.endswith("gate_inp")
+    meta, rnd, tensors = metadata(name, n_layer, moe), random.Random(7), []
+    for n, shape in shapes_of(n_layer, moe):
+        n_weight, floats = math.prod(shape), len(shape) == 1 or n.endswith("gate_inp")
         size = 4 * n_weight if floats else n_weight // columns * n_bytes
-        head += tiny_model.text(n + ".weight") + struct.pack(f"<I{len(shape)}QIQ", len(shape), *shape, F32 if floats else number, at)
-        tensors.append((len(shape), floats, n_weight, size))
-        at += size + -size % 32
+        tensors.append((n + ".weight", shape, F32 if floats else number, size))
     some = b"".join(block(rnd, name) for _ in range(N_BLOCK))
     with open(path, "wb") as f:
-        f.write(head + b"\0" * (-len(head) % 32))
-        for n_dim, floats, n_weight, size in tensors:
-            if floats:
-                f.write(struct.pack(f"<{n_weight}f", *(1.0 if n_dim == 1 else rnd.gauss(0, 0.02) for _ in range(n_weight))))
+        f.write(tiny_model.head(meta, tensors))
+        for _, shape, kind, size in tensors:
+            if kind == F32:
+                n_weight = math.prod(shape)
+                f.write(struct.pack(f"<{n_weight}f", *(1.0 if len(shape) == 1 else rnd.gauss(0, 0.02) for _ in range(n_weight))))
             else:
                 for _ in range(size // len(some)):
                     f.write(some)

@@ -5,6 +5,18 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include "unit.h"
+
+uint8_t *fixture_read(const char *path, size_t *n)
+{
+    FILE *in = fopen(path, "rb");
+    if (!in)
+        fail_msg("%s cannot be opened; tests run in the top folder of the source", path);
+    uint8_t *p = malloc(1 << 22);
+    *n = fread(p, 1, 1 << 22, in);
+    fclose(in);
+    return p;
+}
 
 /* Bytes of the name at p that match the pattern (`*`: one or more digits), 0 if it does not. */
 static size_t match(const char *pattern, const uint8_t *p, size_t n)

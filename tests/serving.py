@@ -1,5 +1,5 @@
 """A server under test and its plain client."""
-import http.client, json, os, re, signal, ssl, subprocess
+import contextlib, http.client, json, os, re, signal, ssl, subprocess
 from pathlib import Path
 
 PROGRAM = os.environ.get("LATHE_PROGRAM", "build/lathe")
@@ -55,6 +55,15 @@ class Server:
             self.process.send_signal(signal.SIGTERM)
         out, err = self.process.communicate(timeout=60 * SLOW)
         return self.process.returncode, err
+
+
+@contextlib.contextmanager
+def running(home, model, *args):
+    """A server that in the end has nothing to complain of."""
+    server = Server(home, model, *args)
+    yield server
+    code, err = server.stop()
+    assert code == 0 and err == "", err
 
 
 class Serving(Server):

@@ -101,23 +101,30 @@ def model(n_ctx=256, n_layer=2, n_embd=64, template=1, alike=0):
     return meta, tensors
 
 
-def write(path, kind="Q8_0", **sizes):
-    meta, tensors = model(**sizes)
-    head = struct.pack("<4sIQQ", b"GGUF", 3, len(tensors), len(meta))
+def head(meta, tensors):
+    """The beginning of a GGUF file, up to the data; tensors: (name, shape, type number, bytes), each padded to 32 in the data."""
+    out, at = struct.pack("<4sIQQ", b"GGUF", 3, len(tensors), len(meta)), 0
     for k, v in meta.items():
         t, b = value(v)
-        head += text(k) + struct.pack("<I", t) + b
-    data, encoded = b"", {}
+        out += text(k) + struct.pack("<I", t) + b
+    for name, shape, number, size in tensors:
+        out += text(name) + struct.pack(f"<I{len(shape)}QIQ", len(shape), *shape, number, at)
+        at += size + -size % 32
+    return out + b"\0" * (-len(out) % 32)
+
+
+def write(path, kind="Q8_0", **sizes):
+    meta, tensors = model(**sizes)
+    infos, data, encoded = [], b"", {}
     for name, shape, values in tensors:
         t = "F32" if len(shape) == 1 else kind
-        head += text(name) + struct.pack(f"<I{len(shape)}QIQ", len(shape), *shape, TYPES[t], len(data))
         if id(values) not in encoded:
             encoded[id(values)] = encode(values, t)
-        data += encoded[id(values)]
-        data += b"\0" * (-len(data) % 32)
-    head += b"\0" * (-len(head) % 32)
+        raw = encoded[id(values)]
+        infos.append((name, shape, TYPES[t], len(raw)))
+        data += raw + b"\0" * (-len(raw) % 32)
     with open(path, "wb") as f:
-        f.write(head + data)
+        f.write(head(meta, infos) + data)
 
 
 if __name__ == "__main__":

@@ -137,6 +137,7 @@ struct turn {
     const struct pool_op *op;
     uint64_t first, number; /* of the run, of the operation */
     int n_piece, n_active, me;
+    bool no_spin;
     uint64_t n_done; /* pieces that this worker has finished */
     struct pool_time *time;
 };
@@ -219,7 +220,7 @@ static void work(struct turn *t, int owner)
     if (t->time)
         t->time->end_ns = clock_ns();
     atomic_store_explicit(&t->pool->done[t->me].v, t->number << COUNT_BITS | t->n_done, memory_order_release);
-    if (atomic_load_explicit(&t->pool->no_spin, memory_order_relaxed))
+    if (t->no_spin)
         wake_asleep(t);
 }
 
@@ -242,8 +243,7 @@ static void wait_asleep(struct turn *t)
  * returns the ns waited if that was long enough to matter. */
 static uint64_t wait_done(struct turn *t)
 {
-    const bool no_spin = atomic_load_explicit(&t->pool->no_spin, memory_order_relaxed);
-    for (int spin = 0; spin <= (no_spin ? SPIN_HELP : SPIN_BARRIER); spin++) {
+    for (int spin = 0; spin <= (t->no_spin ? SPIN_HELP : SPIN_BARRIER); spin++) {
         if (is_done(t))
             return 0;
         relax();
@@ -252,7 +252,7 @@ static uint64_t wait_done(struct turn *t)
                 work(t, (t->me + i) % t->n_active);
     }
     uint64_t start = clock_ns();
-    if (no_spin) {
+    if (t->no_spin) {
         wait_asleep(t);
         return clock_ns() - start;
     }
@@ -265,7 +265,11 @@ static void run_ops(struct pool *p, int me, uint64_t first, const struct pool_op
 {
     uint64_t sum = 0, last = p->profile && me == 0 ? clock_ns() : 0;
     bool timed = p->profile;
-    struct turn t = {.pool = p, .first = first, .n_active = n_active, .me = me};
+    struct turn t = {.pool = p,
+                     .first = first,
+                     .n_active = n_active,
+                     .me = me,
+                     .no_spin = atomic_load_explicit(&p->no_spin, memory_order_relaxed)};
     for (int i = 0; i < n_op && op_pieces(p, &ops[i], first, &t.n_piece); i++) {
         t.op = &ops[i];
         t.number = first + (uint64_t)i;

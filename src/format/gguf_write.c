@@ -39,17 +39,12 @@ static bool stays_f32(const struct mf_tensor *t)
     return false;
 }
 
-static bool is_float(uint32_t type)
-{
-    return type == FORMAT_F32 || type == FORMAT_F16 || type == FORMAT_BF16;
-}
-
 static int choose_type(struct writer *w, uint64_t i)
 {
     const struct mf_tensor *t = model_file_tensor(w->f, i);
     const struct format *from = format_by_id(t->type), *to = from;
     if (stays_f32(t))
-        to = is_float(t->type) ? format_by_id(FORMAT_F32) : from;
+        to = format_is_float(t->type) ? format_by_id(FORMAT_F32) : from;
     else if (w->o->type)
         to = t->dim[0] % (uint64_t)w->o->type->block_n ? format_by_id(FORMAT_F16) : w->o->type;
     if (to != from && (!from || !from->decode))

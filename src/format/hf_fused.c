@@ -56,11 +56,6 @@ static bool has_shape(const struct st_tensor *t, int n_dim, const uint64_t *dim)
     return same;
 }
 
-static bool is_float(const struct st_tensor *t)
-{
-    return t->type == FORMAT_F32 || t->type == FORMAT_F16 || t->type == FORMAT_BF16;
-}
-
 /* Rows `first`, first + step, ... of a product's n_row as one tensor of GGUF. */
 static void add_matrix(struct hf *h, const struct product *p, const char *name, uint64_t layer,
                        uint64_t n_col, uint64_t n_row, uint64_t step, uint64_t first)
@@ -126,10 +121,12 @@ static int check_product(struct hf *h, const struct product *p, uint64_t n_col, 
                            has_shape(scales, 3, (uint64_t[]){e, n_row, n_col / 32}),
                        "scale for each block of the experts"));
     } else {
-        TRY(check_part(h, whole, is_float(whole) && has_shape(whole, 3, (uint64_t[]){e, n_col, n_row}),
+        TRY(check_part(h, whole,
+                       format_is_float(whole->type) && has_shape(whole, 3, (uint64_t[]){e, n_col, n_row}),
                        "matrix of floats of the experts' shape"));
     }
-    return check_part(h, bias, bias->data && is_float(bias) && has_shape(bias, 2, (uint64_t[]){e, n_row}),
+    return check_part(h, bias,
+                      bias->data && format_is_float(bias->type) && has_shape(bias, 2, (uint64_t[]){e, n_row}),
                       "bias of the experts");
 }
 

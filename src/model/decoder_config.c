@@ -5,22 +5,10 @@
 #include <string.h>
 #include "model/decoder.h"
 
-struct key {
-    char name[128];
-};
-
-/* "llama.block_count" of "block_count". */
-static struct key key_of(const struct loader *l, const char *name)
-{
-    struct key k;
-    snprintf(k.name, sizeof k.name, "%s.%s", l->model->architecture, name);
-    return k;
-}
-
 /* Head counts may be an array with one entry a layer; only equal ones run. */
 static int read_heads(struct loader *l, const char *name, int fallback, int *out)
 {
-    struct key k = key_of(l, name);
+    struct loader_key k = loader_key(l, name);
     const struct mf_meta *m = model_file_find(l->file, k.name);
     if (!m || m->kind != MF_ARRAY)
         return loader_int(l, name, fallback, 1, 1 << 16, out);
@@ -43,7 +31,7 @@ static int read_rope_type(struct loader *l)
 {
     struct model_config *c = &l->model->config;
     struct str type = STR("linear"); /* a factor without a type means linear; without a factor it is 1 */
-    TRY(mf_str(l->file, key_of(l, "rope.scaling.type").name, &type, NULL, l->err));
+    TRY(mf_str(l->file, loader_key(l, "rope.scaling.type").name, &type, NULL, l->err));
     if (str_is(type, "linear"))
         c->rope_scaling = ROPE_LINEAR;
     else if (str_is(type, "yarn"))
@@ -69,7 +57,7 @@ static int read_rope(struct loader *l, const struct decoder *d)
     TRY(loader_float(l, "rope.scaling.yarn_beta_fast", 32, 1e-3f, 1e6f, &c->yarn_beta_fast));
     TRY(loader_float(l, "rope.scaling.yarn_beta_slow", 1, 1e-3f, 1e6f, &c->yarn_beta_slow));
     bool truncate = !d->yarn_exact;
-    TRY(mf_bool(l->file, key_of(l, "rope.scaling.truncate").name, &truncate, NULL, l->err));
+    TRY(mf_bool(l->file, loader_key(l, "rope.scaling.truncate").name, &truncate, NULL, l->err));
     c->yarn_exact = !truncate;
     TRY(read_rope_type(l));
     if (d->local_base > 0)
@@ -104,7 +92,7 @@ static int read_experts(struct loader *l)
     TRY(loader_int(l, "expert_used_count", -1, 1, c->n_expert < 64 ? c->n_expert : 64, &c->n_expert_used));
     TRY(loader_int(l, "expert_feed_forward_length", c->n_ff, 1, 1 << 22, &c->n_ff));
     c->expert_norm = true;
-    return mf_bool(l->file, key_of(l, "expert_weights_norm").name, &c->expert_norm, NULL, l->err);
+    return mf_bool(l->file, loader_key(l, "expert_weights_norm").name, &c->expert_norm, NULL, l->err);
 }
 
 static int read_heads_of(struct loader *l)
@@ -115,7 +103,7 @@ static int read_heads_of(struct loader *l)
     if (c->n_head % c->n_head_kv)
         return err_set(l->err, LATHE_E_FILE, "%d attention heads cannot share %d key-value heads", c->n_head,
                        c->n_head_kv);
-    if (c->n_embd % c->n_head && !model_file_find(l->file, key_of(l, "attention.key_length").name))
+    if (c->n_embd % c->n_head && !model_file_find(l->file, loader_key(l, "attention.key_length").name))
         return err_set(l->err, LATHE_E_FILE,
                        "embedding length %d is not a multiple of %d heads and key_length is missing",
                        c->n_embd, c->n_head);
@@ -131,7 +119,7 @@ int decoder_config(struct loader *l, const struct decoder *d)
     struct model_config *c = &l->model->config;
     TRY(loader_int(l, "block_count", -1, 1, 4096, &c->n_layer));
     TRY(loader_int(l, "embedding_length", -1, 1, 1 << 20, &c->n_embd));
-    bool own_width = model_file_find(l->file, key_of(l, "expert_feed_forward_length").name) != NULL;
+    bool own_width = model_file_find(l->file, loader_key(l, "expert_feed_forward_length").name) != NULL;
     TRY(loader_int(l, "feed_forward_length", own_width ? 1 : -1, 1, 1 << 22, &c->n_ff));
     TRY(read_experts(l));
     TRY(loader_int(l, "context_length", 2048, 1, 1 << 30, &c->n_ctx_train));
@@ -142,7 +130,7 @@ int decoder_config(struct loader *l, const struct decoder *d)
     TRY(loader_float(l, "final_logit_softcapping", 0, 0, 1e6f, &c->logit_softcap));
     TRY(loader_int(l, "attention.sliding_window", 0, 0, 1 << 30, &c->window));
     l->halves = d->halves;
-    TRY(mf_bool(l->file, key_of(l, "rope.halves").name, &l->halves, NULL, l->err));
+    TRY(mf_bool(l->file, loader_key(l, "rope.halves").name, &l->halves, NULL, l->err));
     c->act = d->act;
     c->embd_scale = d->embd_scaled ? sqrtf((float)c->n_embd) : 1;
     c->n_ctx_text = c->n_ctx_train;
@@ -154,7 +142,7 @@ int decoder_config(struct loader *l, const struct decoder *d)
 int decoder_slides(struct loader *l, const struct decoder *d, bool *slides)
 {
     const struct model_config *c = &l->model->config;
-    struct key k = key_of(l, "attention.sliding_window_pattern");
+    struct loader_key k = loader_key(l, "attention.sliding_window_pattern");
     const struct mf_meta *m = model_file_find(l->file, k.name);
     int period = d->window_period, full_at = d->full_at;
     if (m && m->kind == MF_ARRAY) {

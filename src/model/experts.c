@@ -141,17 +141,12 @@ static void choose(const struct experts *x, const float *logit, int32_t *chosen,
         weight[i] /= sum;
 }
 
-static double bytes_of(const struct matrix *w)
-{
-    return (double)w->n_panel * (double)w->panel_bytes;
-}
-
 /* What the products have to read, now that it shows. */
 static void count_bytes(struct layer_op *a)
 {
     const struct expert *e = &a->moe->expert[0];
-    a->gate_up->bytes = a->x->n_active * (bytes_of(&e->gate) + bytes_of(&e->up));
-    a->down->bytes = a->x->n_active * bytes_of(&e->down);
+    a->gate_up->bytes = (double)a->x->n_active * (double)(matrix_bytes(&e->gate) + matrix_bytes(&e->up));
+    a->down->bytes = (double)a->x->n_active * (double)matrix_bytes(&e->down);
     a->x->bytes_read += (uint64_t)(a->gate_up->bytes + a->down->bytes);
 }
 

@@ -35,11 +35,6 @@ static int tensor_shape(struct loader *l, const struct mf_tensor *t, const char 
     return 0;
 }
 
-static bool is_float(uint32_t type)
-{
-    return type == FORMAT_F32 || type == FORMAT_F16 || type == FORMAT_BF16;
-}
-
 /* The tensor's first row of the range: in the file's own order, or the expert's of a tensor in pieces. */
 static const uint8_t *first_row(const struct mf_tensor *t, struct row_range rows, int n_col)
 {
@@ -93,7 +88,8 @@ static int matrix_init(struct loader *l, struct matrix *m, struct row_range rows
     TRY(tensor_shape(l, t, full, rows.of, n_col));
     *m = (struct matrix){.format = (enum format_id)t->type, .n_row = n_row, .n_col = n_col, .tensor = t};
     m->file_format = m->format;
-    if (l->load_as && t->type != l->load_as->id && is_float(t->type) && n_col % l->load_as->block_n == 0)
+    if (l->load_as && t->type != l->load_as->id && format_is_float(t->type) &&
+        n_col % l->load_as->block_n == 0)
         m->format = (enum format_id)l->load_as->id;
     if ((t->piece || t->source) && (t->dim[2] != (uint64_t)(rows.of / rows.n) || rows.first % rows.n))
         return err_set(l->err, LATHE_E_UNSUPPORTED, "tensor %s is in pieces and cannot run as one matrix",
@@ -105,7 +101,7 @@ static int matrix_init(struct loader *l, struct matrix *m, struct row_range rows
     const struct kern_row *dot = l->model->exact ? NULL : kern_choose(KERN_TILE_DOT, m->format, KERN_MANY);
     m->dot = dot ? (tile_dot_fn *)dot->fn : NULL;
     m->dot_few = dot ? (tile_dot_fn *)kern_choose(KERN_TILE_DOT, m->format, KERN_ONE)->fn : NULL;
-    if (is_float(m->format))
+    if (format_is_float(m->format))
         TRY(choose_tile(l, m));
     else
         m->unpack = (unpack_fn *)kern_choose(KERN_UNPACK, m->format, KERN_MANY)->fn;
@@ -124,7 +120,7 @@ static int add_matrix(struct loader *l, struct matrix *m, struct row_range rows,
     }
     list->v[list->n++] = m;
     m->offset = list->layout_bytes;
-    list->layout_bytes += (uint64_t)m->n_panel * m->panel_bytes;
+    list->layout_bytes += matrix_bytes(m);
     l->model->n_param += (uint64_t)rows.n * (uint64_t)n_col;
     return 0;
 }

@@ -2,21 +2,16 @@
 #include <stdio.h>
 #include "model/model.h"
 
-struct key {
-    char name[128];
-};
-
-/* "llama.block_count" of "block_count". */
-static struct key key_of(const struct loader *l, const char *name)
+struct loader_key loader_key(const struct loader *l, const char *name)
 {
-    struct key k;
+    struct loader_key k;
     snprintf(k.name, sizeof k.name, "%s.%s", l->model->architecture, name);
     return k;
 }
 
 int loader_int(struct loader *l, const char *name, int fallback, int lo, int hi, int *out)
 {
-    struct key k = key_of(l, name);
+    struct loader_key k = loader_key(l, name);
     uint32_t v = (uint32_t)fallback;
     bool has = false;
     TRY(mf_u32(l->file, k.name, &v, &has, l->err));
@@ -30,7 +25,7 @@ int loader_int(struct loader *l, const char *name, int fallback, int lo, int hi,
 
 int loader_float(struct loader *l, const char *name, float fallback, float lo, float hi, float *out)
 {
-    struct key k = key_of(l, name);
+    struct loader_key k = loader_key(l, name);
     float v = fallback;
     TRY(mf_f32(l->file, k.name, &v, NULL, l->err));
     if (!(v >= lo && v <= hi))

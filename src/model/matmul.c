@@ -290,7 +290,7 @@ double matmul_weight_bytes(const struct matmul *mm)
 {
     double sum = 0;
     for (int i = 0; i < mm->n_w; i++)
-        sum += (double)mm->w[i]->n_panel * (double)mm->w[i]->panel_bytes;
+        sum += (double)matrix_bytes(mm->w[i]);
     return sum;
 }
 

@@ -151,6 +151,11 @@ void loader_halves(struct loader *l, int head_dim, int n_rot);
 int loader_embedding(struct loader *l, struct matrix *m, int n_row, int n_col, const char *name);
 /* The embedding's rows are the vocabulary: sets config.n_vocab. */
 int loader_vocabulary(struct loader *l);
+/* "llama.block_count" of "block_count". */
+struct loader_key {
+    char name[128];
+};
+struct loader_key loader_key(const struct loader *l, const char *name);
 /* A number of the metadata under the architecture's name; fallback < 0: it has to be there. */
 int loader_int(struct loader *l, const char *name, int fallback, int lo, int hi, int *out);
 int loader_float(struct loader *l, const char *name, float fallback, float lo, float hi, float *out);
@@ -160,6 +165,11 @@ int loader_pooling(struct loader *l, enum lathe_pooling fallback);
  * `required`. */
 int loader_vector(struct loader *l, const float **out, int n, bool required, const char *fmt, ...)
     __attribute__((format(printf, 5, 6)));
+/* Of its panels. */
+static inline uint64_t matrix_bytes(const struct matrix *m)
+{
+    return (uint64_t)m->n_panel * m->panel_bytes;
+}
 static inline bool matrix_rows_as_they_are(const struct matrix *m)
 {
     return m->rows && !m->n_half && m->format == m->file_format;

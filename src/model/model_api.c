@@ -146,7 +146,7 @@ const lathe_vocab *lathe_model_vocab(const lathe_model *m)
 /* A matrix of which there are n, n_read read by one token. */
 static void add_matrix(const struct matrix *x, struct lathe_model_info *o, int n, int n_read, double *n_ops)
 {
-    uint64_t bytes = (uint64_t)x->n_panel * x->panel_bytes;
+    uint64_t bytes = matrix_bytes(x);
     o->weight_bytes += bytes * (uint64_t)n_read;
     o->resident_bytes += bytes * (uint64_t)n;
     *n_ops += 2.0 * x->n_row * x->n_col * n_read;

@@ -55,6 +55,12 @@ const struct format *format_by_name(const char *name)
     return NULL;
 }
 
+bool format_is_float(uint32_t id)
+{
+    const struct format *f = format_by_id(id);
+    return f && f->decode && !f->take;
+}
+
 void format_names(char *out, size_t n)
 {
     size_t used = 0;

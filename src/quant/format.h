@@ -68,6 +68,8 @@ struct format {
 /* NULL for a number that is not in the table. */
 const struct format *format_by_id(uint32_t id);
 const struct format *format_by_name(const char *name);
+/* F32, F16 or BF16. */
+bool format_is_float(uint32_t id);
 /* The names of all that run, with spaces between. */
 void format_names(char *out, size_t n);
 

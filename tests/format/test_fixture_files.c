@@ -9,23 +9,12 @@
 #include "quant/format.h"
 #include "tmp_dir.h"
 
-static uint8_t *slurp(const char *path, size_t *n)
-{
-    FILE *in = fopen(path, "rb");
-    if (!in)
-        fail_msg("%s cannot be opened; tests run in the top folder of the source", path);
-    uint8_t *p = malloc(1 << 20);
-    *n = fread(p, 1, 1 << 20, in);
-    fclose(in);
-    return p;
-}
-
 static void check_logits(const char *name, const struct model_file *f)
 {
     char path[200];
     size_t n;
     snprintf(path, sizeof path, "tests/fixtures/%s.logits", name);
-    uint8_t *p = slurp(path, &n);
+    uint8_t *p = fixture_read(path, &n);
     uint32_t head[4];
     memcpy(head, p, sizeof head);
     assert_memory_equal(p, "LGT1", 4);
@@ -55,7 +44,7 @@ static void check_switch(const char *name, const char *switches)
     model_file_free(f);
     if (!strcmp(switches, "-"))
         return;
-    uint8_t *p = slurp(path, &n), *q = slurp(path, &n);
+    uint8_t *p = fixture_read(path, &n), *q = fixture_read(path, &n);
     if (fixture_patch(p, n, switches) < 1)
         fail_msg("%s: the switch does not apply: %s", name, switches);
     assert_memory_not_equal(p, q, n);

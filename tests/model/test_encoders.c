@@ -27,24 +27,13 @@ struct golden {
     uint8_t *raw;
 };
 
-static uint8_t *slurp(const char *path, size_t *n)
-{
-    FILE *in = fopen(path, "rb");
-    if (!in)
-        fail_msg("%s cannot be opened; tests run in the top folder of the source", path);
-    uint8_t *p = malloc(1 << 22);
-    *n = fread(p, 1, 1 << 22, in);
-    fclose(in);
-    return p;
-}
-
 static struct golden golden_read(const char *name)
 {
     char path[200];
     size_t n;
     uint32_t n_pos;
     snprintf(path, sizeof path, "tests/fixtures/%s.logits", name);
-    struct golden g = {.raw = slurp(path, &n)};
+    struct golden g = {.raw = fixture_read(path, &n)};
     memcpy(&g.n_ids, g.raw + 4, 4);
     memcpy(&n_pos, g.raw + 8, 4);
     memcpy(&g.n_out, g.raw + 12, 4);
@@ -156,7 +145,7 @@ static bool check_line(const char *name, const char *feature, const char *switch
     double bound = strstr(name, "_q8") ? QUANT_BOUND : FLOAT_BOUND;
     bool good = exact >= 0 && exact <= EXACT_BOUND && fast >= 0 && fast <= bound;
     size_t n;
-    uint8_t *p = slurp(path, &n);
+    uint8_t *p = fixture_read(path, &n);
     assert_true(fixture_patch(p, n, switches) > 0);
     gw_save_bytes(tmp_path("off.gguf"), p, n);
     free(p);

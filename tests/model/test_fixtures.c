@@ -36,23 +36,12 @@ struct diff {
     uint32_t n_seen;
 };
 
-static uint8_t *slurp(const char *path, size_t *n)
-{
-    FILE *in = fopen(path, "rb");
-    if (!in)
-        fail_msg("%s cannot be opened; tests run in the top folder of the source", path);
-    uint8_t *p = malloc(1 << 22);
-    *n = fread(p, 1, 1 << 22, in);
-    fclose(in);
-    return p;
-}
-
 static struct golden golden_read(const char *name)
 {
     char path[200];
     size_t n;
     snprintf(path, sizeof path, "tests/fixtures/%s.logits", name);
-    struct golden g = {.raw = slurp(path, &n)};
+    struct golden g = {.raw = fixture_read(path, &n)};
     memcpy(&g.n_ids, g.raw + 4, 12);
     g.ids = (int32_t *)(g.raw + 16);
     g.pos = g.ids + g.n_ids;
@@ -134,7 +123,7 @@ static bool check_line(const char *name, const char *feature, const char *switch
         printf("%s: %s\n", name, err.text);
     if (strcmp(switches, "-") != 0) {
         size_t n;
-        uint8_t *p = slurp(path, &n);
+        uint8_t *p = fixture_read(path, &n);
         assert_true(fixture_patch(p, n, switches) > 0);
         gw_save_bytes(tmp_path("off.gguf"), p, n);
         free(p);

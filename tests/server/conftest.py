@@ -1,12 +1,10 @@
 """What the server's tests share."""
 import pytest
 
-from serving import Server
+from serving import running
 
 
 @pytest.fixture(scope="module")
 def server(home, tiny):
-    s = Server(home, tiny)
-    yield s
-    code, err = s.stop()
-    assert code == 0 and err == "", err
+    with running(home, tiny) as s:
+        yield s

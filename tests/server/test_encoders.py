@@ -4,15 +4,13 @@ import base64, json, math, struct
 import pytest
 
 import encoder_folder
-from serving import Server
+from serving import running
 
 
 @pytest.fixture(scope="module")
 def encoder(home, tmp_path_factory):
-    s = Server(home, encoder_folder.write(tmp_path_factory.mktemp("enc") / "tiny"))
-    yield s
-    code, err = s.stop()
-    assert code == 0 and err == "", err
+    with running(home, encoder_folder.write(tmp_path_factory.mktemp("enc") / "tiny")) as s:
+        yield s
 
 
 @pytest.fixture(scope="module")
@@ -22,10 +20,8 @@ def cross_folder(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def cross(home, cross_folder):
-    s = Server(home, cross_folder)
-    yield s
-    code, err = s.stop()
-    assert code == 0 and err == "", err
+    with running(home, cross_folder) as s:
+        yield s
 
 
 DOCUMENTS = ["a dog ran", "the red house", "the cat sat on the mat", "one, two, three"]

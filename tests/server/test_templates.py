@@ -51,17 +51,14 @@ def with_words(fixture, path, template):
     n_vocab, rnd = len(tiny["tokenizer.ggml.tokens"]), random.Random(3)
     meta = {k: v for k, v in meta.items() if not k.startswith("tokenizer.") and not k.endswith("vocab_size")}
     meta |= {k: v for k, v in tiny.items() if k.startswith("tokenizer.")} | {"tokenizer.chat_template": template}
-    head, data = struct.pack("<4sIQQ", b"GGUF", 3, len(tensors), len(meta)), b""
-    for k, v in meta.items():
-        kind, b = tiny_model.value(v)
-        head += tiny_model.text(k) + struct.pack("<I", kind) + b
+    infos, data = [], b""
     for name, (kind, dims, raw) in tensors.items():
         if name in ("token_embd.weight", "output.weight"):
             kind, dims = 0, [dims[0], n_vocab]
             raw = struct.pack(f"<{dims[0] * n_vocab}f", *(rnd.gauss(0, 1) for _ in range(dims[0] * n_vocab)))
-        head += tiny_model.text(name) + struct.pack(f"<I{len(dims)}QIQ", len(dims), *dims, kind, len(data))
+        infos.append((name, dims, kind, len(raw)))
         data += raw + b"\0" * (-len(raw) % 32)
-    path.write_bytes(head + b"\0" * (-len(head) % 32) + data)
+    path.write_bytes(tiny_model.head(meta, infos) + data)
     return path
 
 

@@ -6,11 +6,9 @@
 #include <string.h>
 #include "kern/arm/grid_neon.h"
 #include "kern/form.h"
+#include "kern/inline.h"
 #include "kern/panel.h"
 #include "quant/parts.h"
-
-#define UNROLL _Pragma("GCC unroll 16")
-#define ALWAYS __attribute__((always_inline)) static inline
 
 struct scales_neon {
     float32x4_t w[2], m;    /* MATH_INT: d and -dmin */

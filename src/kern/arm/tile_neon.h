@@ -8,6 +8,7 @@
 #ifndef LATHE_KERN_TILE_NEON_H
 #define LATHE_KERN_TILE_NEON_H
 #include "kern/arm/form_neon.h"
+#include "kern/tile_sizes.h"
 
 enum { CHUNK = 16, QUARTERS = 4 }; /* blocks; whole groups of every form */
 
@@ -237,41 +238,21 @@ ALWAYS void tile_dot_n(struct form f, const uint8_t *panel, int n_block, const s
     }
 }
 
-/* More than two tokens. Counts between the tile sizes compute the next larger one: absent tokens of a group are zero,
- * absent groups are not read. */
-ALWAYS void tile_dot_many(struct form f, const uint8_t *panel, int n_block, const struct act_block *x,
-                          int64_t stride, int n_tok, bool add, float *y, int64_t y_stride)
-{
-    if (n_tok <= 4)
-        tile_dot_n(f, panel, n_block, x, stride, 4, n_tok, add, y, y_stride);
-    else if (n_tok <= 8)
-        tile_dot_n(f, panel, n_block, x, stride, 8, n_tok, add, y, y_stride);
-    else
-        tile_dot_n(f, panel, n_block, x, stride, 12, n_tok, add, y, y_stride);
-}
-
 #ifndef __ARM_FEATURE_MATMUL_INT8
-#define TILE_DOT(name, f)                                                                              \
-    void name(const uint8_t *panel, int n_block, const struct act_block *x, int64_t stride, int n_tok, \
-              bool add, float *y, int64_t y_stride)                                                    \
-    {                                                                                                  \
-        if (n_tok == 1)                                                                                \
-            tile_dot_n(f, panel, n_block, x, stride, 1, 1, add, y, y_stride);                          \
-        else if (n_tok == 2)                                                                           \
-            tile_dot_n(f, panel, n_block, x, stride, 2, 2, add, y, y_stride);                          \
-        else                                                                                           \
-            tile_dot_many(f, panel, n_block, x, stride, n_tok, add, y, y_stride);                      \
+#define TILE_DOT(name, f)       \
+    void name(TILE_ARGS)        \
+    {                           \
+        TILE_ANY(tile_dot_n, f) \
     }
 #else
 /* Matrix products would be half empty with one token, and gain little with two: `few` does those. */
-#define TILE_DOT(name, few, f)                                                                         \
-    void name(const uint8_t *panel, int n_block, const struct act_block *x, int64_t stride, int n_tok, \
-              bool add, float *y, int64_t y_stride)                                                    \
-    {                                                                                                  \
-        if (n_tok <= 2)                                                                                \
-            few(panel, n_block, x, stride, n_tok, add, y, y_stride);                                   \
-        else                                                                                           \
-            tile_dot_many(f, panel, n_block, x, stride, n_tok, add, y, y_stride);                      \
+#define TILE_DOT(name, few, f)                                       \
+    void name(TILE_ARGS)                                             \
+    {                                                                \
+        if (n_tok <= 2)                                              \
+            few(panel, n_block, x, stride, n_tok, add, y, y_stride); \
+        else                                                         \
+            TILE_MANY(tile_dot_n, f)                                 \
     }
 #endif
 #endif

@@ -78,33 +78,15 @@ static void unpack(const struct form *f, const uint8_t *panel, int k0, int n_k, 
         }
 }
 
-#define ROWS(name, of)                                                                              \
-    void tile_dot_##name##_c(const uint8_t *panel, int n_block, const struct act_block *x,          \
-                             int64_t group_stride, int n_tok, bool add, float *y, int64_t y_stride) \
-    {                                                                                               \
-        tile_dot(&form_##of, panel, n_block, x, group_stride, n_tok, add, y, y_stride);             \
-    }                                                                                               \
-    void unpack_##name##_c(const uint8_t *panel, int k0, int n_k, float *out)                       \
-    {                                                                                               \
-        unpack(&form_##of, panel, k0, n_k, out);                                                    \
+#define ROWS(OF, of, isa)                                                                             \
+    void tile_dot_##of##_##isa(const uint8_t *panel, int n_block, const struct act_block *x,          \
+                               int64_t group_stride, int n_tok, bool add, float *y, int64_t y_stride) \
+    {                                                                                                 \
+        tile_dot(&form_##OF, panel, n_block, x, group_stride, n_tok, add, y, y_stride);               \
+    }                                                                                                 \
+    void unpack_##of##_##isa(const uint8_t *panel, int k0, int n_k, float *out)                       \
+    {                                                                                                 \
+        unpack(&form_##OF, panel, k0, n_k, out);                                                      \
     }
 
-ROWS(q5_0, Q5_0)
-ROWS(q5_1, Q5_1)
-ROWS(q2_k, Q2_K)
-ROWS(q3_k, Q3_K)
-ROWS(q4_k, Q4_K)
-ROWS(q5_k, Q5_K)
-ROWS(q6_k, Q6_K)
-ROWS(iq4_nl, IQ4_NL)
-ROWS(iq4_xs, IQ4_XS)
-ROWS(mxfp4, MXFP4)
-ROWS(tq1_0, TQ1_0)
-ROWS(tq2_0, TQ2_0)
-ROWS(iq1_s, IQ1_S)
-ROWS(iq1_m, IQ1_M)
-ROWS(iq2_xxs, IQ2_XXS)
-ROWS(iq2_xs, IQ2_XS)
-ROWS(iq2_s, IQ2_S)
-ROWS(iq3_xxs, IQ3_XXS)
-ROWS(iq3_s, IQ3_S)
+KERN_BLOCK_TYPES(ROWS, c)

@@ -4,12 +4,10 @@
 #include <immintrin.h>
 #include <string.h>
 #include "kern/form.h"
+#include "kern/inline.h"
 #include "kern/x86/grid_avx2.h"
 #include "kern/panel.h"
 #include "quant/parts.h"
-
-#define UNROLL _Pragma("GCC unroll 16")
-#define ALWAYS __attribute__((always_inline)) static inline
 
 struct scales_avx2 {
     __m256 w[2], m;   /* MATH_INT: d and -dmin */

@@ -3,12 +3,10 @@
 #define LATHE_KERN_FORM_AVX512_H
 #include <immintrin.h>
 #include "kern/form.h"
+#include "kern/inline.h"
 #include "kern/x86/grid_avx512.h"
 #include "kern/panel.h"
 #include "quant/parts.h"
-
-#define UNROLL _Pragma("GCC unroll 16")
-#define ALWAYS __attribute__((always_inline)) static inline
 
 struct scales_avx512 {
     __m512 w[2], m;   /* MATH_INT: d and -dmin */

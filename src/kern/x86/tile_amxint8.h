@@ -150,15 +150,9 @@ ALWAYS void tile_amx_n(struct form f, const uint8_t *panel, int n_block, const s
     }
 }
 
-#define TILE_AMX(name, f)                                                                              \
-    void TILE_NAME(name)(const uint8_t *panel, int n_block, const struct act_block *x, int64_t stride, \
-                         int n_tok, bool add, float *y, int64_t y_stride)                              \
-    {                                                                                                  \
-        if (n_tok <= 4)                                                                                \
-            tile_amx_n(f, panel, n_block, x, stride, 4, n_tok, add, y, y_stride);                      \
-        else if (n_tok <= 8)                                                                           \
-            tile_amx_n(f, panel, n_block, x, stride, 8, n_tok, add, y, y_stride);                      \
-        else                                                                                           \
-            tile_amx_n(f, panel, n_block, x, stride, 12, n_tok, add, y, y_stride);                     \
+#define TILE_AMX(name, f)           \
+    void TILE_NAME(name)(TILE_ARGS) \
+    {                               \
+        TILE_MANY(tile_amx_n, f)    \
     }
 #endif

@@ -8,6 +8,7 @@
  * unpacked, once for all tokens. With scales of 16 columns that are no small integers it is 8 / (8 + 3). */
 #ifndef LATHE_KERN_TILE_AVX512_H
 #define LATHE_KERN_TILE_AVX512_H
+#include "kern/tile_sizes.h"
 #include "kern/x86/form_avx512.h"
 
 /* The broadcast as memory operand of the dot itself: compilers split the intrinsic into two instructions, and
@@ -202,21 +203,9 @@ ALWAYS void tile_dot_n(struct form f, const uint8_t *panel, int n_block, const s
     }
 }
 
-/* Token counts between the tile sizes compute the next larger one: absent tokens of a group are zero, absent
- * groups are not read. */
-#define TILE_DOT(name, f)                                                                              \
-    void name(const uint8_t *panel, int n_block, const struct act_block *x, int64_t stride, int n_tok, \
-              bool add, float *y, int64_t y_stride)                                                    \
-    {                                                                                                  \
-        if (n_tok == 1)                                                                                \
-            tile_dot_n(f, panel, n_block, x, stride, 1, 1, add, y, y_stride);                          \
-        else if (n_tok == 2)                                                                           \
-            tile_dot_n(f, panel, n_block, x, stride, 2, 2, add, y, y_stride);                          \
-        else if (n_tok <= 4)                                                                           \
-            tile_dot_n(f, panel, n_block, x, stride, 4, n_tok, add, y, y_stride);                      \
-        else if (n_tok <= 8)                                                                           \
-            tile_dot_n(f, panel, n_block, x, stride, 8, n_tok, add, y, y_stride);                      \
-        else                                                                                           \
-            tile_dot_n(f, panel, n_block, x, stride, 12, n_tok, add, y, y_stride);                     \
+#define TILE_DOT(name, f)       \
+    void name(TILE_ARGS)        \
+    {                           \
+        TILE_ANY(tile_dot_n, f) \
     }
 #endif

@@ -6,10 +6,9 @@
  * written as zero. It takes three times as long as until the next may begin, so that steps of 32 columns go to four
  * sums in turns, which are added in the end. One token runs the same instructions as twelve: its bits are the same. */
 #include <string.h>
+#include "kern/inline.h"
 #include "kern/kern.h"
 #include "kern/x86/amx_tiles.h"
-
-#define ALWAYS __attribute__((always_inline)) static inline
 
 enum { STEP = 32, N_SUM = 4 }; /* columns of a product, sums: tiles 0..3 */
 #define ACTS 4

@@ -4,10 +4,8 @@
  * columns of a panel are 2 x 16 numbers side by side; one permutation a line makes pairs of them, for all tokens. The
  * activations are rounded once a call and 512 columns at a time, a sixteenth of the work of a tile of 12. */
 #include <immintrin.h>
+#include "kern/inline.h"
 #include "kern/kern.h"
-
-#define UNROLL _Pragma("GCC unroll 16")
-#define ALWAYS __attribute__((always_inline)) static inline
 
 enum { CHUNK = 512 }; /* columns */
 

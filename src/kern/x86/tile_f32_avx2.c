@@ -1,24 +1,7 @@
-/* f32 tiles for AVX2: groups of 16 rows as two halves of 8 lanes times tokens, up to 6 pairs of accumulators,
- * which hide the latency of a fused multiply-add on 2 ports. Few tokens take several groups at once for the
- * same reason. */
+/* f32 tiles for AVX2: a group of 16 rows is two halves of 8 lanes; two ports for fused multiply-adds. */
 #include <immintrin.h>
 #include "kern/panel.h"
-
-#define UNROLL _Pragma("GCC unroll 16")
-#define ALWAYS __attribute__((always_inline)) static inline
-enum { MAX_PAIR = 6 };
-
-/* What a call is about, with w and y moved on from group to group. */
-struct tile {
-    const uint8_t *w;
-    int64_t w_stride, w_group;
-    int n_k;
-    const float *x;
-    int64_t x_stride;
-    bool add;
-    float *y;
-    int64_t y_stride;
-};
+#include "kern/tile_f32.h"
 
 ALWAYS __m256 load_lanes(const uint8_t *w, int64_t i, enum format_id of)
 {
@@ -31,7 +14,6 @@ ALWAYS __m256 load_lanes(const uint8_t *w, int64_t i, enum format_id of)
     return _mm256_loadu_ps((const float *)w + i);
 }
 
-/* n_group groups times n tokens, both constants; n_tok <= n are stored, the absent ones repeat the first. */
 ALWAYS void tile_n(enum format_id of, const struct tile *c, int n_group, int n, int n_tok)
 {
     __m256 acc[MAX_PAIR][2];
@@ -69,56 +51,6 @@ ALWAYS void tile_n(enum format_id of, const struct tile *c, int n_group, int n, 
     }
 }
 
-ALWAYS void tile_groups(enum format_id of, struct tile c, int n_group, int n_tok)
-{
-    while (n_group > 0) {
-        int n_here = 1;
-        if (n_tok == 1 && n_group >= 4)
-            tile_n(of, &c, n_here = 4, 1, 1);
-        else if (n_tok == 1)
-            tile_n(of, &c, 1, 1, 1);
-        else if (n_tok <= 3 && n_group >= 2)
-            tile_n(of, &c, n_here = 2, 3, n_tok);
-        else if (n_tok <= 3)
-            tile_n(of, &c, 1, 3, n_tok);
-        else if (n_tok == 4)
-            tile_n(of, &c, 1, 4, 4);
-        else
-            tile_n(of, &c, 1, 6, n_tok);
-        n_group -= n_here;
-        c.w += n_here * c.w_group * (of == FORMAT_F32 ? 4 : 2);
-        c.y += n_here * LANES;
-    }
-}
-
-ALWAYS void tile_all(enum format_id of, struct tile c, int n_group, int n_tok)
-{
-    while (n_tok > 0) {
-        int n_here = n_tok > 6 ? (n_tok <= 8 ? 4 : 6) : n_tok;
-        tile_groups(of, c, n_group, n_here);
-        n_tok -= n_here;
-        c.x += n_here * c.x_stride;
-        c.y += n_here * c.y_stride;
-    }
-}
-
-void tile_f32_avx2(const void *w, int64_t w_stride, int64_t w_group, int n_group, int n_k, const float *x,
-                   int64_t x_stride, int n_tok, bool add, float *y, int64_t y_stride)
-{
-    tile_all(FORMAT_F32, (struct tile){w, w_stride, w_group, n_k, x, x_stride, add, y, y_stride}, n_group,
-             n_tok);
-}
-
-void tile_f16_avx2(const void *w, int64_t w_stride, int64_t w_group, int n_group, int n_k, const float *x,
-                   int64_t x_stride, int n_tok, bool add, float *y, int64_t y_stride)
-{
-    tile_all(FORMAT_F16, (struct tile){w, w_stride, w_group, n_k, x, x_stride, add, y, y_stride}, n_group,
-             n_tok);
-}
-
-void tile_bf16_avx2(const void *w, int64_t w_stride, int64_t w_group, int n_group, int n_k, const float *x,
-                    int64_t x_stride, int n_tok, bool add, float *y, int64_t y_stride)
-{
-    tile_all(FORMAT_BF16, (struct tile){w, w_stride, w_group, n_k, x, x_stride, add, y, y_stride}, n_group,
-             n_tok);
-}
+TILE(tile_f32_avx2, FORMAT_F32)
+TILE(tile_f16_avx2, FORMAT_F16)
+TILE(tile_bf16_avx2, FORMAT_BF16)

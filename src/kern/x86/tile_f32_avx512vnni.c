@@ -4,9 +4,8 @@
  * for the hardware's streams: they are asked for ahead (3 queries, 3000 tokens, Zen 4: 22 GB/s without, 37 with;
  * the whole next page at once: 22). */
 #include <immintrin.h>
+#include "kern/inline.h"
 #include "kern/panel.h"
-
-#define UNROLL _Pragma("GCC unroll 16")
 
 __attribute__((always_inline)) static inline __m512 load_lanes(const void *w, int64_t i, enum format_id of)
 {

@@ -62,31 +62,10 @@ ALWAYS void unpack(struct form f, const uint8_t *panel, int k0, int n_k, float *
     }
 }
 
-#define UNPACK(name, of)                                                               \
-    void unpack_##name##_avx512vnni(const uint8_t *panel, int k0, int n_k, float *out) \
-    {                                                                                  \
-        unpack(form_##of, panel, k0, n_k, out);                                        \
+#define UNPACK(OF, of, isa)                                                     \
+    void unpack_##of##_##isa(const uint8_t *panel, int k0, int n_k, float *out) \
+    {                                                                           \
+        unpack(form_##OF, panel, k0, n_k, out);                                 \
     }
 
-UNPACK(q4_0, Q4_0)
-UNPACK(q4_1, Q4_1)
-UNPACK(q8_0, Q8_0)
-UNPACK(q5_0, Q5_0)
-UNPACK(q5_1, Q5_1)
-UNPACK(q2_k, Q2_K)
-UNPACK(q3_k, Q3_K)
-UNPACK(q4_k, Q4_K)
-UNPACK(q5_k, Q5_K)
-UNPACK(q6_k, Q6_K)
-UNPACK(iq4_nl, IQ4_NL)
-UNPACK(iq4_xs, IQ4_XS)
-UNPACK(mxfp4, MXFP4)
-UNPACK(tq1_0, TQ1_0)
-UNPACK(tq2_0, TQ2_0)
-UNPACK(iq1_s, IQ1_S)
-UNPACK(iq1_m, IQ1_M)
-UNPACK(iq2_xxs, IQ2_XXS)
-UNPACK(iq2_xs, IQ2_XS)
-UNPACK(iq2_s, IQ2_S)
-UNPACK(iq3_xxs, IQ3_XXS)
-UNPACK(iq3_s, IQ3_S)
+KERN_TYPES(UNPACK, avx512vnni)

@@ -3,10 +3,9 @@
 #include <immintrin.h>
 #include <math.h>
 #include <string.h>
+#include "kern/inline.h"
 #include "kern/kern.h"
 #include "kern/scalar.h"
-
-#define UNROLL _Pragma("GCC unroll 16")
 
 static inline __mmask16 tail_mask(int n)
 {
