@@ -45,13 +45,13 @@ static float product(const struct dot *d, int k, float acc)
     return fused(weight(d->w + k * d->w_stride), activation(d->x[k]), acc);
 }
 
-/* Pairs of columns, the second of each first. */
+/* Pairs of columns, the second of each first, in turns to two sums. */
 static float dot_pairs(const struct dot *d)
 {
-    float acc = 0;
+    float sum[2] = {0};
     for (int k = 0; k < d->n_k; k += 2)
-        acc = product(d, k, product(d, k + 1, acc));
-    return acc;
+        sum[k / 2 % 2] = product(d, k, product(d, k + 1, sum[k / 2 % 2]));
+    return sum[0] + sum[1];
 }
 
 /* Steps of 32 columns in turns to four sums; of a step, even and odd columns are summed apart. */
