@@ -5,13 +5,13 @@
 #include "kern/kern.h"
 #if defined(__x86_64__) && !defined(LATHE_PLAIN_KERNELS) /* where their rows are */
 
-/* The rounding of a sum of which |v| is the smallest normal number is decided by whether the exact one was smaller: with
- * an exponent that has no bound it would have stayed below, and is zero. */
 static float flush(float v)
 {
     return fabsf(v) < 0x1p-126f ? copysignf(0, v) : v;
 }
 
+/* A sum that rounds to the smallest normal number may have been below it: with an exponent that has no bound it would
+ * have stayed there, and is zero. */
 static float fused(float a, float b, float acc)
 {
     float v = __builtin_fmaf(a, b, acc);
