@@ -86,7 +86,7 @@ int cmd_machine(struct cli *c, struct lathe_err *err)
     int n_thread = c->o.n_thread ? c->o.n_thread : t.n_usable;
     for (int rate = 0; rate < MACHINE_N_RATE; rate++) {
         progress_show(&bar, "measuring", (double)rate / MACHINE_N_RATE);
-        machine_measure(1u << rate, n_thread, &r);
+        machine_measure(1u << rate, n_thread, MACHINE_ROUNDS, &r);
     }
     progress_end(&bar);
     if (c->o.json)

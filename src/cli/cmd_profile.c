@@ -116,7 +116,8 @@ static int measure(struct profile *p, const struct cli_options *o, struct lathe_
     struct speed v;
     TRY(session_engine(&p->s, o, n_batch, speed_context(n_batch, n_prompt, n_predict, o->n_chunk),
                        SESSION_PROFILE | SESSION_FRESH, err));
-    machine_measure(1u << MACHINE_READ | 1u << MACHINE_INT8 | 1u << MACHINE_F32, o->n_thread, &p->limit);
+    machine_measure(1u << MACHINE_READ | 1u << MACHINE_INT8 | 1u << MACHINE_F32, o->n_thread, MACHINE_ROUNDS,
+                    &p->limit);
     int32_t *ids = mem_new(sizeof *ids * (size_t)n_prompt * (size_t)n_batch);
     for (int run = 0; run < 2 && !rc; run++) { /* the first one warms */
         lathe_engine_profile_reset(p->s.engine);

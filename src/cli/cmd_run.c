@@ -160,7 +160,7 @@ static void print_stats(const struct answer *a, const struct session *s)
     struct lathe_engine_plan plan;
     struct machine_rates r = {0};
     lathe_engine_get_plan(s->engine, &plan);
-    machine_measure(1u << MACHINE_READ, plan.n_thread, &r);
+    machine_measure(1u << MACHINE_READ, plan.n_thread, MACHINE_ROUNDS, &r);
     double limit = r.read_gb_s * 1e9 / (double)s->info.weight_bytes;
     fprintf(stderr,
             "this machine reads %.1f GB/s: at most %.0f tokens/s for this model's %.0f MB of weights; %.0f "

@@ -4,6 +4,7 @@
  * time of the slowest. The result is the median of the faster half of the rounds: a neighbour that steals
  * time only ever makes a round slower. */
 #include "measure/machine.h"
+#include <assert.h>
 #include <pthread.h>
 #include <sched.h>
 #include <stdlib.h>
@@ -18,7 +19,7 @@
 
 #define READ_BYTES ((size_t)512 << 20) /* several times any last-level cache of one socket */
 #define MAX_THREAD 1024
-#define N_ROUND 21
+#define MAX_ROUND MACHINE_ROUNDS
 #define ROUND_S 0.02
 
 #ifdef __x86_64__
@@ -87,7 +88,7 @@ struct worker {
     const uint8_t *p;
     int64_t n;
     int n_round, core; /* core -1: anywhere */
-    double seconds[N_ROUND], work[N_ROUND];
+    double seconds[MAX_ROUND], work[MAX_ROUND];
     uint64_t sink;
 };
 
@@ -150,12 +151,12 @@ static void choose_cores(struct worker *w, int n_thread)
     }
 }
 
-static double measure_one(enum machine_rate rate, int n_thread)
+static double measure_one(enum machine_rate rate, int n_thread, int n_round)
 {
     const struct machine_probe *probe = machine_probe_find(rate);
     struct worker *w = calloc((size_t)n_thread, sizeof *w);
     uint8_t *p = NULL;
-    double rates[N_ROUND], result = 0;
+    double rates[MAX_ROUND], result = 0;
     if (!w)
         return 0;
     choose_cores(w, n_thread);
@@ -182,8 +183,8 @@ static double measure_one(enum machine_rate rate, int n_thread)
         for (int i = 0; i < n_thread; i++)
             w[i].n = (int64_t)((double)w[i].n * (s > 1e-6 ? ROUND_S / s : 1000.0)) + 1;
     }
-    if (rounds(w, n_thread, N_ROUND, rates))
-        result = stat_quantile(rates, N_ROUND, 0.75);
+    if (rounds(w, n_thread, n_round, rates))
+        result = stat_quantile(rates, n_round, 0.75);
 done:
     if (p && p != MAP_FAILED)
         munmap(p, READ_BYTES);
@@ -191,14 +192,15 @@ done:
     return result * 1e-9;
 }
 
-void machine_measure(unsigned what, int n_thread, struct machine_rates *out)
+void machine_measure(unsigned what, int n_thread, int n_round, struct machine_rates *out)
 {
     double *const fields[MACHINE_N_RATE] = {&out->read_gb_s, &out->int8_gop_s, &out->bf16_gop_s,
                                             &out->f32_gop_s};
     if (n_thread <= 0)
         n_thread = cpu_count();
     n_thread = n_thread > MAX_THREAD ? MAX_THREAD : n_thread;
+    assert(n_round > 0 && n_round <= MAX_ROUND);
     for (int rate = 0; rate < MACHINE_N_RATE; rate++)
         if (what & 1u << rate)
-            *fields[rate] = measure_one(rate, n_thread);
+            *fields[rate] = measure_one(rate, n_thread, n_round);
 }

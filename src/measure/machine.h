@@ -26,9 +26,10 @@ struct machine_rates {
     double read_gb_s, int8_gop_s, bf16_gop_s, f32_gop_s;
 };
 /* Measures the rates whose bit (1 << enum machine_rate) is in `what`, with n_thread threads on cores of their
- * own; about 0.5 s each, and READ maps 512 MiB meanwhile. Others are left as they are. n_thread 0: one per
+ * own, in n_round rounds (MACHINE_ROUNDS at most) of 10 to 20 ms; READ maps 512 MiB meanwhile, 0.2 s. Others are left as they are. n_thread 0: one per
  * usable core. */
-void machine_measure(unsigned what, int n_thread, struct machine_rates *out);
+#define MACHINE_ROUNDS 21
+void machine_measure(unsigned what, int n_thread, int n_round, struct machine_rates *out);
 
 struct machine_cache {
     int level;

@@ -136,7 +136,7 @@ def test_bench_json(run, tiny):
     assert sorted(d["samples"]["decode_tok_s"])[1] == pytest.approx(d["decode_tok_s"], rel=1e-6)
     assert [(p["prompt"], p["batch"]) for p in d["points"]] == [(16, 1), (32, 1), (16, 3), (32, 3)]
     assert all(p["prefill_tok_s"] > 0 and p["decode_tok_s"] > 0 for p in d["points"])
-    assert d["limits"]["before"]["read_gb_s"] > 0.1
+    assert d["read_gb_s"] > 0.1 and d["int8_gop_s"] > 0.1 and len(d["samples"]["read_gb_s"]) == d["repeat"]
 
 
 def test_machine_json(run):

@@ -63,7 +63,7 @@ static void every_loop_counts_its_work(void **state)
 static void only_what_is_asked_for_is_measured(void **state)
 {
     struct machine_rates r = {-1, -1, -1, -1};
-    machine_measure(1u << MACHINE_F32, 1, &r);
+    machine_measure(1u << MACHINE_F32, 1, MACHINE_ROUNDS, &r);
     assert_true(r.f32_gop_s > 0);
     assert_true(r.read_gb_s == -1 && r.int8_gop_s == -1 && r.bf16_gop_s == -1);
 }
