@@ -1,12 +1,10 @@
-/* How tile_f32_fn (kern.h) is cut for 16 registers of f32 or twice as many: MAX_PAIR products of a group of 16 rows and a token at once,
- * which hide the latency of a fused multiply-add; of few tokens several groups. Included by what has the registers: it defines
- * tile_n. */
+/* How tile_f32_fn (kern.h) is cut for the registers of an instruction set: MAX_TOK tokens at once, and of few tokens several groups
+ * of 16 rows, MAX_PAIR products of a group and a token in all, which hide the latency of a fused multiply-add. Included
+ * by what has the registers, after both are defined: it defines tile_n. */
 #ifndef LATHE_KERN_TILE_F32_H
 #define LATHE_KERN_TILE_F32_H
 #include "kern/inline.h"
 #include "kern/kern.h"
-
-enum { MAX_PAIR = 6 };
 
 /* What a call is about, with w and y moved on from group to group. */
 struct tile {
@@ -20,36 +18,81 @@ struct tile {
     int64_t y_stride;
 };
 
-/* n_group groups times n tokens, both constants; n_tok <= n are stored, the absent ones repeat the first. */
-ALWAYS void tile_n(enum format_id of, const struct tile *c, int n_group, int n, int n_tok);
+/* A column of up to 12 rows of x. A pointer to each row would be more than there are registers, and a compiler keeps those
+ * that do not fit in vector registers (Zen 4, 12 rows: 77 % of the peak): two pointers move, and the rows' distances from
+ * them are 0, 1, 2, 4 (an index times its scale), 3 and 5 strides. */
+struct column {
+    const char *half[2];
+    int64_t one, three, five; /* strides in bytes */
+};
 
-ALWAYS void tile_groups(enum format_id of, struct tile c, int n_group, int n_tok)
+ALWAYS struct column column_first(const struct tile *c)
 {
+    int64_t one = c->x_stride * (int64_t)sizeof *c->x;
+    return (struct column){{(const char *)c->x, (const char *)c->x + 6 * one}, one, 3 * one, 5 * one};
+}
+
+/* The distances are opaque from here on: else the compiler makes pointers of them again. */
+ALWAYS void column_begin(struct column *x)
+{
+    __asm__("" : "+r"(x->one), "+r"(x->three), "+r"(x->five));
+}
+
+ALWAYS float column_row(const struct column *x, int row)
+{
+    int i = row % 6;
+    int64_t distance = i == 3 ? x->three : i == 5 ? x->five : i * x->one;
+    return *(const float *)(x->half[row / 6] + distance);
+}
+
+ALWAYS void column_next(struct column *x)
+{
+    x->half[0] += sizeof(float);
+    x->half[1] += sizeof(float);
+}
+
+/* n_group groups times n tokens, both constants. */
+ALWAYS void tile_n(enum format_id of, const struct tile *c, int n_group, int n);
+
+ALWAYS void tile_groups(enum format_id of, struct tile c, int n_group, int n)
+{
+    const int at_once = 4 * n <= MAX_PAIR ? 4 : 3 * n <= MAX_PAIR ? 2 : 1;
     while (n_group > 0) {
-        int n_here = 1;
-        if (n_tok == 1 && n_group >= 4)
-            tile_n(of, &c, n_here = 4, 1, 1);
-        else if (n_tok == 1)
-            tile_n(of, &c, 1, 1, 1);
-        else if (n_tok <= 3 && n_group >= 2)
-            tile_n(of, &c, n_here = 2, 3, n_tok);
-        else if (n_tok <= 3)
-            tile_n(of, &c, 1, 3, n_tok);
-        else if (n_tok == 4)
-            tile_n(of, &c, 1, 4, 4);
+        int n_here = n_group >= at_once ? at_once : 1;
+        if (n_here == at_once)
+            tile_n(of, &c, at_once, n);
         else
-            tile_n(of, &c, 1, 6, n_tok);
+            tile_n(of, &c, 1, n);
         n_group -= n_here;
         c.w += n_here * c.w_group * (of == FORMAT_F32 ? 4 : 2);
         c.y += n_here * LANES;
     }
 }
 
+#define TILE_OF(n)                        \
+    case n:                               \
+        tile_groups(of, c, n_group, (n)); \
+        break;
 ALWAYS void tile_all(enum format_id of, struct tile c, int n_group, int n_tok)
 {
     while (n_tok > 0) {
-        int n_here = n_tok > 6 ? (n_tok <= 8 ? 4 : 6) : n_tok;
-        tile_groups(of, c, n_group, n_here);
+        int n_here = n_tok > MAX_TOK ? (n_tok <= 8 ? 4 : MAX_TOK) : n_tok;
+        switch (n_here) {
+            TILE_OF(1)
+            TILE_OF(2)
+            TILE_OF(3)
+            TILE_OF(4)
+            TILE_OF(5)
+            TILE_OF(6)
+#if MAX_TOK > 6
+            TILE_OF(7)
+            TILE_OF(8)
+            TILE_OF(9)
+            TILE_OF(10)
+            TILE_OF(11)
+            TILE_OF(12)
+#endif
+        }
         n_tok -= n_here;
         c.x += n_here * c.x_stride;
         c.y += n_here * c.y_stride;

@@ -1,5 +1,7 @@
 /* f32 tiles for NEON: a group of 16 rows is four registers, the sums are 24 of 32. */
 #include <arm_neon.h>
+#define MAX_TOK 6
+#define MAX_PAIR 6
 #include "kern/tile_f32.h"
 
 enum { QUARTERS = 4 };
@@ -19,31 +21,26 @@ ALWAYS void load_lanes(const uint8_t *w, int64_t i, enum format_id of, float32x4
     }
 }
 
-ALWAYS void tile_n(enum format_id of, const struct tile *c, int n_group, int n, int n_tok)
+ALWAYS void tile_n(enum format_id of, const struct tile *c, int n_group, int n)
 {
     float32x4_t acc[MAX_PAIR][QUARTERS];
-    const float *xt[MAX_PAIR];
-    UNROLL for (int t = 0; t < n; t++)
-    {
-        int u = t < n_tok ? t : 0;
-        xt[t] = c->x + u * c->x_stride;
-        UNROLL for (int g = 0; g < n_group; g++) UNROLL for (int q = 0; q < QUARTERS; q++)
-            acc[t * n_group + g][q] =
-                c->add ? vld1q_f32(c->y + u * c->y_stride + g * LANES + 4 * q) : vdupq_n_f32(0);
-    }
-    for (int k = 0; k < c->n_k; k++)
+    UNROLL for (int t = 0; t < n; t++) UNROLL for (int g = 0; g < n_group; g++)
+        UNROLL for (int q = 0; q < QUARTERS; q++) acc[t * n_group + g][q] =
+            c->add ? vld1q_f32(c->y + t * c->y_stride + g * LANES + 4 * q) : vdupq_n_f32(0);
+    struct column x = column_first(c);
+    for (int k = 0; k < c->n_k; k++, column_next(&x)) {
+        column_begin(&x);
         UNROLL for (int g = 0; g < n_group; g++)
         {
             float32x4_t w[QUARTERS];
             load_lanes(c->w, k * c->w_stride + g * c->w_group, of, w);
             UNROLL for (int t = 0; t < n; t++) UNROLL for (int q = 0; q < QUARTERS; q++)
-                acc[t * n_group + g][q] = vfmaq_n_f32(acc[t * n_group + g][q], w[q], xt[t][k]);
+                acc[t * n_group + g][q] = vfmaq_n_f32(acc[t * n_group + g][q], w[q], column_row(&x, t));
         }
-    UNROLL for (int t = 0; t < n; t++) UNROLL for (int g = 0; g < n_group; g++) if (t < n_tok)
-    {
+    }
+    UNROLL for (int t = 0; t < n; t++) UNROLL for (int g = 0; g < n_group; g++)
         UNROLL for (int q = 0; q < QUARTERS; q++)
             vst1q_f32(c->y + t * c->y_stride + g * LANES + 4 * q, acc[t * n_group + g][q]);
-    }
 }
 
 TILE(tile_f32_neon, FORMAT_F32)
