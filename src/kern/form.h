@@ -20,7 +20,7 @@
  * Everything begins on a cache line, and all of it together is at most 1.03 times the file's bytes. */
 #ifndef LATHE_KERN_FORM_H
 #define LATHE_KERN_FORM_H
-#include "kern/kern.h"
+#include "kern/panel.h"
 
 enum form_ints {
     INTS_4,
@@ -107,6 +107,15 @@ static inline int form_super_bytes(struct form f)
 static inline int form_group_bytes(struct form f)
 {
     return f.head_bytes + f.n_super * form_super_bytes(f);
+}
+
+/* What a tile asks the second-level cache for at each block of a super-block, TILE_AHEAD_BYTES ahead: whole lines, scales
+ * and heads too. A line left out of the stream costs more than the others gain (Zen 4, one token, share of the read
+ * bandwidth: Q2_K 68 % without, 57 with the integers alone, 89 with all). */
+static inline int form_ahead_bytes(struct form f)
+{
+    int each = (form_super_bytes(f) + f.head_bytes + f.n_block - 1) / f.n_block;
+    return (each + 63) / 64 * 64;
 }
 
 /* Where super-block s of a panel is. */

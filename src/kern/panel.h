@@ -22,10 +22,9 @@ enum {
     PANEL_Q8_0_BYTES = 64 + 1024
 };
 
-/* One or two tokens read panels as fast as memory gives them, and the hardware's streams do best alone. With more,
- * the reads come too far apart for those: tiles ask the second-level cache that far ahead (8 tokens, weights of
- * 607 MB, Zen 4: 39 ms without, 28 with; 4 to 16 KiB are alike). */
-enum { TILE_AHEAD_TOK = 4, TILE_AHEAD_BYTES = 8192 };
+/* How far ahead tiles ask the second-level cache for weights (8 tokens, weights of 607 MB, Zen 4: 39 ms without, 28 with; 4 to
+ * 16 KiB are alike). */
+enum { TILE_AHEAD_BYTES = 8192 };
 
 /* The scale or minimum, an f16 at any address. */
 static inline float panel_half(const uint8_t *p)

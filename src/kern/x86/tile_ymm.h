@@ -50,6 +50,8 @@ ALWAYS __m256 add_scaled(struct form f, const struct scales_avx2 *s, __m256i dot
 /* Lines in the order low, high nibble of the same bytes, so that each is loaded once. */
 static const int line_order[2][8] = {{0, 4, 1, 5, 2, 6, 3, 7}, {0, 1, 2, 3, 4, 5, 6, 7}};
 
+/* For one token, too: two vectors a line leave memory less time than the hardware's streams need (Zen 4, share of the read
+ * bandwidth without and with: IQ4_NL 57 and 89 %, Q5_1 70 and 92, Q6_K 66 and 92). */
 ALWAYS void look_ahead(const uint8_t *at, int n_bytes)
 {
     for (int i = 0; i < n_bytes; i += 64)
@@ -62,8 +64,7 @@ ALWAYS void tile_pairs(struct form f, const uint8_t *panel, int n_block, const s
 {
     const int bytes = form_group_bytes(f);
     for (int b = 0; b + 1 < n_block; b += 2, panel += bytes) {
-        if (n >= TILE_AHEAD_TOK)
-            look_ahead(panel, bytes);
+        look_ahead(panel, bytes);
         tile_block(f, panel, 0, panel + f.head_bytes, 0, x + b, n, acc);
         tile_block(f, panel, 1, panel + f.head_bytes + f.int_bytes, 0, x + b + 1, n, acc);
     }
@@ -77,8 +78,7 @@ ALWAYS void tile_supers(struct form f, const uint8_t *panel, int n_block, const 
     const uint8_t *head = panel, *body = panel + f.head_bytes;
     for (int b = 0, slot = 0; b < n_block; b += f.n_block) {
         for (int i = 0; i < f.n_block; i++, x++) {
-            if (n >= TILE_AHEAD_TOK)
-                look_ahead(body + i * f.int_bytes, f.int_bytes);
+            look_ahead(body + i * form_ahead_bytes(f), form_ahead_bytes(f));
             tile_block(f, head, slot, body, i, x, n, acc);
         }
         body += form_super_bytes(f);
