@@ -136,7 +136,7 @@ ALWAYS void tile_amx_n(struct form f, const uint8_t *panel, int n_block, const s
             const struct form_place at = form_place(f, b / f.n_block);
             const uint8_t *body = panel + at.body;
             const int i = b % f.n_block;
-            look_ahead(body + i * f.int_bytes, f.int_bytes);
+            look_ahead(body + i * form_ahead_bytes(f), form_ahead_bytes(f));
             scales_avx512(f, panel + at.head, at.slot, body, i, &s[b % 2]);
             multiply(f, &s[b % 2], body, i, x + b, group_stride, n, &sums[b % 2], m);
         }
