@@ -1,0 +1,169 @@
+"""lathe convert of a folder: its tokenizer.json becomes the keys of ggml, which make the same tokens, or stays and that is said."""
+import json, os, sys
+from pathlib import Path
+
+import pytest
+
+import gguf_file
+import hf_folder
+from conftest import ROOT
+
+sys.path.insert(0, str(ROOT / "tests/text"))
+from tokenizer_cases import TEXTS  # noqa: E402
+
+CASES = {c["name"]: c["tokenizer"] for c in (json.loads(line) for line in (ROOT / "tests/data/tokenizer_cases.jsonl").read_text().split("\n") if line)}
+N_EMBD = 32
+CANNOT, DIFFERS = "other programs cannot read the tokenizer", "other programs read a few texts as other tokens"
+SHARED = Path(os.environ.get("LATHE_SHARED", ROOT / "../shared")) / "data/tokenizers"
+
+WORDS = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
+CASED = (r"[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]*[\p{Ll}\p{Lm}\p{Lo}\p{M}]+(?i:'s|'t|'re|'ve|'m|'ll|'d)?|[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]+"
+         r"[\p{Ll}\p{Lm}\p{Lo}\p{M}]*(?i:'s|'t|'re|'ve|'m|'ll|'d)?|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n/]*|\s*[\r\n]+|\s+(?!\S)|\s+")
+BYTES = {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": True, "use_regex": False}
+GPT2 = {**BYTES, "use_regex": True}
+
+
+def split(regex, **more):
+    return {"type": "Split", "pattern": {"Regex": regex}, "behavior": "Isolated", "invert": False, **more}
+
+
+def sequence(*steps):
+    return {"type": "Sequence", "pretokenizers": list(steps)}
+
+
+def write(folder, tok, rows=None, cfg={}, **files):
+    """A folder of a small model with this tokenizer; `rows` of its embedding, else as many as there are ids."""
+    ids = list(tok["model"]["vocab"].values()) if isinstance(tok["model"]["vocab"], dict) else list(range(len(tok["model"]["vocab"])))
+    rows = rows or max(ids + [a["id"] for a in tok["added_tokens"]]) + 1
+    entries = hf_folder.tensors("BF16", n_embd=N_EMBD, n_layer=1)
+    entries["model.embed_tokens.weight"] = ("BF16", [rows, N_EMBD], bytes(2 * rows * N_EMBD))
+    config = {**hf_folder.config(n_embd=N_EMBD, n_layer=1), "vocab_size": rows, "bos_token_id": None, "eos_token_id": None, **cfg}
+    folder = hf_folder.write(folder, entries=entries, cfg=config)
+    (folder / "tokenizer.json").write_text(json.dumps(tok, ensure_ascii=False))
+    (folder / "tokenizer_config.json").write_text(json.dumps(files.get("tokenizer_config", {})))
+    (folder / "generation_config.json").write_text("{}")
+    return folder
+
+
+def convert(run, folder, out):
+    r = run("convert", folder, out)
+    assert r.returncode == 0 and r.stdout == b"", r.stderr.decode()
+    assert r.stderr.count(b"\n") <= 1
+    return gguf_file.read(out)[0], r.stderr.decode()
+
+
+def ids(run, model, text, *args):
+    r = run("tokenize", "-m", model, "--ids", *args, stdin=text.encode())
+    assert r.returncode == 0, r.stderr.decode()
+    return r.stdout
+
+
+def same_ids(run, folder, out, texts):
+    for args in ([], ["--parse-special"], ["--parse-special", "--add-bos"]):
+        for text in texts:
+            assert ids(run, out, text, *args) == ids(run, folder, text, *args), (text, args)
+
+
+def bytes_tokenizer(pre, change=None, **model):
+    tok = json.loads(json.dumps(CASES["byte_level"]))
+    tok["pre_tokenizer"] = pre
+    tok["model"].update(model)
+    if change:
+        change(tok)
+    return tok
+
+
+# ---- byte-level BPE: the name of what cuts words
+
+PRE = {
+    "gpt-2": (GPT2, {}),
+    "smollm": (sequence({"type": "Digits", "individual_digits": True}, GPT2), {}),
+    "llama-bpe": (sequence(split(WORDS), BYTES), {"ignore_merges": True}),
+    "smaug-bpe": (sequence(split(WORDS), BYTES), {}),
+    "qwen2": (sequence(split(WORDS.replace(r"\p{N}{1,3}", r"\p{N}")), BYTES), {}),
+    "qwen35": (sequence(split(WORDS.replace(r"\p{N}{1,3}", r"\p{N}").replace(r"?\p{L}+", r"?[\p{L}\p{M}]+").replace(r"[^\s\p{L}\p{N}]", r"[^\s\p{L}\p{M}\p{N}]")), BYTES), {}),
+    "gpt-4o": (sequence(split(CASED, behavior="Removed", invert=True), BYTES), {}),
+    "tekken": (sequence(split(CASED.replace("(?i:'s|'t|'re|'ve|'m|'ll|'d)?", "").replace("{1,3}", "")), BYTES), {"ignore_merges": True}),
+    "deepseek-coder": (sequence(split("[\r\n]"), split(r"\s?\p{L}+"), split(r"\s?\p{P}+"), split("[一-龥ࠀ-一가-퟿]+"), {"type": "Digits", "individual_digits": True}, BYTES), {}),
+    "deepseek-v3": (sequence(split(r"\p{N}{1,3}"), split("[一-龥぀-ゟ゠-ヿ]+"), split(r"""[!"#$%&'()*+,\-./:;<=>?@\[\\\]^_`{|}~][A-Za-z]+|[^\r\n\p{L}\p{P}\p{S}]?[\p{L}\p{M}]+| ?[\p{P}\p{S}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"""), BYTES), {}),
+    "bailingmoe": (sequence(split(r"'(?i:[sdmt]|ll|ve|re)|[^\r\n\p{L}\p{N}]?+\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]++[\r\n]*|\s*[\r\n]|\s+(?!\S)|\s+"), BYTES), {}),
+    "seed-coder": (sequence(split(r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1}| ?[^\s\p{L}\p{N}\r\n]+|\s*[\r\n]+|\s+(?!\S)|\s+"), BYTES), {}),
+}
+
+
+@pytest.mark.parametrize("name", PRE)
+def test_the_words_have_a_name(run, tmp_path, name):
+    pre, model = PRE[name]
+    folder = write(tmp_path / "m", bytes_tokenizer(pre, **model))
+    meta, note = convert(run, folder, tmp_path / "o.gguf")
+    assert note == "" and meta["tokenizer.ggml.model"] == "gpt2" and meta["tokenizer.ggml.pre"] == name
+    assert "tokenizer.huggingface.json" not in meta
+    same_ids(run, folder, tmp_path / "o.gguf", ["\n".join(TEXTS), " \r\n\t x"])
+
+
+@pytest.mark.parametrize("spelling", [WORDS.replace(r"\r", "\r").replace(r"\n", "\n"),
+                                      WORDS.replace("(?i:'s|'t|'re|'ve|'m|'ll|'d)", "(?:'[sS]|'[tT]|'[rR][eE]|'[vV][eE]|'[mM]|'[lL][lL]|'[dD])"),
+                                      WORDS.replace("(?i:'s|'t|'re|'ve|'m|'ll|'d)", "'(?i:[sdmt]|ll|ve|re)")])
+def test_another_spelling_of_the_same_words(run, tmp_path, spelling):
+    assert spelling != WORDS
+    meta, _ = convert(run, write(tmp_path / "m", bytes_tokenizer(sequence(split(spelling), BYTES))), tmp_path / "o.gguf")
+    assert meta["tokenizer.ggml.pre"] == "smaug-bpe"
+
+
+# ---- what ggml cannot say stays as it is, by name
+
+def no_change(tok):
+    pass
+
+
+BAD = {
+    "other words": (lambda t: t.update(pre_tokenizer=sequence(split(r"\w+|."), BYTES)), r"no name for the words that it cuts by '\w+|.'"),
+    "ignore_merges": (lambda t: t["model"].update(ignore_merges=True), "are those of 'gpt-2', but ignore_merges is true"),
+    "space in front": (lambda t: t.update(pre_tokenizer={**GPT2, "add_prefix_space": True}), "puts a space in front"),
+    "normalizer": (lambda t: t.update(normalizer={"type": "Lowercase"}), "no normalizer Lowercase"),
+    "decoder": (lambda t: t.update(decoder={"type": "Fuse"}), "no decoder Fuse"),
+    "suffix": (lambda t: t["model"].update(end_of_word_suffix="</w>"), "end_of_word_suffix"),
+    "two in front": (lambda t: t.update(post_processor={"type": "TemplateProcessing", "single": [{"SpecialToken": {"id": "x", "type_id": 0}}, {"Sequence": {"id": "A", "type_id": 0}}],
+                                                        "pair": [], "special_tokens": {"x": {"id": "x", "ids": [0, 1], "tokens": ["<s>", "</s>"]}}}), "more than one token in front of a text"),
+}
+
+
+@pytest.mark.parametrize("case", BAD)
+def test_what_has_no_form_stays_and_is_named(run, tmp_path, case):
+    change, words = BAD[case]
+    folder = write(tmp_path / "m", bytes_tokenizer(GPT2, change))
+    meta, note = convert(run, folder, tmp_path / "o.gguf")
+    assert note.startswith("lathe: note: " + CANNOT) and words in note
+    assert "tokenizer.ggml.model" not in meta and "tokenizer.huggingface.json" in meta
+    same_ids(run, folder, tmp_path / "o.gguf", ["\n".join(TEXTS)])
+
+
+NEAR = {
+    "NFC": (lambda t: t.update(normalizer={"type": "NFC"}), "it normalizes to NFC", "e\u0301a\u0308"),
+    "lstrip": (lambda t: t["added_tokens"][0].update(lstrip=True), "'<s>' is found with lstrip", "a <s>"),
+    "single_word": (lambda t: t["added_tokens"][0].update(single_word=True), "'<s>' is found with single_word", "a<s>b"),
+}
+
+
+@pytest.mark.parametrize("case", NEAR)
+def test_what_other_programs_read_otherwise_is_named(run, tmp_path, case):
+    """They have the keys of ggml; this one reads the tokenizer.json that is beside them."""
+    change, words, text = NEAR[case]
+    folder = write(tmp_path / "m", bytes_tokenizer(GPT2, change))
+    meta, note = convert(run, folder, tmp_path / "o.gguf")
+    assert note.startswith("lathe: note: " + DIFFERS) and words in note
+    assert meta["tokenizer.ggml.model"] == "gpt2" and "tokenizer.huggingface.json" in meta
+    same_ids(run, folder, tmp_path / "o.gguf", ["\n".join(TEXTS), text])
+
+
+def test_small_tokenizers_of_every_kind(run, tmp_path):
+    """Each is exact in the keys of ggml, or its tokenizer.json goes along and why is said."""
+    seen = {"exact": [], CANNOT: [], DIFFERS: []}
+    for name, tok in CASES.items():
+        folder = write(tmp_path / name, tok)
+        meta, note = convert(run, folder, tmp_path / "o.gguf")
+        kind = next((k for k in (CANNOT, DIFFERS) if k in note), "exact")
+        seen[kind].append(name)
+        assert ("tokenizer.huggingface.json" in meta) == (kind != "exact") and ("tokenizer.ggml.model" in meta) == (kind != CANNOT), name
+        same_ids(run, folder, tmp_path / "o.gguf", ["\n".join(TEXTS)])
+    assert seen["exact"] == ["byte_level", "llama3", "bert"] and seen[DIFFERS] == ["unigram", "unigram_bytes"]
