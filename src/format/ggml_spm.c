@@ -145,7 +145,7 @@ static bool scores(struct gv *g)
     bool fits = score_merges(g, n_merge);
     for (size_t i = 0; i < g->n && fits; i++) {
         const struct gv_token *t = &g->token[i];
-        if (t->model && !t->added && count_pairs(g, t->text) != n_merge[i])
+        if (t->model && t->type == GV_NORMAL && count_pairs(g, t->text) != n_merge[i])
             fits = gv_cannot(g, "its merges make '%.40s' of fewer pairs of tokens than SentencePiece would",
                              t->text.p);
         if (!n_merge[i] && t->type == GV_NORMAL)
@@ -178,11 +178,23 @@ static void mark_unknown(struct gv *g)
         g->token[g->unk].type = GV_UNKNOWN;
 }
 
+/* Added tokens of spaces. They are spelled with marks, so a text's spaces become them by merges, as those of the model do. */
+static void unmark_spaces(struct gv *g)
+{
+    for (size_t i = 0; i < g->n; i++) {
+        struct gv_token *t = &g->token[i];
+        if (t->type != GV_USER || !memmem(t->text.p, t->text.n, mark.p, mark.n))
+            continue;
+        t->type = GV_NORMAL;
+        if (!t->model)
+            gv_differs(g, "'%.40s' is found where it is written so", t->text.p);
+    }
+}
+
 bool gv_sentences(struct gv *g)
 {
     bool marks = false;
     g->name = STR("llama");
-    g->spaces = true;
     if (!spaces_of_norms(g, &marks) || !spaces_of_pres(g, &marks) || !check_decoders(g))
         return false;
     if (gv_text(g->model, "continuing_subword_prefix")[0] || gv_text(g->model, "end_of_word_suffix")[0])
@@ -194,6 +206,7 @@ bool gv_sentences(struct gv *g)
     if (!json_is_true(json_object_get(g->model, "byte_fallback")) || mark_bytes(g) != 256)
         return gv_cannot(g, "its BPE has no token for some bytes");
     mark_unknown(g);
+    unmark_spaces(g);
     return scores(g);
 }
 

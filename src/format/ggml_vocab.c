@@ -288,16 +288,6 @@ static void put_spelling(const struct gv *g, const struct gv_token *t, struct bu
         buf_put(b, &len, sizeof len);
         buf_put(b, mark.p, mark.n);
         buf_put(b, s.p, s.n);
-    } else if (g->spaces && t->type == GV_USER && memmem(s.p, s.n, mark.p, mark.n)) {
-        char *text = mem_new(s.n + 1);
-        size_t n = 0;
-        for (size_t i = 0; i < s.n;) {
-            bool space = s.n - i >= mark.n && memcmp(s.p + i, mark.p, mark.n) == 0;
-            text[n++] = space ? ' ' : s.p[i];
-            i += space ? mark.n : 1;
-        }
-        put_str(b, text, n);
-        free(text);
     } else {
         put_str(b, s.p, s.n);
     }

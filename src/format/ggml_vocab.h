@@ -34,7 +34,6 @@ struct gv {
     float *score;          /* [n] or NULL */
     int prefix;            /* add_space_prefix; -1: the key is not written */
     bool merges;           /* are written */
-    bool spaces;           /* user-defined tokens are written with spaces for U+2581 */
     int64_t bos, eos, unk; /* -1: none */
     int add_bos, add_eos;  /* -1: tokenizer.json does not say */
     char why[200], differs[200];

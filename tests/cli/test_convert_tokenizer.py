@@ -167,3 +167,93 @@ def test_small_tokenizers_of_every_kind(run, tmp_path):
         assert ("tokenizer.huggingface.json" in meta) == (kind != "exact") and ("tokenizer.ggml.model" in meta) == (kind != CANNOT), name
         same_ids(run, folder, tmp_path / "o.gguf", ["\n".join(TEXTS)])
     assert seen["exact"] == ["byte_level", "llama3", "bert"] and seen[DIFFERS] == ["unigram", "unigram_bytes"]
+
+
+# ---- SentencePiece
+
+def added(i, text, special=True):
+    return {"id": i, "content": text, "single_word": False, "lstrip": False, "rstrip": False, "normalized": False, "special": special}
+
+
+def merges_of(scores):
+    """As transformers makes them of a SentencePiece model: every pair of tokens that makes a token, by its score."""
+    out = []
+    for token, score in scores.items():
+        pairs = [(token[:i], token[i:]) for i in range(1, len(token)) if token[:i] in scores and token[i:] in scores]
+        out += [(-score, *p) for p in pairs]
+    return [[a, b] for _, a, b in sorted(out, key=lambda m: m[0])]
+
+
+MARKS = [{"type": "Prepend", "prepend": "▁"}, {"type": "Replace", "pattern": {"String": " "}, "content": "▁"}]
+SPM_DECODER = {"type": "Sequence", "decoders": [{"type": "Replace", "pattern": {"String": "▁"}, "content": " "}, {"type": "ByteFallback"}, {"type": "Fuse"},
+                                                {"type": "Strip", "content": " ", "start": 1, "stop": 0}]}
+BOS = {"type": "TemplateProcessing", "single": [{"SpecialToken": {"id": "<s>", "type_id": 0}}, {"Sequence": {"id": "A", "type_id": 0}}],
+       "pair": [], "special_tokens": {"<s>": {"id": "<s>", "ids": [1], "tokens": ["<s>"]}}}
+
+
+def spm(change=None, words="▁the ▁cat ▁hello hello ▁on on ▁mat he ▁low low lower er est new ▁▁ ▁▁▁ ▁▁▁▁ na ï naïve ü \n\n"):
+    """Of words and all their beginnings, shorter ones first."""
+    made = []
+    for w in words.split(" "):
+        made += [w[:i] for i in range(1, len(w) + 1)] + list(w)
+    made = list(dict.fromkeys(sorted(made, key=len)))
+    tokens = ["<unk>", "<s>", "</s>"] + [f"<0x{b:02X}>" for b in range(256)] + made
+    scores = {t: -float(i) for i, t in enumerate(made)}
+    tok = {"version": "1.0", "truncation": None, "padding": None, "added_tokens": [added(0, "<unk>"), added(1, "<s>"), added(2, "</s>")],
+           "normalizer": {"type": "Sequence", "normalizers": MARKS}, "pre_tokenizer": None, "post_processor": BOS, "decoder": SPM_DECODER,
+           "model": {"type": "BPE", "dropout": None, "unk_token": "<unk>", "continuing_subword_prefix": None, "end_of_word_suffix": None, "fuse_unk": True,
+                     "byte_fallback": True, "ignore_merges": False, "vocab": {t: i for i, t in enumerate(tokens)}, "merges": merges_of(scores)}}
+    if change:
+        change(tok)
+    return tok
+
+
+def gemma(tok):
+    n = len(tok["model"]["vocab"])
+    tok.update(normalizer=MARKS[1], pre_tokenizer={"type": "Split", "pattern": {"String": " "}, "behavior": "MergedWithPrevious", "invert": False})
+    tok["added_tokens"] += [added(tok["model"]["vocab"]["▁▁"], "▁▁", False), added(n, "<mask>"), added(n + 2, "<tool>", False)]
+
+
+SPM = {
+    "llama": (no_change, {"tokenizer.ggml.add_space_prefix": True, "tokenizer.ggml.add_bos_token": True, "tokenizer.ggml.bos_token_id": 1}, ""),
+    "gemma": (gemma, {"tokenizer.ggml.add_space_prefix": False}, ""),
+    "never": (lambda t: t.update(normalizer=None, pre_tokenizer={"type": "Metaspace", "replacement": "▁", "prepend_scheme": "never", "split": False}),
+              {"tokenizer.ggml.add_space_prefix": False}, ""),
+    "first": (lambda t: t.update(normalizer=None, pre_tokenizer={"type": "Metaspace", "replacement": "▁", "prepend_scheme": "first", "split": False}),
+              {"tokenizer.ggml.add_space_prefix": True}, "in front of the first word alone"),
+    "no bos": (lambda t: t.update(post_processor=None), {"tokenizer.ggml.add_bos_token": False}, ""),
+}
+
+
+@pytest.mark.parametrize("case", SPM)
+def test_sentencepiece(run, tmp_path, case):
+    change, want, words = SPM[case]
+    tok = spm(change)
+    folder = write(tmp_path / "m", tok)
+    meta, note = convert(run, folder, tmp_path / "o.gguf")
+    assert words in note and (note == "") == (words == ""), note
+    assert {k: meta[k] for k in want} == want and meta["tokenizer.ggml.model"] == "llama" and meta["tokenizer.ggml.unknown_token_id"] == 0
+    assert meta["tokenizer.ggml.token_type"][:4] == [2, 3, 3, 6] and len(meta["tokenizer.ggml.scores"]) == len(meta["tokenizer.ggml.tokens"])
+    if case == "gemma":
+        n = len(tok["model"]["vocab"])
+        assert meta["tokenizer.ggml.tokens"][n:] == ["<mask>", f"[PAD{n + 1}]", "<tool>"] and meta["tokenizer.ggml.token_type"][n:] == [3, 5, 4]
+        assert meta["tokenizer.ggml.mask_token_id"] == n and meta["tokenizer.ggml.token_type"][tok["model"]["vocab"]["▁▁"]] == 1
+    same_ids(run, folder, tmp_path / "o.gguf", ["\n".join(TEXTS), " the cat  on</s> lower hello", "\n\n", "<tool>the <mask> lowest", "▁the"])
+
+
+SPM_BAD = {
+    "pair": (lambda t: t["model"]["merges"].remove(["l", "ow"]), "its merges make 'low' of fewer pairs"),
+    "apart": (lambda t: t["model"]["merges"].append(t["model"]["merges"].pop(next(i for i, m in enumerate(t["model"]["merges"]) if "".join(m) == "low"))), "merges of 'low' stand apart"),
+    "bytes": (lambda t: t["model"].update(byte_fallback=False), "no token for some bytes"),
+    "words": (lambda t: t.update(normalizer=None, pre_tokenizer={"type": "Metaspace", "replacement": "▁", "prepend_scheme": "always", "split": True}), "cuts words at spaces"),
+    "lower case": (lambda t: t["normalizer"]["normalizers"].append({"type": "Lowercase"}), "no normalizer Lowercase"),
+}
+
+
+@pytest.mark.parametrize("case", SPM_BAD)
+def test_what_sentencepiece_cannot_say(run, tmp_path, case):
+    change, words = SPM_BAD[case]
+    folder = write(tmp_path / "m", spm(change, "▁low low lower owl"))
+    meta, note = convert(run, folder, tmp_path / "o.gguf")
+    assert CANNOT in note and words in note, note
+    assert "tokenizer.ggml.model" not in meta and "tokenizer.huggingface.json" in meta
