@@ -78,24 +78,6 @@ static bool check_decoders(struct gv *g)
     return true;
 }
 
-/* Two tokens, of "left right" or [left, right]. */
-static bool parts(const json_t *j, struct str *left, struct str *right)
-{
-    const json_t *l = json_array_get(j, 0), *r = json_array_get(j, 1);
-    if (json_is_string(l) && json_is_string(r)) {
-        *left = (struct str){json_string_value(l), json_string_length(l)};
-        *right = (struct str){json_string_value(r), json_string_length(r)};
-        return true;
-    }
-    struct str s = {json_string_value(j), json_string_length(j)};
-    const char *space = s.p ? memchr(s.p, ' ', s.n) : NULL;
-    if (!space)
-        return false;
-    *left = (struct str){s.p, (size_t)(space - s.p)};
-    *right = (struct str){space + 1, s.n - left->n - 1};
-    return true;
-}
-
 /* Pairs of tokens that make this one. */
 static size_t count_pairs(const struct gv *g, struct str s)
 {
@@ -116,7 +98,7 @@ static bool score_merges(struct gv *g, uint32_t *n_merge)
     buf_init(&whole, 1 << 20);
     for (size_t i = 0; i < json_array_size(merges); i++) {
         struct str left, right;
-        bool is_pair = parts(json_array_get(merges, i), &left, &right);
+        bool is_pair = gv_parts(json_array_get(merges, i), &left, &right);
         buf_clear(&whole);
         if (is_pair) {
             buf_put(&whole, left.p, left.n);

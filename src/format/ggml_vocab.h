@@ -14,6 +14,7 @@ struct gv_token {
     struct str text; /* as tokenizer.json spells it; p NULL: a hole */
     uint8_t type;
     bool model, added; /* which of the two lists has it */
+    bool rstrip;
 };
 
 enum { GV_MAX_STEP = 16, GV_MAX_TOKEN = 1 << 24 };
@@ -46,11 +47,21 @@ bool gv_cannot(struct gv *g, const char *fmt, ...) __attribute__((format(printf,
 void gv_differs(struct gv *g, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 /* The id of a token of the model; -1 if it has none. */
 int64_t gv_id(const struct gv *g, const char *text, size_t n);
+/* Two tokens, of "left right" or [left, right]. */
+bool gv_parts(const json_t *j, struct str *left, struct str *right);
 const char *gv_step_type(const json_t *step);
 /* A value that is a text; "" if it is not there, or something else. */
 const char *gv_text(const json_t *j, const char *key);
 /* {"String": ...} or {"Regex": ...} of a step. */
 const char *gv_pattern(const json_t *step, const char *kind);
+
+/* FILE: what is wrong with the tokenizer.json. */
+int gv_wrong(struct gv *g, const char *what);
+
+int gv_tokens(struct gv *g);  /* ggml_tokens.c: fills token */
+void gv_strips(struct gv *g); /* ggml_tokens.c: what of `rstrip` GGUF can say */
+int gv_keys(struct gv *g);    /* ggml_keys.c: writes all keys; may still find why not */
+void gv_drop(struct model_file *f, const char *key);
 
 /* One function for each tokenizer of ggml: whether it is this one, with what it needs beyond the tokens; else why not. */
 bool gv_bytes(struct gv *g);     /* ggml_bpe.c: "gpt2" */

@@ -1,5 +1,5 @@
 """lathe convert of a folder: its tokenizer.json becomes the keys of ggml, which make the same tokens, or stays and that is said."""
-import json, os, sys
+import json, os, re, sys
 from pathlib import Path
 
 import pytest
@@ -91,7 +91,7 @@ PRE = {
 }
 
 
-@pytest.mark.parametrize("name", PRE)
+@pytest.mark.parametrize("name", list(PRE))
 def test_the_words_have_a_name(run, tmp_path, name):
     pre, model = PRE[name]
     folder = write(tmp_path / "m", bytes_tokenizer(pre, **model))
@@ -200,7 +200,7 @@ def spm(change=None, words="▁the ▁cat ▁hello hello ▁on on ▁mat he ▁l
     tokens = ["<unk>", "<s>", "</s>"] + [f"<0x{b:02X}>" for b in range(256)] + made
     scores = {t: -float(i) for i, t in enumerate(made)}
     tok = {"version": "1.0", "truncation": None, "padding": None, "added_tokens": [added(0, "<unk>"), added(1, "<s>"), added(2, "</s>")],
-           "normalizer": {"type": "Sequence", "normalizers": MARKS}, "pre_tokenizer": None, "post_processor": BOS, "decoder": SPM_DECODER,
+           "normalizer": {"type": "Sequence", "normalizers": [dict(m) for m in MARKS]}, "pre_tokenizer": None, "post_processor": BOS, "decoder": SPM_DECODER,
            "model": {"type": "BPE", "dropout": None, "unk_token": "<unk>", "continuing_subword_prefix": None, "end_of_word_suffix": None, "fuse_unk": True,
                      "byte_fallback": True, "ignore_merges": False, "vocab": {t: i for i, t in enumerate(tokens)}, "merges": merges_of(scores)}}
     if change:
@@ -257,3 +257,122 @@ def test_what_sentencepiece_cannot_say(run, tmp_path, case):
     meta, note = convert(run, folder, tmp_path / "o.gguf")
     assert CANNOT in note and words in note, note
     assert "tokenizer.ggml.model" not in meta and "tokenizer.huggingface.json" in meta
+
+
+# ---- published vocabularies: the way back from GGUF, and there again
+
+def letters():
+    """Cased letters as DeepSeek lists them."""
+    source = re.search(r"#define DEEPSEEK_LETTERS(.*?)\n#define", (ROOT / "src/text/pretok.c").read_text(), re.S).group(1)
+    return re.sub(r"\\\\x\{(\w+)\}", lambda m: chr(int(m.group(1), 16)), "".join(re.findall(r'"([^"]*)"', source)))
+
+
+PUBLISHED = {
+    "gpt-2": ("gpt-2", "gpt-2"), "mpt": ("gpt-2", "gpt-2"), "starcoder": ("smollm", "smollm"), "llama-bpe": ("llama-bpe", "llama-bpe"), "qwen2": ("qwen2", "qwen2"),
+    "qwen35": ("qwen35", "qwen35"), "deepseek-llm": ("deepseek-llm", "deepseek-llm"), "llama-spm": (None, "default"), "phi-3": (None, "default"), "bert-bge": (None, "default")}
+PRE["deepseek-llm"] = (sequence(split("[\r\n]"), split(rf"\s?[{letters()}]+"), split(r"\s?[!-/:-~！-／：-～‘-‟　-。]+"), split(r"\s+$"), split("[一-龥ࠀ-一가-퟿]+"),
+                                {"type": "Digits", "individual_digits": True}, BYTES), {})
+
+
+def of_gguf(meta, pre):
+    """The tokenizer.json that a vocabulary of ggml was made of, without what goes around a text."""
+    tokens, types, model = meta["tokenizer.ggml.tokens"], meta["tokenizer.ggml.token_type"], meta["tokenizer.ggml.model"]
+    tok = spm() if model == "llama" else json.loads(json.dumps(CASES["bert" if model == "bert" else "byte_level"]))
+    tok["added_tokens"] = [added(i, t, types[i] != 4) for i, t in enumerate(tokens) if types[i] in (2, 3, 4)]
+    if model == "bert":
+        tokens = [t[1:] if t[0] == "▁" else t if t[0] == "[" and t[-1] == "]" else "##" + t for t in tokens]
+        tok["post_processor"] = {"type": "BertProcessing", "cls": ["[CLS]", 101], "sep": ["[SEP]", 102]}
+    tok["model"]["vocab"] = {t: i for i, t in enumerate(tokens)}
+    if model == "gpt2":
+        tok["pre_tokenizer"], more = PRE[pre]
+        tok["model"].update(more, merges=meta["tokenizer.ggml.merges"])
+    if model == "llama":
+        tok["post_processor"] = None
+        tok["model"]["merges"] = merges_of({t: s for t, s, kind in zip(tokens, meta["tokenizer.ggml.scores"], types) if kind == 1})
+    return tok
+
+
+@pytest.mark.parametrize("name", PUBLISHED)
+def test_published(run, tmp_path, name):
+    if not SHARED.is_dir():
+        print("[  SKIPPED ] published")
+        return
+    pre, want = PUBLISHED[name]
+    theirs, _ = gguf_file.read(SHARED / f"{name}.gguf")
+    folder = write(tmp_path / "m", of_gguf(theirs, pre))
+    meta, note = convert(run, folder, tmp_path / "o.gguf")
+    assert note == "" and meta["tokenizer.ggml.pre"] == want and "tokenizer.huggingface.json" not in meta
+    for key in ("model", "tokens", "merges"):
+        assert meta.get("tokenizer.ggml." + key) == theirs.get("tokenizer.ggml." + key) or key == "merges" and want == "default", key
+    types = [[min(t, 2) if t < 4 else t for t in m["tokenizer.ggml.token_type"]] for m in (meta, theirs)]
+    assert types[0] == types[1]  # some converters call the unknown token control, or control tokens unknown
+    inputs = (SHARED / f"{name}.gguf.inp").read_text().split("\n__ggml_vocab_test__\n")
+    lines = (SHARED / f"{name}.gguf.out").read_text().split("\n")
+    same_ids(run, folder, tmp_path / "o.gguf", ["\n".join(inputs + TEXTS)])
+    long = max(range(len(inputs)), key=lambda i: len(inputs[i]))
+    assert ids(run, tmp_path / "o.gguf", inputs[long]).split() == lines[long].encode().split()
+
+
+# ---- names that other programs read something into
+
+def phi3(tok):
+    tok["added_tokens"] += [{**added(len(tok["model"]["vocab"]) + i, t), "rstrip": i > 0} for i, t in enumerate(("<|endoftext|>", "<|user|>", "<|end|>"))]
+    tok["added_tokens"][2]["rstrip"] = True
+
+
+@pytest.mark.parametrize("name,change,note,want", [
+    ("Phi-3-mini", phi3, "", "Phi-3-mini"),
+    ("my-model", phi3, "'</s>' is found with rstrip", "my-model"),
+    ("Phi-3-mini", no_change, "", "Phi 3-mini"),
+    ("tiny_phi3", no_change, "", "tiny_phi 3")])
+def test_tokens_that_take_the_spaces_behind_them(run, tmp_path, name, change, note, want):
+    """By the model's name, as others have it: a name that would say what is not so is written otherwise."""
+    folder = write(tmp_path / name, spm(change))
+    meta, said = convert(run, folder, tmp_path / "o.gguf")
+    assert meta["general.name"] == want and note in said and (said == "") == (note == ""), said
+    same_ids(run, folder, tmp_path / "o.gguf", ["the<|user|> \n cat<|end|>  on</s> \t<s> hello"])
+
+
+# ---- what does not fit is an error
+
+WRONG = {
+    "beyond": (lambda t: t["added_tokens"].append(added(500, "<far>")), "token '<far>' has the id 500, but the embedding has 400 rows"),
+    "negative": (lambda t: t["added_tokens"].append(added(-1, "<far>")), "token '<far>' has the id -1"),
+    "no number": (lambda t: t["model"]["vocab"].update(x="5"), "token 'x' has the id -1"),
+    "twice": (lambda t: t["added_tokens"].append(added(70, "<other>")), "'<other>' both have the id 70"),
+    "merge": (lambda t: t["model"]["merges"].append(["q", "zzz"]), "needs the token 'zzz', which the model has not"),
+    "whole": (lambda t: t["model"]["merges"].append("q q"), "needs the token 'qq', which the model has not"),
+    "no pair": (lambda t: t["model"]["merges"].insert(0, ["q"]), "merge 0 is no pair of texts"),
+    "no vocab": (lambda t: t["model"].pop("vocab"), "the model has no 'vocab'"),
+    "no step": (lambda t: t.update(normalizer={"types": "NFC"}), "a step is no object with a 'type'"),
+    "no text": (lambda t: t["added_tokens"].append({"id": 3}), "an added token has no content or no id"),
+}
+
+
+@pytest.mark.parametrize("case", WRONG)
+def test_a_tokenizer_that_does_not_fit(run, tmp_path, case):
+    change, words = WRONG[case]
+    folder = write(tmp_path / "m", bytes_tokenizer(GPT2), rows=400)
+    tok = bytes_tokenizer(GPT2, change)
+    (folder / "tokenizer.json").write_text(json.dumps(tok))
+    r = run("convert", folder, tmp_path / "o.gguf")
+    err = r.stderr.decode()
+    assert r.returncode == 3 and "tokenizer.json: " in err and words in err and err.count("\n") == 1, err
+    assert not (tmp_path / "o.gguf").exists()
+
+
+@pytest.mark.parametrize("text,words", [("[]", "no JSON object with a model"), ("{", "no JSON object with a model"), ('{"model": 1}', "no JSON object with a model")])
+def test_no_tokenizer(run, tmp_path, text, words):
+    folder = write(tmp_path / "m", bytes_tokenizer(GPT2))
+    (folder / "tokenizer.json").write_text(text)
+    r = run("convert", folder, tmp_path / "o.gguf")
+    assert r.returncode == 3 and words in r.stderr.decode()
+
+
+def test_rows_without_a_token(run, tmp_path):
+    folder = write(tmp_path / "m", bytes_tokenizer(GPT2), rows=400)
+    meta, _ = convert(run, folder, tmp_path / "o.gguf")
+    n = len(CASES["byte_level"]["model"]["vocab"])
+    assert meta["tokenizer.ggml.tokens"][n:] == [f"[PAD{i}]" for i in range(n, 400)] and set(meta["tokenizer.ggml.token_type"][n:]) == {5}
+    r = run("run", "-m", tmp_path / "o.gguf", "--raw", "-p", "the", "-n", "3", "--temp", "0", "--no-cache")
+    assert r.returncode == 0 and r.stdout == run("run", "-m", folder, "--raw", "-p", "the", "-n", "3", "--temp", "0", "--no-cache").stdout
