@@ -88,11 +88,13 @@ LATHE_API int lathe_file_tensor_at(const lathe_file *f, uint64_t i, struct lathe
 struct lathe_convert_options {
     const char *type; /* of the matrices: "f32", "f16", "bf16", "q8_0"; NULL: as they are */
     void (*progress)(void *user, const char *what, double share); /* may be NULL; share 0..1 */
+    void (*note)(void *user, const char *text); /* may be NULL; what other programs will read otherwise, once at the end */
     void *user;
 };
 
 /* Writes the model at `from`, whatever its container, to `to` as one GGUF file, which appears complete or not at all. Equal
- * models give equal bytes. opts may be NULL. */
+ * models give equal bytes. A tokenizer.json becomes the keys tokenizer.ggml.* that every reader of GGUF knows; where those cannot say
+ * it, or not all of it, it is in the file too, or instead, and `note` is told. opts may be NULL. */
 LATHE_API int lathe_convert(const char *from, const char *to, const struct lathe_convert_options *opts, struct lathe_err *err);
 
 /* ---- vocabulary and text -------------------------------------------------------------------------------------------- */

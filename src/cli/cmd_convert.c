@@ -8,6 +8,12 @@ static void show_progress(void *user, const char *what, double share)
     progress_show(user, what, share);
 }
 
+static void show_note(void *user, const char *text)
+{
+    progress_end(user);
+    fprintf(stderr, "lathe: note: %s\n", text);
+}
+
 /* In the order of the row's choices. */
 static const char *const types[] = {NULL, "f32", "f16", "bf16", "q8_0"};
 
@@ -15,7 +21,7 @@ int cmd_convert(struct cli *c, struct lathe_err *err)
 {
     struct progress bar = {0};
     struct lathe_convert_options o = {
-        .type = types[c->o.convert_type], .progress = show_progress, .user = &bar};
+        .type = types[c->o.convert_type], .progress = show_progress, .note = show_note, .user = &bar};
     if (c->operands.n != 2)
         return err_set(err, LATHE_E_USAGE,
                        "convert needs a model and a file to write: lathe convert IN OUT.gguf");

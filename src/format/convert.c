@@ -1,4 +1,5 @@
 /* lathe_convert: any model file as GGUF. */
+#include "format/ggml_vocab.h"
 #include "format/gguf_write.h"
 #include "quant/encode.h"
 
@@ -16,7 +17,12 @@ int lathe_convert(const char *from, const char *to, const struct lathe_convert_o
                            opts->type);
     }
     TRY(model_file_open(from, &f, err));
-    int rc = gguf_write(f, &o, to, err);
+    char note[400];
+    int rc = ggml_vocab(f, note, err);
+    if (!rc)
+        rc = gguf_write(f, &o, to, err);
+    if (!rc && note[0] && opts && opts->note)
+        opts->note(opts->user, note);
     model_file_free(f);
     return rc;
 }

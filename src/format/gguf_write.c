@@ -60,20 +60,39 @@ static int choose_type(struct writer *w, uint64_t i)
     return 0;
 }
 
+/* The type that most bytes are in; NULL in a GGUF file, which has said so itself, or not. */
+static const struct format *most(const struct writer *w)
+{
+    enum { N_TYPE = 64 };
+    uint64_t sum[N_TYPE] = {0}, best = 0;
+    const struct format *type = NULL;
+    if (w->f->part.n >= 4 && memcmp(w->f->part.p, "GGUF", 4) == 0)
+        return NULL;
+    for (uint64_t i = 0; i < model_file_n_tensor(w->f); i++) {
+        const struct format *f = w->type[i];
+        if (f && f->id < N_TYPE && (sum[f->id] += w->n_bytes[i]) > best) {
+            best = sum[f->id];
+            type = f;
+        }
+    }
+    return type;
+}
+
 /* general.file_type: what most weights are. Numbers of llama.cpp. */
 static uint32_t file_type(const struct writer *w, bool *has)
 {
     static const struct {
         uint32_t type, number;
-    } rows[] = {{FORMAT_F32, 0}, {FORMAT_F16, 1}, {FORMAT_Q8_0, 7}, {FORMAT_BF16, 32}};
-    for (size_t i = 0; w->o->type && i < sizeof rows / sizeof *rows; i++)
-        if (rows[i].type == w->o->type->id) {
-            *has = true;
-            return rows[i].number;
-        }
+    } rows[] = {{FORMAT_F32, 0}, {FORMAT_F16, 1}, {FORMAT_Q8_0, 7}, {FORMAT_BF16, 32}, {FORMAT_MXFP4, 38}};
     uint32_t number = 0;
     *has = false;
     mf_u32(w->f, "general.file_type", &number, has, NULL);
+    const struct format *type = w->o->type ? w->o->type : *has ? NULL : most(w);
+    for (size_t i = 0; type && i < sizeof rows / sizeof *rows; i++)
+        if (rows[i].type == type->id) {
+            *has = true;
+            return rows[i].number;
+        }
     return number;
 }
 
@@ -114,6 +133,23 @@ static void put_meta(struct writer *w, const struct mf_meta *m)
         put(w, m->data, m->n_bytes);
 }
 
+static void put_meta_u32(struct writer *w, struct str key, uint32_t v)
+{
+    put_str(w, key);
+    put_u32(w, MF_U32);
+    put_u32(w, v);
+}
+
+/* Whether quantized tensors were made here. */
+static bool has_blocks(const struct writer *w)
+{
+    for (uint64_t i = 0; i < model_file_n_tensor(w->f); i++)
+        if (w->type[i] && w->type[i]->block_n > 1 &&
+            (w->type[i]->id != model_file_tensor(w->f, i)->type || model_file_tensor(w->f, i)->source))
+            return true;
+    return false;
+}
+
 static bool is_dropped(const struct mf_meta *m)
 {
     static const char *const keys[] = {"general.alignment", "general.file_type", "split.no", "split.count",
@@ -129,18 +165,18 @@ static void put_metadata(struct writer *w)
 {
     bool has_type;
     uint32_t type = file_type(w, &has_type);
-    uint64_t n = has_type;
+    bool has_version = has_blocks(w) && !model_file_find(w->f, "general.quantization_version");
+    uint64_t n = (uint64_t)has_type + has_version;
     for (uint64_t i = 0; i < model_file_n_meta(w->f); i++)
         n += !is_dropped(model_file_meta(w->f, i));
     put_u64(w, n);
     for (uint64_t i = 0; i < model_file_n_meta(w->f); i++)
         if (!is_dropped(model_file_meta(w->f, i)))
             put_meta(w, model_file_meta(w->f, i));
-    if (has_type) {
-        put_str(w, STR("general.file_type"));
-        put_u32(w, MF_U32);
-        put_u32(w, type);
-    }
+    if (has_type)
+        put_meta_u32(w, STR("general.file_type"), type);
+    if (has_version)
+        put_meta_u32(w, STR("general.quantization_version"), 2);
 }
 
 static int put_head(struct writer *w)

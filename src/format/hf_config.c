@@ -314,6 +314,7 @@ int hf_config(struct hf *h)
     TRY(check_quantization(h));
     TRY(check_keys(h));
     meta_put_str(h->f, "general.architecture", str_of(h->class->arch));
+    meta_put_str(h->f, "general.type", STR("model"));
     put_name(h);
     for (int i = 0; i < N_ROW; i++)
         if (rows[i].set & h->class->set)

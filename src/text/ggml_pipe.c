@@ -173,15 +173,19 @@ static int keys_of_file(vocab *v, const struct model_file *f, const struct ggml_
     if (suffix)
         return err_set(err, LATHE_E_UNSUPPORTED,
                        "tokenizer.ggml.treat_whitespace_as_suffix is true, which is not supported");
-    if (!row->spm)
-        return 0;
+    if (!row->spm) {
+        struct norm *n = &p->norms.step[0];
+        TRY(mf_bool(f, "tokenizer.ggml.normalizer.lowercase", &n->lower, NULL, err));
+        n->accents = n->lower;
+        return mf_bool(f, "tokenizer.ggml.normalizer.strip_accents", &n->accents, NULL, err);
+    }
     if (map && (map->kind != MF_ARRAY || (map->elem != MF_U8 && map->elem != MF_I8)))
         return err_set(err, LATHE_E_FILE, "tokenizer.ggml.precompiled_charsmap is no array of bytes");
     struct str bytes = map ? (struct str){map->data, map->n} : (struct str){"", 0};
     return norms_of_spm(&p->norms, bytes, prefix, merge, err);
 }
 
-static int post_of_keys(vocab *v)
+static int post_of_keys(vocab *v, const struct ggml_row *row)
 {
     struct post *p = &v->pipe->post;
     p->present = true;
@@ -191,6 +195,7 @@ static int post_of_keys(vocab *v)
     p->after[0] = v->eos;
     p->n_before = v->add_bos && v->bos >= 0;
     p->n_after = v->add_eos && v->eos >= 0;
+    p->pairs = !row->spm;
     return 0;
 }
 
@@ -220,5 +225,5 @@ int ggml_pipe_load(vocab *v, const struct model_file *f, bool tables, struct lat
     p->model.unk_id = v->unk;
     if (tables)
         TRY(pipe_pieces(v, err));
-    return post_of_keys(v);
+    return post_of_keys(v, row);
 }

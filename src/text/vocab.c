@@ -340,16 +340,16 @@ static int model_load(vocab *v, const struct model_file *f, struct str *json, st
 {
     struct str model = {0}, pre = STR("default");
     bool has;
-    TRY(mf_str(f, "tokenizer.ggml.model", &model, &has, err));
-    if (!has) {
+    TRY(mf_str(f, "tokenizer.huggingface.json", json, &has, err));
+    if (has) { /* beside keys of ggml it is what they cannot say */
         v->model = VOCAB_PIPE;
-        TRY(mf_str(f, "tokenizer.huggingface.json", json, &has, err));
-        return has ? 0
-                   : err_set(
-                         err, LATHE_E_FILE,
-                         "neither tokenizer.ggml.model nor tokenizer.huggingface.json is there: the file has "
-                         "no vocabulary");
+        return 0;
     }
+    TRY(mf_str(f, "tokenizer.ggml.model", &model, &has, err));
+    if (!has)
+        return err_set(err, LATHE_E_FILE,
+                       "neither tokenizer.ggml.model nor tokenizer.huggingface.json is there: the file has "
+                       "no vocabulary");
     if (ggml_pipe_defaults(model, v)) {
         v->model = VOCAB_PIPE;
         return 0;

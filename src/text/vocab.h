@@ -2,8 +2,8 @@
  *
  * vocab_load reads the `tokenizer.ggml.*` keys of a file. Models "gpt2" (byte-level BPE; the pre-tokenizer
  * expression is a row keyed by `tokenizer.ggml.pre`), "llama" (SentencePiece-style BPE by score with byte
- * fallback, which llama2.c files need), "t5" (SentencePiece's Unigram) and "bert" (WordPiece). Where there is no
- * `tokenizer.ggml.model` it reads Hugging Face's tokenizer.json out of `tokenizer.huggingface.json`. */
+ * fallback, which llama2.c files need), "t5" (SentencePiece's Unigram) and "bert" (WordPiece). Hugging Face's tokenizer.json in
+ * `tokenizer.huggingface.json` comes before them. */
 #ifndef LATHE_TEXT_VOCAB_H
 #define LATHE_TEXT_VOCAB_H
 #include "base/str.h"
@@ -25,7 +25,7 @@ int vocab_load_json(struct str json, vocab **out, struct lathe_err *err);
  * looks at the head alone, so the tables may hold anything: whatever is read from them is checked where it is
  * used. Wrong bytes, or bytes that turn to zeros later, give wrong tokens, never an access out of bounds or a
  * loop without end. The bytes, at a multiple of 8, must outlive the vocabulary. */
-enum { VOCAB_INDEX_VERSION = 2 }; /* goes up with every change of what loading builds from the same file */
+enum { VOCAB_INDEX_VERSION = 3 }; /* goes up with every change of what loading builds from the same file */
 int vocab_index_save(const vocab *v, void **out, size_t *n, struct lathe_err *err); /* malloc-ed */
 int vocab_load_index(const struct model_file *f, const void *index, size_t n, vocab **out,
                      struct lathe_err *err);

@@ -49,10 +49,15 @@ def test_gguf_reads_the_same_bits(folder, tmp_path, kind):
 def test_gguf_reads_the_metadata(folder, tmp_path):
     reader = convert(folder, tmp_path, "f16")
     want = {"general.architecture": "llama", "llama.block_count": 2, "llama.attention.head_count_kv": 2, "llama.rope.freq_base": 10000.0,
-            "general.file_type": 1, "tokenizer.chat_template": tiny_model.TEMPLATE}
+            "general.file_type": 1, "general.type": "model", "tokenizer.ggml.model": "gpt2", "tokenizer.ggml.pre": "gpt-2",
+            "tokenizer.ggml.add_bos_token": False, "tokenizer.ggml.bos_token_id": 262, "tokenizer.chat_template": tiny_model.TEMPLATE}
     for key, value in want.items():
         assert reader.get_field(key).contents() == value, key
-    assert json.loads(reader.get_field("tokenizer.huggingface.json").contents()) == hf_folder.tokenizer()
+    tok = hf_folder.tokenizer()
+    assert [reader.get_field("tokenizer.ggml.tokens").contents(i) for i in range(288)] == list(tok["model"]["vocab"])
+    assert reader.get_field("tokenizer.ggml.merges").contents() == tok["model"]["merges"]
+    assert reader.get_field("tokenizer.ggml.token_type").contents() == [3 if 260 <= i < 263 else 1 for i in range(288)]
+    assert reader.get_field("tokenizer.huggingface.json") is None
 
 
 @pytest.mark.parametrize("arch,names", [
