@@ -67,6 +67,8 @@ struct model_file;
 int model_file_open(const char *path, struct model_file **out, struct lathe_err *err);
 void model_file_free(struct model_file *f);
 
+/* What the checkpoint has besides that is not read ("vision"); NULL: nothing. */
+const char *model_file_left_out(const struct model_file *f);
 const char *model_file_path(const struct model_file *f);
 /* Identity for caches: device, inode, size and mtime in ns of part i; false past the last part. */
 struct mf_identity {

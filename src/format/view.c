@@ -115,6 +115,11 @@ int mf_index_tensors(struct model_file *f, struct lathe_err *err)
 
 /* ---- accessors ---- */
 
+const char *model_file_left_out(const struct model_file *f)
+{
+    return f->left_out;
+}
+
 const char *model_file_path(const struct model_file *f)
 {
     return f->part.path;
