@@ -77,6 +77,8 @@ struct lathe_file_tensor {
  * metadata. Fails with FILE (exit 3) on anything malformed. */
 LATHE_API int lathe_file_open(const char *path, lathe_file **out, struct lathe_err *err);
 LATHE_API void lathe_file_free(lathe_file *f);
+/* What the checkpoint has besides that is not read, such as "vision"; NULL: nothing. */
+LATHE_API const char *lathe_file_left_out(const lathe_file *f);
 LATHE_API uint64_t lathe_file_n_meta(const lathe_file *f);
 /* Key and value of metadata entry i < n_meta, the value as text of at most `n` bytes with its NUL (arrays are shortened). */
 LATHE_API const char *lathe_file_meta(const lathe_file *f, uint64_t i, char *value, size_t n);
@@ -158,6 +160,7 @@ struct lathe_model_options {
 struct lathe_model_info {
     const char *name, *architecture, *file_type; /* owned by the model */
     const char *chat_template;                   /* NUL-terminated, or NULL */
+    const char *left_out;  /* what the checkpoint has besides that is not read ("vision"); NULL: nothing */
     uint64_t n_param;
     uint64_t weight_bytes; /* what one decode step reads: all matrices once, of the embedding only the rows looked up */
     uint64_t expert_bytes; /* of weight_bytes, those of the experts that one token chooses */
@@ -309,6 +312,7 @@ struct lathe_request {
     bool embed;              /* no answer: DONE has the embedding of the prompt, or its classes */
     enum lathe_pooling pooling; /* with embed */
     bool not_normalized;     /* with embed: the embedding has the length that the model gave it */
+    int n_dimension;         /* with embed: only the first so many numbers of the embedding, whose length is 1 by themselves; 0: all */
     int second_at;           /* of models that read pairs: ids from here on are the second text; 0: there is one text */
     /* If set, called for every position whose logits exist, in order, with logits[n_vocab] valid during the call:
      * the prompt's positions from `logits_from` on, and every generated one. A row with NaN ends the request with NUMERIC. */
@@ -341,7 +345,7 @@ struct lathe_event {
     const struct lathe_logprob *top; /* TOKEN and PROMPT: n_top alternatives, best first; valid as text is */
     int n_top;
     const float *embedding; /* DONE of a request with `embed`: [n_embedding], of length 1 unless not_normalized; valid as text is */
-    int n_embedding;        /* n_embd, or of LATHE_POOL_CLASSES n_class */
+    int n_embedding;        /* n_embd, or the request's n_dimension, or of LATHE_POOL_CLASSES n_class */
     enum lathe_finish finish;     /* DONE */
     struct lathe_err err;         /* DONE with FINISH_ERROR */
     struct lathe_timings timings; /* DONE */

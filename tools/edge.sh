@@ -42,6 +42,18 @@ for type in Q4_0 Q8_0; do
 done
 [ -z "${LATHE_MODEL-}" ] || same "answers of $LATHE_MODEL" run -m "$LATHE_MODEL" --raw --temp 0 -n 16 -p "Once upon a time"
 
+# The budget: the weights once, KV and buffers of the profile, and the program.
+budget_of() { echo $(($(stat -c %s "$1") / 1048576 + 32)); }
+for model in "$dir/m.gguf" ${LATHE_MODEL:+"$LATHE_MODEL"}; do
+    python3 tools/edge_budget.py "$edge" "$model" "$(budget_of "$model")" "$@" || failed "--profile edge does not keep its budget"
+done
+passed "--profile edge keeps its budget and sleeps when it waits"
+
+"${run[@]}" "$edge" version --json >"$dir/version" || failed "lathe version fails"
+grep -q '"edge": true' "$dir/version" || failed "lathe version does not say that it is the edge build"
+! grep -o '"parts": {.*}' "$dir/version" | grep -q true || failed "the edge build has optional libraries: $(cat "$dir/version")"
+passed "the version says what is in the build"
+
 "${run[@]}" "$edge" kernels --json >"$dir/kernels" || failed "lathe kernels fails"
 python3 - "$dir/kernels" <<'END' || failed "a type has no fast kernel that passed its check"
 import json, sys
@@ -53,9 +65,10 @@ sys.exit(bool(missing) or not rows)
 END
 passed "every type and operation has a fast kernel that passed its check"
 
-for command in "serve -m $dir/m.gguf" "pull hf:a/b"; do
+echo "port: 8080" >"$dir/lathe.yaml"
+for command in "serve -m $dir/m.gguf" "key new a" "pull hf:a/b" "config check $dir/lathe.yaml"; do
     # shellcheck disable=SC2086 # words
     ! "${run[@]}" "$edge" $command >"$dir/out" 2>&1 || failed "lathe $command works without its library"
-    grep -q "^lathe: .*build" "$dir/out" || failed "lathe $command does not say what this build lacks: $(cat "$dir/out")"
+    grep -q "^lathe: this is the edge build, which .*: use the whole program" "$dir/out" || failed "lathe $command does not say what this build lacks: $(cat "$dir/out")"
 done
 passed "what is not in this build says so"

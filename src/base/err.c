@@ -18,6 +18,18 @@ int err_set(struct lathe_err *err, int code, const char *fmt, ...)
     return code;
 }
 
+int err_not_built(struct lathe_err *err, const char *what, const char *packages)
+{
+#ifdef LATHE_EDGE
+    return err_set(
+        err, LATHE_E_UNSUPPORTED,
+        "this is the edge build, which %s: use the whole program, built by make where %s is installed", what,
+        packages);
+#else
+    return err_set(err, LATHE_E_UNSUPPORTED, "this build %s: install %s and build again", what, packages);
+#endif
+}
+
 const char *lathe_version(void)
 {
     return LATHE_VERSION;

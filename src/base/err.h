@@ -7,6 +7,10 @@
  * characters of the arguments are written as '?': they may come from a hostile file. */
 int err_set(struct lathe_err *err, int code, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
 
+/* UNSUPPORTED: what this build lacks ("has no server"), and what gives it: packages, or for the edge build the program that is
+ * built with them. */
+int err_not_built(struct lathe_err *err, const char *what, const char *packages);
+
 /* Forwards a failure to the caller; the first cause stays in its lathe_err. */
 #define TRY(call)             \
     do {                      \

@@ -290,9 +290,7 @@ int opt_file_parse(const struct opt_table *t, const struct opt_command *command,
                    const char *text, size_t n, struct opt_settings *out, struct lathe_err *err)
 {
     *out = (struct opt_settings){0};
-    return err_set(err, LATHE_E_UNSUPPORTED,
-                   "%.200s cannot be read: this build has no YAML; install libyaml-dev and build again",
-                   path);
+    return err_not_built(err, "reads no configuration files", "libyaml-dev");
 }
 #endif
 

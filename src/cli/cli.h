@@ -22,7 +22,7 @@ struct cli_options {
     const char *trace;
     const char *text_file, *save_base, *kl_base; /* perplexity */
     int n_chunks;
-    int pooling, normalize; /* embed */
+    int pooling, normalize, n_dimension; /* embed */
     bool truncate;
     const char *store, *sha256; /* pull */
     int n_retry;

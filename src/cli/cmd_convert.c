@@ -2,6 +2,7 @@
 #include <stdio.h>
 #include "cli/cli.h"
 #include "base/progress.h"
+#include "cli/say.h"
 
 static void show_progress(void *user, const char *what, double share)
 {
@@ -17,6 +18,15 @@ static void show_note(void *user, const char *text)
 /* In the order of the row's choices. */
 static const char *const types[] = {NULL, "f32", "f16", "bf16", "q8_0"};
 
+static int say_what_is_left_out(const char *path, struct lathe_err *err)
+{
+    lathe_file *f;
+    TRY(lathe_file_open(path, &f, err));
+    say_left_out(lathe_file_left_out(f));
+    lathe_file_free(f);
+    return 0;
+}
+
 int cmd_convert(struct cli *c, struct lathe_err *err)
 {
     struct progress bar = {0};
@@ -25,6 +35,7 @@ int cmd_convert(struct cli *c, struct lathe_err *err)
     if (c->operands.n != 2)
         return err_set(err, LATHE_E_USAGE,
                        "convert needs a model and a file to write: lathe convert IN OUT.gguf");
+    TRY(say_what_is_left_out(c->operands.v[0], err));
     int rc = lathe_convert(c->operands.v[0], c->operands.v[1], &o, err);
     progress_end(&bar);
     return rc;

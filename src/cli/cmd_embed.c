@@ -42,6 +42,15 @@ static int open_engine(struct embed *m, struct lathe_err *err)
     return lathe_engine_new(m->s.model, &eo, &m->s.engine, err);
 }
 
+/* Before the first line is waited for. */
+static int check_dimensions(const struct embed *m, struct lathe_err *err)
+{
+    if (m->o->n_dimension <= m->s.info.n_embd)
+        return 0;
+    return err_set(err, LATHE_E_USAGE, "--dimensions %d: a vector of %s has %d", m->o->n_dimension,
+                   m->s.info.name, m->s.info.n_embd);
+}
+
 static int open_lines(struct embed *m, struct lathe_err *err)
 {
     struct lathe_engine_plan plan;
@@ -67,6 +76,7 @@ static int send(struct embed *m, struct line_taken *t, struct lathe_err *err)
     r.embed = true;
     r.pooling = (enum lathe_pooling)m->o->pooling;
     r.not_normalized = m->o->normalize == 0;
+    r.n_dimension = m->o->n_dimension;
     int rc = lathe_engine_submit(m->s.engine, &r, &id, err);
     free(t->ids);
     if (rc)
@@ -154,6 +164,7 @@ int cmd_embed(struct cli *c, struct lathe_err *err)
     if (c->o.text_file)
         TRY_GOTO(input_check(c->o.text_file, err));
     TRY_GOTO(session_open(&m->s, &c->o, err));
+    TRY_GOTO(check_dimensions(m, err));
     TRY_GOTO(open_engine(m, err));
     TRY_GOTO(open_lines(m, err));
     while (fill(m, &end, &why))

@@ -5,6 +5,7 @@
 #include "cli/cli.h"
 #include "cli/input.h"
 #include "cli/json.h"
+#include "cli/say.h"
 
 #define VALUE_BYTES 256
 #define MAX_TYPE 64
@@ -109,6 +110,7 @@ int cmd_info(struct cli *c, struct lathe_err *err)
     struct type_sum sum[MAX_TYPE];
     TRY(input_need_model(c->o.model, err));
     TRY(lathe_file_open(c->o.model, &f, err));
+    say_left_out(lathe_file_left_out(f));
     int n = sum_types(f, sum);
     if (c->o.json)
         print_json(f, sum, n);

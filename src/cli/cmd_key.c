@@ -47,7 +47,6 @@ int cmd_key(struct cli *c, struct lathe_err *err)
 #else
 int cmd_key(struct cli *c, struct lathe_err *err)
 {
-    return err_set(err, LATHE_E_UNSUPPORTED,
-                   "this build has no server: install libmicrohttpd-dev and libgnutls28-dev and build again");
+    return err_not_built(err, "has no server", "libmicrohttpd-dev with libgnutls28-dev");
 }
 #endif

@@ -55,8 +55,6 @@ int cmd_pull(struct cli *c, struct lathe_err *err)
 #else
 int cmd_pull(struct cli *c, struct lathe_err *err)
 {
-    return err_set(
-        err, LATHE_E_UNSUPPORTED,
-        "this build cannot get models: install libcurl4-openssl-dev and libgnutls28-dev and build again");
+    return err_not_built(err, "cannot get models", "libcurl4-openssl-dev with libgnutls28-dev");
 }
 #endif

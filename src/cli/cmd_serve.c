@@ -121,7 +121,6 @@ done:
 #else
 int cmd_serve(struct cli *c, struct lathe_err *err)
 {
-    return err_set(err, LATHE_E_UNSUPPORTED,
-                   "this build has no server: install libmicrohttpd-dev and libgnutls28-dev and build again");
+    return err_not_built(err, "has no server", "libmicrohttpd-dev with libgnutls28-dev");
 }
 #endif

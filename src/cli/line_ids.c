@@ -21,8 +21,8 @@ struct item {
 
 struct line_ids {
     struct line_options o;
-    int fd, stop[2]; /* a byte in `stop` ends a read that waits */
-    bool owns_fd;
+    int fd, stop[2];    /* a byte in `stop` ends a read that waits */
+    bool owns_fd, runs; /* runs: there is a thread */
     pthread_t thread;
     pthread_mutex_t lock;
     pthread_cond_t changed;
@@ -197,6 +197,7 @@ int line_ids_open(const char *path, const struct line_options *o, struct line_id
         rc = err_set(err, LATHE_E_FAILED, "a pipe cannot be made: %s", strerror(errno));
     else if ((errno = pthread_create(&l->thread, NULL, reader, l)))
         rc = err_set(err, LATHE_E_FAILED, "a thread cannot start: %s", strerror(errno));
+    l->runs = !rc;
     if (rc) {
         l->ended = true;
         line_ids_close(l);
@@ -214,7 +215,7 @@ void line_ids_close(struct line_ids *l)
     l->closing = true;
     pthread_cond_broadcast(&l->changed);
     pthread_mutex_unlock(&l->lock);
-    if (l->thread) {
+    if (l->runs) {
         ssize_t ignored = write(l->stop[1], "", 1);
         (void)ignored;
         pthread_join(l->thread, NULL);

@@ -5,4 +5,6 @@
 
 /* Prints "lathe: <text>" on stderr; returns the exit code that belongs to the error. */
 int say_error(const struct lathe_err *err);
+/* What the checkpoint has and is not read; NULL: nothing is said. */
+void say_left_out(const char *what);
 #endif

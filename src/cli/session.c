@@ -7,6 +7,7 @@
 #include "base/clock.h"
 #include "base/read_file.h"
 #include "cli/input.h"
+#include "cli/say.h"
 
 enum { TEMPLATE_MAX = 16 << 20 };
 
@@ -43,9 +44,11 @@ int session_open(struct session *s, const struct cli_options *o, struct lathe_er
         rc = lathe_model_open(o->model, &mo, &s->model, err);
     buf_free(&chat);
     progress_end(&s->bar);
-    if (!rc)
-        lathe_model_get_info(s->model, &s->info);
-    return rc;
+    if (rc)
+        return rc;
+    lathe_model_get_info(s->model, &s->info);
+    say_left_out(s->info.left_out);
+    return 0;
 }
 
 /* Texts are short, and a pass takes whole ones: many, with a page of 64 tokens for each, one more in reserve, and two of the
@@ -103,6 +106,8 @@ int session_engine(struct session *s, const struct cli_options *o, int n_seq, in
     TRY(session_need_generator(s, err));
     eo.profile = flags & SESSION_PROFILE;
     eo.no_prefix_cache |= (flags & SESSION_FRESH) != 0;
+    if (flags & SESSION_SHORTER && !o->n_ctx)
+        eo.firm &= ~(unsigned)(LATHE_FIRM_CTX | LATHE_FIRM_KV);
     lathe_engine_free(s->engine);
     s->engine = NULL;
     return lathe_engine_new(s->model, &eo, &s->engine, err);

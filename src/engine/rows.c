@@ -164,16 +164,25 @@ static void finish_row(struct lathe_engine *e, const struct row *r)
         engine_finish(e, s, LATHE_FINISH_LENGTH, NULL, false);
 }
 
-/* The embedding is complete: its length, and its end. */
-static void finish_embedding(struct lathe_engine *e, struct seq *s)
+static double sum_of_squares(const float *v, int n)
 {
     double sum = 0;
-    for (int i = 0; i < s->n_embedding; i++)
-        sum += (double)s->embedding[i] * (double)s->embedding[i];
-    if (!(sum < INFINITY)) {
+    for (int i = 0; i < n; i++)
+        sum += (double)v[i] * (double)v[i];
+    return sum;
+}
+
+/* The embedding is complete: its dimensions, its length, and its end. Cut before it is normalized (Kusupati et al. 2022, Matryoshka
+ * representations): what is left has length 1. */
+static void finish_embedding(struct lathe_engine *e, struct seq *s)
+{
+    if (!(sum_of_squares(s->embedding, s->n_embedding) < INFINITY)) {
         finish_nan(e, s, s->n_token - 1);
         return;
     }
+    if (s->request.n_dimension)
+        s->n_embedding = s->request.n_dimension;
+    double sum = sum_of_squares(s->embedding, s->n_embedding);
     bool keeps = s->request.not_normalized || s->pooling == LATHE_POOL_CLASSES;
     float scale = keeps ? 1 : sum > 0 ? (float)(1 / sqrt(sum)) : 0;
     for (int i = 0; i < s->n_embedding; i++)

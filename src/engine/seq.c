@@ -38,6 +38,10 @@ static int check_embed(const struct lathe_engine *e, const struct lathe_request 
                        LATHE_POOL_MODEL, LATHE_POOL_CLASSES);
     if (pooling_of(e, r) == LATHE_POOL_CLASSES && !c->n_class)
         return err_set(err, LATHE_E_USAGE, "%s has no classes: it gives embeddings alone", e->model->name);
+    if (r->n_dimension < 0 || r->n_dimension > c->n_embd)
+        return err_set(err, LATHE_E_USAGE, "n_dimension is %d, expected 0..%d", r->n_dimension, c->n_embd);
+    if (pooling_of(e, r) == LATHE_POOL_CLASSES && r->n_dimension)
+        return err_set(err, LATHE_E_USAGE, "n_dimension is %d: classes are never cut", r->n_dimension);
     if (r->second_at < 0 || (size_t)r->second_at > r->n_ids)
         return err_set(err, LATHE_E_USAGE, "second_at is %d of %zu ids", r->second_at, r->n_ids);
     return 0;

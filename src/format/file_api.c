@@ -40,6 +40,11 @@ void lathe_file_free(lathe_file *file)
     free(file);
 }
 
+const char *lathe_file_left_out(const lathe_file *file)
+{
+    return model_file_left_out(file->f);
+}
+
 uint64_t lathe_file_n_meta(const lathe_file *file)
 {
     return file->f->n_meta;

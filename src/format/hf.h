@@ -20,10 +20,12 @@ enum hf_set {
     HF_GPTOSS = 1 << 9,
     HF_BERT = 1 << 10,
     HF_BERTCLS = 1 << 11, /* with a head that classifies */
+    HF_OUTER = 1 << 12,   /* what is around the model that is read (hf_outer.c) */
+    HF_QWEN2VL = 1 << 13,
     HF_HALVES = HF_LLAMA | HF_MISTRAL |
                 HF_MIXTRAL, /* GGUF has their rotary pairs side by side, the folder as halves */
     HF_GEMMA = HF_GEMMA2 | HF_GEMMA3,
-    HF_QWEN = HF_QWEN2 | HF_QWEN3 | HF_QWEN3MOE,
+    HF_QWEN = HF_QWEN2 | HF_QWEN3 | HF_QWEN3MOE | HF_QWEN2VL,
     HF_MOE = HF_MIXTRAL | HF_QWEN3MOE | HF_GPTOSS,
     HF_ENCODER = HF_BERT | HF_BERTCLS,
     HF_DECODER = HF_HALVES | HF_QWEN | HF_GEMMA | HF_PHI3 | HF_GPTOSS
@@ -41,13 +43,15 @@ struct hf_class {
 struct hf {
     struct model_file *f;
     const struct hf_class *class;
-    json_t *config;
+    json_t *whole;     /* config.json */
+    json_t *config;    /* of the model that is read: it, or an object in it */
+    bool is_outer;     /* the checkpoint has more than that model */
     char folder[4096]; /* ends with '/' */
     const char *path;  /* its tail, for errors */
     uint64_t n_layer, n_expert, n_head, head_dim, n_embd;
-    bool tied, has_head;
-    struct mf_tensor **experts; /* by row of hf_names.inc and layer; of hf_names.c */
-    struct hf_fused *fused;     /* [n_layer], of hf_fused.c; NULL: none yet */
+    bool tied, has_head, takes_head; /* takes_head: a head that is there counts, whatever `tied` says */
+    struct mf_tensor **experts;      /* by row of hf_names.inc and layer; of hf_names.c */
+    struct hf_fused *fused;          /* [n_layer], of hf_fused.c; NULL: none yet */
     struct lathe_err *err;
 };
 
@@ -65,6 +69,8 @@ int hf_number(struct hf *h, const json_t *object, const char *key, double fallba
 /* The key under its architecture: "%.block_count" becomes "llama.block_count". Valid until the next call's `out`. */
 const char *hf_key(const struct hf *h, const char *pattern, char out[80]);
 
+/* If *class is that of a checkpoint with more than one model, it becomes that of its text, whose configuration *h then has. */
+int hf_outer(struct hf *h, const char **class);
 /* config.json to metadata, by the rows of hf_config.inc. Sets the numbers of *h. */
 int hf_config(struct hf *h);
 /* What config.json says of rotary positions; may add tensors of factors. After hf_config. */

@@ -11,6 +11,8 @@ static const struct hf_class classes[] = {
     {"MixtralForCausalLM", "llama", HF_MIXTRAL, 1e6, 0, false},
     {"Qwen2ForCausalLM", "qwen2", HF_QWEN2, 10000, 0, false},
     {"Qwen3ForCausalLM", "qwen3", HF_QWEN3, 10000, 128, false},
+    {"Qwen2VLTextModel", "qwen2", HF_QWEN2VL, 1e6, 0, false},
+    {"Qwen3VLTextModel", "qwen3", HF_QWEN3, 5e6, 128, false},
     {"Qwen3MoeForCausalLM", "qwen3moe", HF_QWEN3MOE, 10000, 0, false},
     {"Gemma2ForCausalLM", "gemma2", HF_GEMMA2, 10000, 256, true},
     {"Gemma3ForCausalLM", "gemma3", HF_GEMMA3, 1e6, 256, true},
@@ -143,15 +145,16 @@ static int put_row(struct hf *h, const struct key_row *r)
     return rc;
 }
 
-static int check_keys(struct hf *h)
+/* Every key of the object is one of these classes'. */
+static int check_keys(struct hf *h, json_t *object, uint32_t set)
 {
     const char *key;
     json_t *v;
-    json_object_foreach(h->config, key, v)
+    json_object_foreach(object, key, v)
     {
         bool known = key[0] == '_' || json_is_null(v) || json_is_false(v);
         for (int i = 0; !known && i < N_ROW; i++)
-            known = rows[i].set & h->class->set && strcmp(rows[i].key, key) == 0;
+            known = rows[i].set & set && strcmp(rows[i].key, key) == 0;
         if (!known)
             return err_set(
                 h->err, LATHE_E_UNSUPPORTED,
@@ -165,10 +168,11 @@ static int check_keys(struct hf *h)
 
 static int find_class(struct hf *h)
 {
-    const json_t *list = hf_get(h->config, "architectures");
+    const json_t *list = hf_get(h->whole, "architectures");
     const char *name = json_string_value(json_array_get(list, 0));
     if (!name)
         return err_set(h->err, LATHE_E_FILE, "%sconfig.json names no architecture", h->path);
+    TRY(hf_outer(h, &name));
     for (size_t i = 0; i < sizeof classes / sizeof *classes; i++)
         if (strcmp(classes[i].name, name) == 0) {
             h->class = &classes[i];
@@ -220,6 +224,8 @@ static int put_window(struct hf *h)
     uint8_t slides[4096];
     uint64_t n_slide = 0;
     double fallback = set & HF_GEMMA ? 4096 : set & HF_GPTOSS ? 128 : 0;
+    if (set & HF_MISTRAL && !json_object_get(h->config, "sliding_window")) /* null is no window */
+        fallback = 4096;
     if (set & (HF_QWEN | HF_ENCODER)) /* use_sliding_window has to be false */
         fallback = 0;
     TRY(hf_number(h, h->config, "sliding_window", fallback, 0, 1 << 30, &window));
@@ -267,12 +273,21 @@ static void put_encoder_act(struct hf *h)
         meta_put_str(h->f, hf_key(h, "%.hidden_activation", key), str_of(act));
 }
 
+/* Around a text model, versions of transformers disagree about whose word counts: there the file's head does. */
+static void put_tied(struct hf *h)
+{
+    const json_t *own = hf_get(h->config, "tie_word_embeddings"),
+                 *outer = hf_get(h->whole, "tie_word_embeddings");
+    h->tied = own ? json_is_true(own) : outer ? json_is_true(outer) : h->class->tied;
+    h->takes_head = own && outer && json_is_true(own) != json_is_true(outer);
+    h->tied |= h->takes_head;
+}
+
 static int put_own(struct hf *h)
 {
     char key[80];
     double scalar;
-    const json_t *tied = hf_get(h->config, "tie_word_embeddings");
-    h->tied = tied ? json_is_true(tied) : h->class->tied;
+    put_tied(h);
     if (h->class->set & HF_ENCODER)
         put_encoder_act(h);
     if (h->class->set & HF_GEMMA) {
@@ -295,9 +310,9 @@ static void put_name(struct hf *h)
 }
 
 /* gpt-oss is published in MXFP4, which the names of its tensors say again. */
-static int check_quantization(struct hf *h)
+static int check_quantization(struct hf *h, const json_t *config)
 {
-    const json_t *q = hf_get(h->config, "quantization_config");
+    const json_t *q = hf_get(config, "quantization_config");
     const char *method = json_string_value(json_object_get(q, "quant_method"));
     if (!q || (h->class->set & HF_GPTOSS && method && strcmp(method, "mxfp4") == 0))
         return 0;
@@ -311,8 +326,12 @@ static int check_quantization(struct hf *h)
 int hf_config(struct hf *h)
 {
     TRY(find_class(h));
-    TRY(check_quantization(h));
-    TRY(check_keys(h));
+    TRY(check_quantization(h, h->whole));
+    TRY(check_quantization(h, h->config));
+    const uint32_t set = h->class->set, outer = h->is_outer ? HF_OUTER : 0;
+    TRY(check_keys(h, h->config, h->config == h->whole ? set | outer : set));
+    if (h->config != h->whole)
+        TRY(check_keys(h, h->whole, outer));
     meta_put_str(h->f, "general.architecture", str_of(h->class->arch));
     meta_put_str(h->f, "general.type", STR("model"));
     put_name(h);

@@ -262,7 +262,8 @@ static int read_folder(struct hf *h, const char *file)
                        h->path);
     TRY(mf_part_open(&h->f->part, path, h->err));
     TRY(parse_json(h, "config.json", (struct str){(const char *)h->f->part.p, h->f->part.n}, MAX_CONFIG,
-                   &h->config));
+                   &h->whole));
+    h->config = h->whole;
     TRY(hf_config(h));
     TRY(open_tensors(h, file));
     TRY(hf_rope(h));
@@ -287,7 +288,7 @@ int hf_open(const char *path, bool file, struct model_file **out, struct lathe_e
     h.path = mf_path_tail(h.folder);
     h.f = mf_new();
     int rc = read_folder(&h, named);
-    json_decref(h.config);
+    json_decref(h.whole);
     if (!rc && model_file_damaged(h.f))
         rc = err_set(err, LATHE_E_FILE,
                      "%s: a file became shorter while it was read; wait until it is written, then try "

@@ -1,5 +1,5 @@
 /* Tensors of a Hugging Face folder under GGUF's names, by the rows of hf_names.inc. They stay where they are: the experts
- * of a layer, which GGUF has as one tensor, become one in pieces. */
+ * of a layer, which GGUF has as one tensor, become one in pieces. A '*' at the end of a row stands for anything. */
 #include "format/hf.h"
 #include "quant/format.h"
 #include <inttypes.h>
@@ -20,6 +20,17 @@ static const struct name_row rows[] = {
 #undef NAME
 };
 
+/* What is in front of a model's names where it is a part of something larger. */
+static const struct {
+    uint32_t set;
+    const char *from, *to;
+} prefixes[] = {
+    {HF_ENCODER, "bert.", ""},
+    {HF_OUTER, "language_model.model.", "model."},
+    {HF_OUTER, "language_model.lm_head.", "lm_head."},
+    {HF_OUTER, "model.language_model.", "model."},
+};
+
 /* A number without leading zeros; its digits' count, 0 if there is none. */
 static size_t read_number(const char *p, uint64_t *out)
 {
@@ -33,6 +44,8 @@ static size_t read_number(const char *p, uint64_t *out)
 static bool matches(const char *pattern, const char *name, uint64_t *layer, uint64_t *expert)
 {
     while (*pattern && *name) {
+        if (*pattern == '*')
+            return true;
         if (*pattern == '%' || *pattern == '#') {
             size_t n = read_number(name, *pattern == '%' ? layer : expert);
             if (!n)
@@ -49,10 +62,18 @@ static bool matches(const char *pattern, const char *name, uint64_t *layer, uint
 static const struct name_row *find_row(const struct hf *h, const char *name, uint64_t *layer,
                                        uint64_t *expert)
 {
-    if (h->class->set & HF_ENCODER && strncmp(name, "bert.", 5) == 0)
-        name += 5;
+    const uint32_t set = h->class->set | (h->is_outer ? HF_OUTER : 0);
+    char inner[MF_MAX_NAME + 8];
+    for (size_t i = 0; i < sizeof prefixes / sizeof *prefixes; i++) {
+        size_t n = strlen(prefixes[i].from);
+        if (prefixes[i].set & set && strncmp(name, prefixes[i].from, n) == 0) {
+            snprintf(inner, sizeof inner, "%s%s", prefixes[i].to, name + n);
+            name = inner;
+            break;
+        }
+    }
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
-        if (rows[i].set & h->class->set && matches(rows[i].from, name, layer, expert))
+        if (rows[i].set & set && matches(rows[i].from, name, layer, expert))
             return &rows[i];
     return NULL;
 }
@@ -173,7 +194,7 @@ static int add_tensor(struct hf *h, const struct mf_part *part, const struct st_
         return err_set(h->err, LATHE_E_UNSUPPORTED,
                        "%s: tensor %.100s is nothing that a %s of this program has", mf_path_tail(part->path),
                        t->name, h->class->name);
-    if (row->flags & DROP || (row->flags & HEAD && h->tied))
+    if (row->flags & DROP || (row->flags & HEAD && h->tied && !h->takes_head))
         return 0;
     if (layer >= h->n_layer)
         return err_set(h->err, LATHE_E_FILE,

@@ -152,7 +152,9 @@ static const struct {
     int (*put)(struct rope *r);
     const char *keys; /* that it has, between blanks */
 } types[] = {
-    {"default", put_plain, " factor "},
+    /* of models that see: a token has three positions, which are one in text */
+    {"default", put_plain, " factor mrope_section mrope_interleaved "},
+    {"mrope", put_plain, " mrope_section "},
     {"linear", put_linear, " factor "},
     {"yarn", put_yarn,
      " factor beta_fast beta_slow mscale mscale_all_dim attention_factor truncate "

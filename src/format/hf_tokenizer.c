@@ -20,6 +20,8 @@ static int put_id(struct hf *h, const json_t *generation, const char *key, const
 {
     int64_t id = first_id(h->config, key);
     if (id < 0)
+        id = first_id(h->whole, key);
+    if (id < 0)
         id = first_id(generation, key);
     if (id < 0)
         return 0;
@@ -35,8 +37,9 @@ static void put_ends(struct hf *h, const json_t *generation)
 {
     int32_t ids[64];
     uint64_t n = 0;
-    const json_t *from[] = {hf_get(h->config, "eos_token_id"), hf_get(generation, "eos_token_id")};
-    for (int i = 0; i < 2; i++)
+    const json_t *from[] = {hf_get(h->config, "eos_token_id"), hf_get(h->whole, "eos_token_id"),
+                            hf_get(generation, "eos_token_id")};
+    for (size_t i = 0; i < sizeof from / sizeof *from; i++)
         for (size_t k = 0; k < (json_is_array(from[i]) ? json_array_size(from[i]) : 1); k++) {
             const json_t *v = json_is_array(from[i]) ? json_array_get(from[i], k) : from[i];
             bool fits =
@@ -52,16 +55,10 @@ static void put_ends(struct hf *h, const json_t *generation)
 
 /* ---- the chat template ---- */
 
-/* A file of its own, or the string, or the one named "default" of the list in tokenizer_config.json. */
-static int put_template(struct hf *h, const json_t *tokenizer)
+/* The string, or the one named "default" of a list. */
+static int put_template_of(struct hf *h, const char *file, const json_t *object)
 {
-    struct str text;
-    TRY(hf_bytes(h, "chat_template.jinja", &text));
-    if (text.p) {
-        meta_put_text(h->f, "tokenizer.chat_template", text);
-        return 0;
-    }
-    const json_t *v = hf_get(tokenizer, "chat_template"), *found = v;
+    const json_t *v = hf_get(object, "chat_template"), *found = v;
     for (size_t i = 0; json_is_array(v) && i < json_array_size(v); i++) {
         const json_t *one = json_array_get(v, i);
         const char *name = json_string_value(json_object_get(one, "name"));
@@ -71,10 +68,28 @@ static int put_template(struct hf *h, const json_t *tokenizer)
     if (!v)
         return 0;
     if (!json_is_string(found))
-        return err_set(h->err, LATHE_E_FILE, "%stokenizer_config.json: chat_template is no text", h->path);
+        return err_set(h->err, LATHE_E_FILE, "%s%s: chat_template is no text", h->path, file);
     meta_put_str(h->f, "tokenizer.chat_template",
                  (struct str){json_string_value(found), json_string_length(found)});
     return 0;
+}
+
+/* A file of its own, or in the tokenizer's, or where models that see have it. */
+static int put_template(struct hf *h, const json_t *tokenizer)
+{
+    struct str text;
+    json_t *processor;
+    TRY(hf_bytes(h, "chat_template.jinja", &text));
+    if (text.p) {
+        meta_put_text(h->f, "tokenizer.chat_template", text);
+        return 0;
+    }
+    if (hf_get(tokenizer, "chat_template"))
+        return put_template_of(h, "tokenizer_config.json", tokenizer);
+    TRY(hf_json(h, "chat_template.json", MAX_JSON, false, &processor));
+    int rc = put_template_of(h, "chat_template.json", processor);
+    json_decref(processor);
+    return rc;
 }
 
 /* How the vectors of a sentence become one: sentence-transformers has it in a folder of its own. The number of GGUF, or -1 for what

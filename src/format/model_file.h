@@ -67,6 +67,8 @@ struct model_file;
 int model_file_open(const char *path, struct model_file **out, struct lathe_err *err);
 void model_file_free(struct model_file *f);
 
+/* What the checkpoint has besides that is not read ("vision"); NULL: nothing. */
+const char *model_file_left_out(const struct model_file *f);
 const char *model_file_path(const struct model_file *f);
 /* Identity for caches: device, inode, size and mtime in ns of part i; false past the last part. */
 struct mf_identity {
@@ -122,6 +124,8 @@ int mf_strs(const struct model_file *f, const char *key, struct str **out, uint6
  * no longer needed. */
 void model_file_populate(const struct model_file *f);
 void model_file_drop(const struct model_file *f, const struct mf_tensor *t);
+/* The same of the first n_row rows of a tensor that lies in one piece; of another nothing happens. */
+void model_file_drop_rows(const struct model_file *f, const struct mf_tensor *t, uint64_t n_row);
 
 /* Whether a part of the file has gone since it was opened (it was cut under the mapping). Reads there give
  * zeros instead of SIGBUS; who computes with what it read asks this afterwards. One atomic load per part. */

@@ -115,6 +115,11 @@ int mf_index_tensors(struct model_file *f, struct lathe_err *err)
 
 /* ---- accessors ---- */
 
+const char *model_file_left_out(const struct model_file *f)
+{
+    return f->left_out;
+}
+
 const char *model_file_path(const struct model_file *f)
 {
     return f->part.path;
@@ -208,6 +213,15 @@ void model_file_drop(const struct model_file *f, const struct mf_tensor *t)
             if (at >= p->p && at < p->p + p->n)
                 drop_bytes(at, t->source ? t->source->n_bytes : t->n_bytes / n);
     }
+}
+
+void model_file_drop_rows(const struct model_file *f, const struct mf_tensor *t, uint64_t n_row)
+{
+    const struct mf_part *p;
+    uint64_t n_all = t->dim[1] * t->dim[2] * t->dim[3];
+    for (int i = 0; t->data && (p = part_at(f, i)); i++)
+        if (t->data >= p->p && t->data < p->p + p->n)
+            drop_bytes(t->data, t->n_bytes / n_all * (n_row < n_all ? n_row : n_all));
 }
 
 /* Elements 2 i and 2 i + 1 of a block are byte i; in GGUF elements i and i + 16 are. */

@@ -30,7 +30,8 @@ struct model_file {
     struct arena arena;       /* keys, names, synthesized values */
     struct model_file **more; /* parts 2.. of a split file, the tokenizer of a llama2.c checkpoint */
     int n_more;
-    bool in_folder; /* one safetensors file: the reader of its folder is to open it */
+    const char *left_out; /* see model_file_left_out */
+    bool in_folder;       /* one safetensors file: the reader of its folder is to open it */
 };
 
 /* Limits on what one file may hold. The largest models published have ~10^4 tensors and ~10^2 keys. */

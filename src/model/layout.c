@@ -24,7 +24,7 @@
 #include "model/model.h"
 
 /* The first window is short by the header of the file, so that all others begin on a huge page of it. */
-enum { LAYOUT_VERSION = 2, WINDOW_BYTES = 32 << 20, LOAD_THREADS = 8 };
+enum { LAYOUT_VERSION = 2, WINDOW_BYTES = 32 << 20, STEP_BYTES = 4 << 20, LOAD_THREADS = 8 };
 
 struct layout {
     struct cache_view view; /* of the kept file, or of memory */
@@ -133,6 +133,15 @@ static size_t drop_packed(struct lathe_model *m, const struct matrix_list *list,
     return i;
 }
 
+/* The rows of a large tensor that have been read, of one that is not yet whole: an output head is a third of some models. */
+static void drop_begun(struct lathe_model *m, const struct matrix *x, uint64_t end)
+{
+    if (x->offset >= end || !matrix_rows_as_they_are(x))
+        return;
+    uint64_t n_row = (end - x->offset) / x->panel_stride * LANES;
+    model_file_drop_rows(m->file, x->tensor, n_row < (uint64_t)x->n_row ? n_row : (uint64_t)x->n_row);
+}
+
 /* Lays everything out, to `target` or, without one, window by window to the file. */
 static int pack_all(struct lathe_model *m, const struct matrix_list *list,
                     const struct lathe_model_options *o, struct cache_writer *file, uint8_t *target,
@@ -146,13 +155,15 @@ static int pack_all(struct lathe_model *m, const struct matrix_list *list,
     if (!target)
         rc = mem_map(WINDOW_BYTES, "layout window", (void **)&window, err);
     for (uint64_t at = 0; !rc && at < list->layout_bytes;) {
-        uint64_t n = WINDOW_BYTES - (at ? 0 : CACHE_HEADER_BYTES);
+        uint64_t n = target ? STEP_BYTES : WINDOW_BYTES - (at ? 0 : CACHE_HEADER_BYTES);
         n = n < list->layout_bytes - at ? n : list->layout_bytes - at;
         pack_window(list, pool, at, n, target ? target + at : window);
         if (!target && !cache_write(file, window, n))
             rc = LATHE_E_IO;
         at += n;
         n_dropped = drop_packed(m, list, n_dropped, at);
+        if (n_dropped < list->n)
+            drop_begun(m, list->v[n_dropped], at);
         if (o->progress)
             o->progress(o->user, "laying out weights", (double)at / (double)list->layout_bytes);
     }

@@ -176,6 +176,7 @@ void lathe_model_get_info(const lathe_model *m, struct lathe_model_info *out)
                                      .architecture = m->architecture,
                                      .file_type = m->file_type,
                                      .chat_template = m->chat_template,
+                                     .left_out = model_file_left_out(m->file),
                                      .n_param = m->n_param,
                                      .n_layer = c->n_layer,
                                      .n_embd = c->n_embd,

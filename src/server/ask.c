@@ -178,8 +178,8 @@ static bool settle(const struct call *c, enum api api, struct asked *a, struct r
                       "best_of is %d and n is %d: this server returns every answer that it generates, "
                       "best_of must be 1 or n",
                       a->best_of, a->n);
-    if (a->dimensions && a->dimensions != info.n_embd)
-        return refuse(no, 400, "dimensions", NULL, "dimensions is %d, this model has %d and no other",
+    if (a->dimensions > info.n_embd)
+        return refuse(no, 400, "dimensions", NULL, "dimensions is %d, an embedding of this model has %d",
                       a->dimensions, info.n_embd);
     return settle_max_tokens(c, a, no) && settle_logprobs(api, a, no);
 }
@@ -193,6 +193,7 @@ static void set_request(enum api api, struct asked *a)
     r->n_logprob = a->n_logprob;
     r->prompt_logprobs = a->echo && a->n_logprob >= 0;
     r->embed = api == API_EMBED || api == API_RERANK;
+    r->n_dimension = a->dimensions;
     r->priority = a->priority;
     r->timeout_ms = a->timeout_ms;
     r->ttft_deadline_ms = a->ttft_deadline_ms;

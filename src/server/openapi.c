@@ -137,8 +137,7 @@ static void fill_in(const struct call *c, json_t *all)
     buf_free(&pattern);
     json_object_set_new(json_object_get(all, "TokenId"), "maximum", json_integer(info.n_vocab - 1));
     json_object_set_new(json_object_get(all, "TokenIds"), "maxItems", json_integer(c->server->plan.n_ctx));
-    json_array_append_new(json_object_get(json_object_get(all, "Dimensions"), "enum"),
-                          json_integer(info.n_embd));
+    json_object_set_new(json_object_get(all, "Dimensions"), "maximum", json_integer(info.n_embd));
     json_array_append_new(json_object_get(json_object_get(all, "ModelName"), "enum"),
                           json_string(c->server->config->model_name));
 }

@@ -111,7 +111,6 @@ int digest_file(const char *path, const char *like, char out[DIGEST_CHARS],
                 void (*progress)(void *user, const char *what, double share), void *user,
                 struct lathe_err *err)
 {
-    return err_set(err, LATHE_E_UNSUPPORTED,
-                   "this build cannot check digests: install libgnutls28-dev and build again");
+    return err_not_built(err, "cannot check digests", "libgnutls28-dev");
 }
 #endif

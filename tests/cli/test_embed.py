@@ -52,6 +52,20 @@ def test_vectors_as_long_as_the_model_makes_them(run, encoder):
         assert abs(size - 1) > 1e-3 and max(abs(x / size - y) for x, y in zip(v, unit)) < 1e-6
 
 
+def test_vectors_of_fewer_dimensions(run, encoder, cross, tiny):
+    for model, whole in ((encoder, encoder_folder.N_EMBD), (tiny, 64)):
+        full, raw = embed(run, model, LINES)[0], embed(run, model, LINES, "--normalize", "off")[0]
+        for n in (1, 7, whole):
+            sizes = [math.sqrt(math.fsum(x * x for x in v[:n])) for v in full]
+            cut = embed(run, model, LINES, "--dimensions", str(n))[0]
+            assert all(c == pytest.approx([x / s for x in v[:n]], abs=1e-6) for c, v, s in zip(cut, full, sizes)) and len(cut) == len(LINES)
+            assert embed(run, model, LINES, "--dimensions", str(n), "--normalize", "off")[0] == [v[:n] for v in raw]
+        assert embed(run, model, LINES, "--dimensions", "0")[0] == full
+        refuse(run, model, b"", "--dimensions", str(whole + 1), code=2, words=(f"--dimensions {whole + 1}", f"has {whole}"))
+    refuse(run, encoder, LINES, "--dimensions", "-1", code=2, words=("-1",))
+    refuse(run, cross, LINES, "--dimensions", "1", code=2, words=("classes are never cut",))
+
+
 def test_folder_and_gguf_give_the_same(run, encoder, cross, tmp_path):
     for model, lines in ((encoder, LINES), (cross, ["the cat\ta dog", "one"])):
         out = tmp_path / "m.gguf"

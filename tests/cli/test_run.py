@@ -282,4 +282,7 @@ def test_kernel_verdicts_are_kept(run, tiny, tmp_path):
 
 
 def test_version(run):
-    assert ok(run("--version")).startswith(b"lathe 0.") and "isa" in json.loads(ok(run("version", "--json")))
+    text, d = ok(run("--version")).decode(), json.loads(ok(run("version", "--json")))
+    assert text.startswith(f"lathe {d['version']} ({d['isa']})\n") and set(d["parts"]) == {"server", "pull", "config", "edit", "topology"}
+    lacks = run("key", "new", "a").returncode != 0
+    assert lacks != d["parts"]["server"] and ("\nwithout: server" in text) == lacks and ("\nwith: server" in text) != lacks

@@ -1,6 +1,6 @@
 """The real clients of OpenAI's API, unchanged: CLIENTS x CASES, a function of the name client_case for each cell. `make lint` fails if one is
 missing. What a client returns is compared with what the plain one gets."""
-import os, re, time
+import math, os, re, time
 
 import pytest
 
@@ -229,6 +229,29 @@ def langchain_disconnect(server, plain):
     stream = a_langchain(server, max_tokens=30000).stream("the inn")
     next(stream)
     stream.close()
+
+
+# ---- embeddings ----
+
+def shortened(v, n):
+    """As OpenAI's guide shortens an embedding by hand: cut, then divided by its Euclidean length."""
+    size = math.sqrt(math.fsum(x * x for x in v[:n]))
+    return [x / size for x in v[:n]]
+
+
+def test_dimensions(server):
+    c = an_openai(server)
+    whole = [d.embedding for d in c.embeddings.create(model="tiny", input=["the inn", "in the"]).data]
+    for n in (1, 24, 64):
+        for form in ({}, {"encoding_format": "float"}):  # the client's own choice is base64
+            got = c.embeddings.create(model="tiny", input=["the inn", "in the"], dimensions=n, **form).data
+            assert [d.embedding for d in got] == [pytest.approx(shortened(v, n), abs=1e-5) for v in whole]
+    with pytest.raises(openai.BadRequestError) as e:
+        c.embeddings.create(model="tiny", input="the inn", dimensions=65)
+    assert e.value.param == "dimensions" and "65" in e.value.message and "64" in e.value.message
+    e = langchain_openai.OpenAIEmbeddings(model="tiny", base_url=f"http://127.0.0.1:{server.port}/v1", api_key="none", dimensions=24,
+                                          check_embedding_ctx_length=False)
+    assert e.embed_query("the inn") == pytest.approx(shortened(whole[0], 24), abs=1e-5)
 
 
 # ---- the table ----

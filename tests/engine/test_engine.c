@@ -86,7 +86,7 @@ static void submit_refuses(void **state)
         struct lathe_request r;
         int code;
         const char *words; /* that the error must name */
-    } bad[12];
+    } bad[16];
     int n = 0;
 #define BAD(change, CODE, WORDS)             \
     do {                                     \
@@ -107,6 +107,8 @@ static void submit_refuses(void **state)
     BAD(r.sampling.top_p = NAN, LATHE_E_USAGE, "top_p");
     BAD((r.stop = empty_stop, r.n_stop = 1), LATHE_E_USAGE, "stop");
     BAD((r.sampling.bias = &bias, r.sampling.n_bias = 1), LATHE_E_USAGE, "bias");
+    BAD((r.embed = true, r.n_dimension = -1), LATHE_E_USAGE, "n_dimension is -1");
+    BAD((r.embed = true, r.n_dimension = 1 << 20), LATHE_E_USAGE, "n_dimension is 1048576");
 #undef BAD
     for (int i = 0; i < n; i++) {
         struct lathe_err err = {0};

@@ -12,7 +12,15 @@ static const char *const configs[] = {
     "}",
     "{\"architectures\":[\"Gemma3ForCausalLM\"],\"head_dim\":4," SIZES "}",
     "{\"architectures\":[\"BertForSequenceClassification\"]," SIZES "}",
+    "{\"architectures\":[\"GptOssForCausalLM\"],\"num_local_experts\":2,\"num_experts_per_tok\":1,\"head_"
+    "dim\":16,\"hidden_size\":32,"
+    "\"num_hidden_layers\":1,\"intermediate_size\":32,\"num_attention_heads\":2,\"num_key_value_heads\":1,"
+    "\"tie_word_embeddings\":true,"
+    "\"quantization_config\":{\"quant_method\":\"mxfp4\"}}",
+    "{\"architectures\":[\"Gemma3ForConditionalGeneration\"],\"text_config\":{\"model_type\":\"gemma3_text\","
+    "\"head_dim\":4," SIZES "}}",
 };
+enum { N_CONFIG = sizeof configs / sizeof *configs };
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
 {
@@ -21,7 +29,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
         fd = folder_make("model.safetensors");
     if (n < 1)
         return 0;
-    int which = data[0] % 4;
+    int which = data[0] % N_CONFIG;
     if (which != last)
         folder_save("config.json", configs[which], strlen(configs[which]));
     last = which;

@@ -169,8 +169,25 @@ static void decoders(void **state)
     check_index("tests/fixtures/index_decoders.txt", 15);
 }
 
+/* Folders as transformers saves them, each by another convention of names. */
+static void checkpoints_that_see(void **state)
+{
+    static const char *const names[] = {"gemma3_vision", "mistral3_vision", "qwen2_5_vision", "qwen3_vision"};
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        char path[200];
+        struct lathe_err err = {0};
+        struct golden g = golden_read(names[i]);
+        snprintf(path, sizeof path, "tests/fixtures/%s", names[i]);
+        double exact = model_diff(path, &g, true, &err), fast = model_diff(path, &g, false, &err);
+        printf("%-18s exact %.1e fast %.1e %s\n", names[i], exact, fast, err.text);
+        assert_true(exact >= 0 && exact <= EXACT_BOUND && fast >= 0 && fast <= FLOAT_BOUND);
+        free(g.raw);
+    }
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(llama), cmocka_unit_test(decoders)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(llama), cmocka_unit_test(decoders),
+                                       cmocka_unit_test(checkpoints_that_see)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,5 +1,5 @@
 """The API around generation: tokens and text, echo, ids and traces, what is in flight, what is measured."""
-import base64, json, socket, struct, threading, time
+import base64, json, math, socket, struct, threading, time
 
 import pytest
 from prometheus_client import parser
@@ -81,7 +81,8 @@ BAD = [
     ("/apply-template", {"messages": "hi"}, "messages", "list"),
     ("/v1/embeddings", {}, "input", "missing"),
     ("/v1/embeddings", {"input": []}, "input", "must be"),
-    ("/v1/embeddings", {"input": "a", "dimensions": 32}, "dimensions", "has 64"),
+    ("/v1/embeddings", {"input": "a", "dimensions": 65}, "dimensions", "dimensions is 65, an embedding of this model has 64"),
+    ("/v1/embeddings", {"input": "a", "dimensions": 0}, "dimensions", "whole number from 1"),
     ("/v1/embeddings", {"input": "a", "encoding_format": "int8"}, "encoding_format", "base64"),
 ]
 
@@ -353,6 +354,10 @@ def test_embeddings(server):
     assert many["data"][0]["embedding"] == many["data"][1]["embedding"] == vector != many["data"][2]["embedding"]
     text = server.post("/v1/embeddings", input=ids, encoding_format="base64")[1]["data"][0]["embedding"]
     assert struct.unpack("<64f", base64.b64decode(text)) == pytest.approx(vector, abs=1e-5)
+    for n in (1, 24, 63):
+        cut = server.post("/v1/embeddings", input=["the inn", "q"], dimensions=n)[1]["data"]
+        size = math.sqrt(math.fsum(x * x for x in vector[:n]))
+        assert [len(d["embedding"]) for d in cut] == [n, n] and cut[0]["embedding"] == pytest.approx([x / size for x in vector[:n]], abs=1e-5)
     status, answer = server.post("/v1/embeddings", input="x" * 300)
     assert status == 400 and answer["error"]["code"] == "context_length_exceeded"
 

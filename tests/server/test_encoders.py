@@ -50,6 +50,10 @@ def test_embeddings_are_those_of_the_command(run, encoder, tmp_path):
     assert got["usage"] == {"prompt_tokens": 5 + 5 + 8 + 7, "total_tokens": 25}
     packed = encoder.post("/v1/embeddings", input=DOCUMENTS[1], encoding_format="base64", dimensions=32)[1]["data"][0]["embedding"]
     assert list(struct.unpack("<32f", base64.b64decode(packed))) == pytest.approx(want[1], abs=1e-6)
+    short = encoder.post("/v1/embeddings", input=DOCUMENTS[1], dimensions=8)[1]["data"][0]["embedding"]
+    size = math.sqrt(math.fsum(x * x for x in want[1][:8]))
+    assert short == pytest.approx([x / size for x in want[1][:8]], abs=1e-6)
+    refused(encoder, "/v1/embeddings", {"input": "a", "dimensions": 33}, "dimensions", "33, an embedding of this model has 32")
     ids = encoder.post("/tokenize", content=DOCUMENTS[1])[1]["tokens"]
     assert encoder.post("/v1/embeddings", input=ids)[1]["data"][0]["embedding"] == got["data"][1]["embedding"]
 
