@@ -5,13 +5,19 @@
 #include <stdio.h>
 #include <strings.h>
 
+/* A token past the embedding is left out: no model can be given its id (Gemma's <image_soft_token> in models that do not see). */
 static int put_token(struct gv *g, struct str text, int64_t id, bool added)
 {
-    if (id < 0 || (uint64_t)id >= g->n)
-        return err_set(g->err, LATHE_E_FILE,
-                       "tokenizer.json: token '" STR_FMT "' has the id %" PRId64
-                       ", but the embedding has %zu rows",
-                       STR_ARG(text), id, g->n);
+    if (id < 0)
+        return err_set(g->err, LATHE_E_FILE, "tokenizer.json: token '" STR_FMT "' has the id %" PRId64,
+                       STR_ARG(text), id);
+    if ((uint64_t)id >= g->n) {
+        if (!g->beyond[0])
+            snprintf(g->beyond, sizeof g->beyond,
+                     "'%.*s' has the id %" PRId64 ", but the embedding has %zu rows",
+                     text.n > 40 ? 40 : (int)text.n, text.p, id, g->n);
+        return 0;
+    }
     struct gv_token *t = &g->token[id];
     if (t->text.p && !str_eq(t->text, text))
         return err_set(g->err, LATHE_E_FILE,
@@ -49,9 +55,11 @@ static int take_added(struct gv *g, const json_t *added)
             return gv_wrong(g, "an added token has no content or no id");
         struct str s = {json_string_value(text), json_string_length(text)};
         TRY(put_token(g, s, json_integer_value(id), true));
-        g->token[json_integer_value(id)].type =
-            json_is_true(json_object_get(j, "special")) ? GV_CONTROL : GV_USER;
-        g->token[json_integer_value(id)].rstrip = json_is_true(json_object_get(j, "rstrip"));
+        if ((uint64_t)json_integer_value(id) >= g->n)
+            continue;
+        struct gv_token *t = &g->token[json_integer_value(id)];
+        t->type = json_is_true(json_object_get(j, "special")) ? GV_CONTROL : GV_USER;
+        t->rstrip = json_is_true(json_object_get(j, "rstrip"));
         for (int k = 0; k < 2; k++) {
             static const char *const flags[] = {"lstrip", "single_word"};
             if (json_is_true(json_object_get(j, flags[k])))
@@ -82,7 +90,7 @@ static size_t count_tokens(const struct gv *g, const json_t *tokens, const json_
 int64_t gv_id(const struct gv *g, const char *text, size_t n)
 {
     const json_t *id = json_object_getn(json_object_get(g->model, "vocab"), text, n);
-    return json_is_integer(id) ? json_integer_value(id) : -1;
+    return json_is_integer(id) && json_integer_value(id) < (int64_t)g->n ? json_integer_value(id) : -1;
 }
 
 bool gv_parts(const json_t *j, struct str *left, struct str *right)
@@ -112,11 +120,15 @@ static int check_merge(struct gv *g, const json_t *j, size_t i, size_t skip, str
     buf_put(whole, part[0].p, part[0].n);
     buf_put(whole, part[1].p + skip, part[1].n - skip);
     part[2] = (struct str){whole->p, whole->n};
-    for (int k = 0; k < 3; k++)
-        if (gv_id(g, part[k].p, part[k].n) < 0)
+    for (int k = 0; k < 3; k++) {
+        if (gv_id(g, part[k].p, part[k].n) >= 0)
+            continue;
+        if (!json_is_integer(json_object_getn(json_object_get(g->model, "vocab"), part[k].p, part[k].n)))
             return err_set(g->err, LATHE_E_FILE,
                            "tokenizer.json: merge %zu needs the token '" STR_FMT "', which the model has not",
                            i, STR_ARG(part[k]));
+        gv_cannot(g, "merge %zu is of tokens that the model has no row for", i);
+    }
     return 0;
 }
 

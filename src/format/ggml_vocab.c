@@ -214,6 +214,8 @@ int ggml_vocab(struct model_file *f, char note[400], struct lathe_err *err)
         snprintf(note, 400, "other programs cannot read the tokenizer of this file: %s", g.why);
     else if (!rc && g.differs[0])
         snprintf(note, 400, "other programs read a few texts as other tokens than this one: %s", g.differs);
+    else if (!rc && g.beyond[0])
+        snprintf(note, 400, "tokens that the model has no row for are left out: %s", g.beyond);
     json_decref(root);
     free(g.token);
     free(g.score);

@@ -38,6 +38,7 @@ struct gv {
     int64_t bos, eos, unk; /* -1: none */
     int add_bos, add_eos;  /* -1: tokenizer.json does not say */
     char why[200], differs[200];
+    char beyond[160]; /* the first token that the embedding has no row for */
     struct lathe_err *err;
 };
 

@@ -40,7 +40,8 @@ def test_what_is_left_out_is_said_once(run, tmp_path, name):
     want = logits(run, folder, tmp_path)
     assert want[2] == SENTENCE
     for r in (run("info", "-m", folder, "--json"), run("convert", folder, tmp_path / "m.gguf")):
-        assert r.returncode == 0 and r.stderr == SENTENCE, r.stderr
+        said = [line for line in r.stderr.splitlines(keepends=True) if b": note: " not in line]  # of the fixture's tokenizer
+        assert r.returncode == 0 and said == [SENTENCE], r.stderr
     assert logits(run, tmp_path / "m.gguf", tmp_path) == (*want[:2], b"")  # which is a text model
 
 
