@@ -29,7 +29,7 @@ def main():
         with tempfile.TemporaryDirectory() as folder:
             path = os.path.join(folder, f"{name}.gguf")
             write(path, name, o.layers)
-            run = subprocess.run([o.program, "bench", "-m", path, "-p", "512", "-n", "64", "-r", "7", "--cache-dir", folder, "--json",
+            run = subprocess.run([o.program, "bench", "-m", path, "-p", "512", "-n", "64", "-r", "5", "--cache-dir", folder, "--json",
                                   *[x for x in o.bench if x != "--"]], stdout=subprocess.PIPE, check=True)
         r = json.loads(run.stdout)
         print(f"{name:8} {r['prefill_tok_s']:14.0f} {100 * r['prefill_share']:7.0f}% {r['decode_tok_s']:13.1f} {100 * r['decode_share']:7.0f}%"

@@ -139,10 +139,11 @@ int watch_new(void (*gone)(void *user, struct exchange *x), void *user, int sile
     w->epoll = epoll_create1(EPOLL_CLOEXEC);
     w->stop = eventfd(0, EFD_CLOEXEC);
     struct epoll_event e = {.events = EPOLLIN, .data.fd = w->stop};
-    if (w->epoll < 0 || w->stop < 0 || epoll_ctl(w->epoll, EPOLL_CTL_ADD, w->stop, &e) ||
-        pthread_create(&w->thread, NULL, watch_main, w)) {
+    bool is_open = w->epoll >= 0 && w->stop >= 0 && !epoll_ctl(w->epoll, EPOLL_CTL_ADD, w->stop, &e);
+    int why = is_open ? pthread_create(&w->thread, NULL, watch_main, w) : errno;
+    if (why) {
         watch_free(w);
-        return err_set(err, LATHE_E_FAILED, "the watch over connections cannot start: %s", strerror(errno));
+        return err_set(err, LATHE_E_FAILED, "the watch over connections cannot start: %s", strerror(why));
     }
     w->started = true;
     *out = w;

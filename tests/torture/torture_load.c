@@ -11,6 +11,7 @@
 #include "kern/kern_verdicts.h"
 #include "model/cache_file.h"
 #include "quant/format.h"
+#include "tiny_folders.h"
 #include "tmp_dir.h"
 
 /* ---- what is loaded ---- */
@@ -339,7 +340,7 @@ static void write_folder(void)
     write_shard(IN_FIRST, N_TENSOR, "hf/b.safetensors");
     gw_save_bytes(tmp_path("hf/model.safetensors.index.json"), index, (size_t)at);
     gw_save_bytes(tmp_path("hf/config.json"), config, sizeof config - 1);
-    gw_save_bytes(tmp_path("hf/tokenizer.json"), "{}", 2);
+    tiny_save_text(tmp_path("hf"), "tokenizer.json", tiny_unigram);
     gw_save_bytes(tmp_path("hf/generation_config.json"), "{\"eos_token_id\":[1,2]}", 22);
 }
 
