@@ -90,6 +90,7 @@ LATHE_API int lathe_file_tensor_at(const lathe_file *f, uint64_t i, struct lathe
 struct lathe_convert_options {
     const char *type; /* of the matrices: "f32", "f16", "bf16", "q8_0"; NULL: as they are */
     void (*progress)(void *user, const char *what, double share); /* may be NULL; share 0..1 */
+    void (*left_out)(void *user, const char *what); /* may be NULL; see lathe_file_left_out: once at the beginning, if there is anything */
     void (*note)(void *user, const char *text); /* may be NULL; what other programs will read otherwise, once at the end */
     void *user;
 };

@@ -18,24 +18,22 @@ static void show_note(void *user, const char *text)
 /* In the order of the row's choices. */
 static const char *const types[] = {NULL, "f32", "f16", "bf16", "q8_0"};
 
-static int say_what_is_left_out(const char *path, struct lathe_err *err)
+static void show_left_out(void *user, const char *what)
 {
-    lathe_file *f;
-    TRY(lathe_file_open(path, &f, err));
-    say_left_out(lathe_file_left_out(f));
-    lathe_file_free(f);
-    return 0;
+    say_left_out(what);
 }
 
 int cmd_convert(struct cli *c, struct lathe_err *err)
 {
     struct progress bar = {0};
-    struct lathe_convert_options o = {
-        .type = types[c->o.convert_type], .progress = show_progress, .note = show_note, .user = &bar};
+    struct lathe_convert_options o = {.type = types[c->o.convert_type],
+                                      .progress = show_progress,
+                                      .left_out = show_left_out,
+                                      .note = show_note,
+                                      .user = &bar};
     if (c->operands.n != 2)
         return err_set(err, LATHE_E_USAGE,
                        "convert needs a model and a file to write: lathe convert IN OUT.gguf");
-    TRY(say_what_is_left_out(c->operands.v[0], err));
     int rc = lathe_convert(c->operands.v[0], c->operands.v[1], &o, err);
     progress_end(&bar);
     return rc;

@@ -176,13 +176,13 @@ static double sum_of_squares(const float *v, int n)
  * representations): what is left has length 1. */
 static void finish_embedding(struct lathe_engine *e, struct seq *s)
 {
-    if (!(sum_of_squares(s->embedding, s->n_embedding) < INFINITY)) {
+    int n_all = s->n_embedding, n = s->request.n_dimension ? s->request.n_dimension : n_all;
+    double sum = sum_of_squares(s->embedding, n), rest = sum_of_squares(s->embedding + n, n_all - n);
+    if (!(sum + rest < INFINITY)) {
         finish_nan(e, s, s->n_token - 1);
         return;
     }
-    if (s->request.n_dimension)
-        s->n_embedding = s->request.n_dimension;
-    double sum = sum_of_squares(s->embedding, s->n_embedding);
+    s->n_embedding = n;
     bool keeps = s->request.not_normalized || s->pooling == LATHE_POOL_CLASSES;
     float scale = keeps ? 1 : sum > 0 ? (float)(1 / sqrt(sum)) : 0;
     for (int i = 0; i < s->n_embedding; i++)

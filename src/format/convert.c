@@ -17,6 +17,8 @@ int lathe_convert(const char *from, const char *to, const struct lathe_convert_o
                            opts->type);
     }
     TRY(model_file_open(from, &f, err));
+    if (model_file_left_out(f) && opts && opts->left_out)
+        opts->left_out(opts->user, model_file_left_out(f));
     char note[400];
     int rc = ggml_vocab(f, note, err);
     if (!rc)

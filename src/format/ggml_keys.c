@@ -41,8 +41,6 @@ static void put_str(struct buf *b, const char *p, size_t n)
     buf_put(b, p, n);
 }
 
-static const struct str mark = {"\xe2\x96\x81", 3};
-
 /* The token as GGUF has it, behind its length. */
 static void put_spelling(const struct gv *g, const struct gv_token *t, struct buf *b)
 {
@@ -51,9 +49,9 @@ static void put_spelling(const struct gv *g, const struct gv_token *t, struct bu
     if (pieces && s.n >= 2 && memcmp(s.p, "##", 2) == 0) {
         put_str(b, s.p + 2, s.n - 2);
     } else if (pieces && !(s.n > 1 && s.p[0] == '[' && s.p[s.n - 1] == ']')) {
-        uint64_t len = mark.n + s.n;
+        uint64_t len = gv_mark.n + s.n;
         buf_put(b, &len, sizeof len);
-        buf_put(b, mark.p, mark.n);
+        buf_put(b, gv_mark.p, gv_mark.n);
         buf_put(b, s.p, s.n);
     } else {
         put_str(b, s.p, s.n);

@@ -4,8 +4,7 @@
  * order. They are the same where all pairs that make a token are merges, one behind the other: then the order of the tokens is the
  * score. What was made of a SentencePiece model is like that; what was trained as merges mostly is not. */
 #include "format/ggml_vocab.h"
-
-static const struct str mark = {"\xe2\x96\x81", 3};
+#include "base/base64.h"
 
 /* ---- "llama" ---- */
 
@@ -16,7 +15,7 @@ static bool is_step(const json_t *j, const char *type)
 
 static bool is_mark(const char *text)
 {
-    return strcmp(text, "\xe2\x96\x81") == 0;
+    return str_is(gv_mark, text);
 }
 
 /* Whether spaces become marks, and what goes in front of a text. */
@@ -105,7 +104,7 @@ static bool score_merges(struct gv *g, uint32_t *n_merge)
             buf_put(&whole, right.p, right.n);
         }
         int64_t id = is_pair && !whole.full ? gv_id(g, whole.p, whole.n) : -1;
-        if (id < 0 || (uint64_t)id >= g->n || gv_id(g, left.p, left.n) < 0 || gv_id(g, right.p, right.n) < 0)
+        if (id < 0 || gv_id(g, left.p, left.n) < 0 || gv_id(g, right.p, right.n) < 0)
             gv_cannot(g, "its merge %zu is of tokens that it has not", i);
         else if (n_merge[id] && id != last)
             gv_cannot(g, "merges of '%.40s' stand apart, which no score can say", g->token[id].text.p);
@@ -165,7 +164,7 @@ static void unmark_spaces(struct gv *g)
 {
     for (size_t i = 0; i < g->n; i++) {
         struct gv_token *t = &g->token[i];
-        if (t->type != GV_USER || !memmem(t->text.p, t->text.n, mark.p, mark.n))
+        if (t->type != GV_USER || !memmem(t->text.p, t->text.n, gv_mark.p, gv_mark.n))
             continue;
         t->type = GV_NORMAL;
         if (!t->model)
@@ -194,25 +193,11 @@ bool gv_sentences(struct gv *g)
 
 /* ---- "t5" ---- */
 
-static int digit(char c)
-{
-    static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    const char *at = c ? strchr(digits, c) : NULL;
-    return at ? (int)(at - digits) : -1;
-}
-
-static bool put_charsmap(struct gv *g, const char *text)
+static bool put_charsmap(struct gv *g, struct str text)
 {
     struct buf b;
-    uint32_t bits = 0, n = 0;
-    buf_init(&b, 1 << 24);
-    for (; digit(*text) >= 0; text++) {
-        bits = bits << 6 | (uint32_t)digit(*text);
-        n += 6;
-        if (n >= 8)
-            buf_putc(&b, (char)(bits >> (n -= 8)));
-    }
-    bool is_right = (*text == '=' || !*text) && !b.full;
+    buf_init(&b, text.n);
+    bool is_right = base64_decode(text, &b);
     if (is_right && b.n)
         meta_put_array(g->f, "tokenizer.ggml.precompiled_charsmap", MF_U8, b.n, b.p, b.n);
     buf_free(&b);
@@ -223,7 +208,7 @@ static bool has_inner_mark(const struct gv *g)
 {
     for (size_t i = 0; i < g->n; i++) {
         struct str s = g->token[i].text;
-        if (g->token[i].type == GV_NORMAL && s.n > 1 && memmem(s.p + 1, s.n - 1, mark.p, mark.n))
+        if (g->token[i].type == GV_NORMAL && s.n > 1 && memmem(s.p + 1, s.n - 1, gv_mark.p, gv_mark.n))
             return true;
     }
     return false;
@@ -272,7 +257,7 @@ bool gv_unigram(struct gv *g)
     mark_unknown(g);
     gv_differs(g,
                "SentencePiece finds spaces and replaces characters in another way than this tokenizer.json");
-    if (!take_scores(g) || (map && !put_charsmap(g, gv_text(map, "precompiled_charsmap"))))
+    if (!take_scores(g) || (map && !put_charsmap(g, str_of(gv_text(map, "precompiled_charsmap")))))
         return false;
     meta_put_bool(g->f, "tokenizer.ggml.remove_extra_whitespaces", merge);
     return true;

@@ -22,14 +22,20 @@ static void whole_characters(char *text)
     *to = 0;
 }
 
+/* The first reason counts. */
+static void say_once(char *to, size_t n, const char *fmt, va_list ap)
+{
+    if (to[0])
+        return;
+    vsnprintf(to, n, fmt, ap);
+    whole_characters(to);
+}
+
 bool gv_cannot(struct gv *g, const char *fmt, ...)
 {
     va_list ap;
     va_start(ap, fmt);
-    if (!g->why[0]) {
-        vsnprintf(g->why, sizeof g->why, fmt, ap);
-        whole_characters(g->why);
-    }
+    say_once(g->why, sizeof g->why, fmt, ap);
     va_end(ap);
     return false;
 }
@@ -38,10 +44,7 @@ void gv_differs(struct gv *g, const char *fmt, ...)
 {
     va_list ap;
     va_start(ap, fmt);
-    if (!g->differs[0]) {
-        vsnprintf(g->differs, sizeof g->differs, fmt, ap);
-        whole_characters(g->differs);
-    }
+    say_once(g->differs, sizeof g->differs, fmt, ap);
     va_end(ap);
 }
 

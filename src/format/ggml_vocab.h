@@ -42,6 +42,9 @@ struct gv {
     struct lathe_err *err;
 };
 
+/* SentencePiece's sign for a space. */
+static const struct str gv_mark = {"\xe2\x96\x81", 3};
+
 /* Sets why, unless there is one already; false. */
 bool gv_cannot(struct gv *g, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 /* Sets differs, unless it is set. */

@@ -203,25 +203,30 @@ static void drop_bytes(const uint8_t *p, uint64_t n_bytes)
 }
 
 /* What a reader made in memory must stay: dropped, it would read as zeros. */
-void model_file_drop(const struct model_file *f, const struct mf_tensor *t)
+static void drop_mapped(const struct model_file *f, const uint8_t *at, uint64_t n_bytes)
 {
     const struct mf_part *p;
+    for (int i = 0; (p = part_at(f, i)); i++)
+        if (at >= p->p && at < p->p + p->n)
+            drop_bytes(at, n_bytes);
+}
+
+void model_file_drop(const struct model_file *f, const struct mf_tensor *t)
+{
     uint64_t n = t->piece ? t->dim[2] : 1;
-    for (uint64_t k = 0; k < n; k++) {
-        const uint8_t *at = t->source ? t->source->data : t->piece ? t->piece[k] : t->data;
-        for (int i = 0; (p = part_at(f, i)); i++)
-            if (at >= p->p && at < p->p + p->n)
-                drop_bytes(at, t->source ? t->source->n_bytes : t->n_bytes / n);
-    }
+    for (uint64_t k = 0; k < n; k++)
+        drop_mapped(f,
+                    t->source  ? t->source->data
+                    : t->piece ? t->piece[k]
+                               : t->data,
+                    t->source ? t->source->n_bytes : t->n_bytes / n);
 }
 
 void model_file_drop_rows(const struct model_file *f, const struct mf_tensor *t, uint64_t n_row)
 {
-    const struct mf_part *p;
     uint64_t n_all = t->dim[1] * t->dim[2] * t->dim[3];
-    for (int i = 0; t->data && (p = part_at(f, i)); i++)
-        if (t->data >= p->p && t->data < p->p + p->n)
-            drop_bytes(t->data, t->n_bytes / n_all * (n_row < n_all ? n_row : n_all));
+    if (t->data)
+        drop_mapped(f, t->data, t->n_bytes / n_all * (n_row < n_all ? n_row : n_all));
 }
 
 /* Elements 2 i and 2 i + 1 of a block are byte i; in GGUF elements i and i + 16 are. */

@@ -19,7 +19,6 @@
 
 #define READ_BYTES ((size_t)512 << 20) /* several times any last-level cache of one socket */
 #define MAX_THREAD 1024
-#define MAX_ROUND MACHINE_ROUNDS
 #define ROUND_S 0.02
 
 #ifdef __x86_64__
@@ -88,7 +87,7 @@ struct worker {
     const uint8_t *p;
     int64_t n;
     int n_round, core; /* core -1: anywhere */
-    double seconds[MAX_ROUND], work[MAX_ROUND];
+    double seconds[MACHINE_ROUNDS], work[MACHINE_ROUNDS];
     uint64_t sink;
 };
 
@@ -156,7 +155,7 @@ static double measure_one(enum machine_rate rate, int n_thread, int n_round)
     const struct machine_probe *probe = machine_probe_find(rate);
     struct worker *w = calloc((size_t)n_thread, sizeof *w);
     uint8_t *p = NULL;
-    double rates[MAX_ROUND], result = 0;
+    double rates[MACHINE_ROUNDS], result = 0;
     if (!w)
         return 0;
     choose_cores(w, n_thread);
@@ -199,7 +198,7 @@ void machine_measure(unsigned what, int n_thread, int n_round, struct machine_ra
     if (n_thread <= 0)
         n_thread = cpu_count();
     n_thread = n_thread > MAX_THREAD ? MAX_THREAD : n_thread;
-    assert(n_round > 0 && n_round <= MAX_ROUND);
+    assert(n_round > 0 && n_round <= MACHINE_ROUNDS);
     for (int rate = 0; rate < MACHINE_N_RATE; rate++)
         if (what & 1u << rate)
             *fields[rate] = measure_one(rate, n_thread, n_round);

@@ -25,10 +25,10 @@ const struct machine_probe *machine_probe_find(enum machine_rate rate);
 struct machine_rates {
     double read_gb_s, int8_gop_s, bf16_gop_s, f32_gop_s;
 };
-/* Measures the rates whose bit (1 << enum machine_rate) is in `what`, with n_thread threads on cores of their
- * own, in n_round rounds (MACHINE_ROUNDS at most) of 10 to 20 ms; READ maps 512 MiB meanwhile, 0.2 s. Others are left as they are. n_thread 0: one per
- * usable core. */
 #define MACHINE_ROUNDS 21
+/* Measures the rates whose bit (1 << enum machine_rate) is in `what`, with n_thread threads on cores of their own
+ * (0: one per usable core), in n_round rounds (MACHINE_ROUNDS at most) of 10 to 20 ms; READ maps 512 MiB meanwhile,
+ * 0.2 s. Other rates are left as they are. */
 void machine_measure(unsigned what, int n_thread, int n_round, struct machine_rates *out);
 
 struct machine_cache {

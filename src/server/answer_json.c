@@ -2,6 +2,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include "base/base64.h"
 #include "base/json_text.h"
 #include "server/answer.h"
 #include "server/logprobs.h"
@@ -136,17 +137,9 @@ json_t *answer_whole(const struct answer *a)
 
 static json_t *base64(const unsigned char *p, size_t n)
 {
-    static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
     struct buf out;
     buf_init(&out, 2 * n + 8);
-    for (size_t i = 0; i < n; i += 3) {
-        unsigned v = (unsigned)p[i] << 16 | (i + 1 < n ? (unsigned)p[i + 1] << 8 : 0) |
-                     (i + 2 < n ? (unsigned)p[i + 2] : 0);
-        buf_putc(&out, digits[v >> 18]);
-        buf_putc(&out, digits[v >> 12 & 63]);
-        buf_putc(&out, i + 1 < n ? digits[v >> 6 & 63] : '=');
-        buf_putc(&out, i + 2 < n ? digits[v & 63] : '=');
-    }
+    base64_encode(p, n, &out);
     json_t *s = json_stringn(out.p ? out.p : "", out.n);
     buf_free(&out);
     return s;

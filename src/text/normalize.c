@@ -1,5 +1,5 @@
 /* Normalizers: the table of their kinds, and applying a list of them. */
-#include "base/mem.h"
+#include "base/base64.h"
 #include "text/pipe.h"
 
 struct norm_kind {
@@ -105,37 +105,18 @@ static void apply_prepend(const struct norm *s, struct str in, bool marked, stru
     out_put(out, in.p, in.n);
 }
 
-static int base64(struct str in, struct out *out)
-{
-    static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    uint32_t bits = 0, n = 0;
-    while (in.n && in.p[in.n - 1] == '=')
-        in.n--;
-    for (size_t i = 0; i < in.n; i++) {
-        const char *d = in.p[i] ? strchr(digits, in.p[i]) : NULL;
-        if (!d)
-            return -1;
-        bits = bits << 6 | (uint32_t)(d - digits);
-        n += 6;
-        if (n >= 8) {
-            n -= 8;
-            out_put(out, &(char){(char)(bits >> n)}, 1);
-        }
-    }
-    return 0;
-}
-
 static int parse_precompiled(struct norm *s, const json_t *j, const char *where, struct lathe_err *err)
 {
     struct str text = {0};
-    struct out bytes = {0};
+    struct buf bytes;
     TRY(step_str(j, where, "precompiled_charsmap", &text, err));
     int rc = 0;
-    if (base64(text, &bytes))
+    buf_init(&bytes, text.n);
+    if (!base64_decode(text, &bytes))
         rc = err_set(err, LATHE_E_FILE, "%s: 'precompiled_charsmap' is not base64", where);
     else if (bytes.n) /* an empty one changes nothing */
-        rc = charsmap_new(out_str(&bytes), where, &s->charsmap, err);
-    free(bytes.p);
+        rc = charsmap_new((struct str){bytes.p, bytes.n}, where, &s->charsmap, err);
+    buf_free(&bytes);
     return rc;
 }
 

@@ -20,6 +20,7 @@
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
+#include "gguf_write.h"
 
 /* ---- failing and counting ---- */
 
@@ -292,6 +293,19 @@ static int all_runs(const char *what, int (*load)(struct lathe_err *), enum faul
     }
     fail_msg("%s: more than 10000 calls of %s", what, fault_names[fault]);
     return 0;
+}
+
+/* A file that could not be written whole is not there; what was there before stays. */
+static int convert_over(const char *from, const char *to, const struct lathe_convert_options *o,
+                        struct lathe_err *err)
+{
+    static const char before[] = "what was there";
+    struct stat st;
+    gw_save_bytes(to, before, sizeof before);
+    int rc = lathe_convert(from, to, o, err);
+    if (__real_stat(to, &st) || (rc != 0) != (st.st_size == sizeof before))
+        fail_msg("convert: code %d, %lld bytes: %s", rc, (long long)st.st_size, err->text);
+    return rc;
 }
 
 /* `strict`: there is no way around any failure. */

@@ -22,16 +22,9 @@ static int load_view(struct lathe_err *err)
     return rc;
 }
 
-/* A file that could not be written whole is not there; what was there before stays. */
 static int convert(struct lathe_err *err)
 {
-    static const char before[] = "what was there";
-    struct stat st;
-    gw_save_bytes(written, before, sizeof before);
-    int rc = lathe_convert(model, written, NULL, err);
-    if (__real_stat(written, &st) || (rc != 0) != (st.st_size == sizeof before))
-        fail_msg("convert: code %d, %lld bytes: %s", rc, (long long)st.st_size, err->text);
-    return rc;
+    return convert_over(model, written, NULL, err);
 }
 
 /* Steps until the request is done. */
