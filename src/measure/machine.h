@@ -56,11 +56,16 @@ struct machine_topology {
 };
 void machine_topology(struct machine_topology *out);
 
-/* The loops; each exists on its architecture only and may be called only on a CPU that has the instructions.
- */
-machine_loop machine_read_c, machine_int8_c, machine_bf16_c, machine_f32_c;
-machine_loop machine_read_avx2, machine_int8_avx2, machine_bf16_avx2, machine_f32_avx2;
-machine_loop machine_read_avx512vnni, machine_int8_avx512vnni, machine_f32_avx512vnni;
-machine_loop machine_bf16_avx512bf16;
-machine_loop machine_int8_dotprod;
+/* The loops; each exists on its architecture only and may be called only on a CPU that has the instructions. Never
+ * instrumented: what they would measure then is no limit of the machine. */
+#ifdef __clang__
+#define MACHINE_LOOP __attribute__((no_sanitize("thread", "address", "undefined")))
+#else
+#define MACHINE_LOOP __attribute__((no_sanitize("thread,address,undefined")))
+#endif
+MACHINE_LOOP machine_loop machine_read_c, machine_int8_c, machine_bf16_c, machine_f32_c;
+MACHINE_LOOP machine_loop machine_read_avx2, machine_int8_avx2, machine_bf16_avx2, machine_f32_avx2;
+MACHINE_LOOP machine_loop machine_read_avx512vnni, machine_int8_avx512vnni, machine_f32_avx512vnni;
+MACHINE_LOOP machine_loop machine_bf16_avx512bf16;
+MACHINE_LOOP machine_loop machine_int8_dotprod;
 #endif
