@@ -1,7 +1,7 @@
 /* Who runs: slots and pages for those whose turn it is, and what becomes of those who have to make room.
  *
- * A sequence is admitted when there are pages for all its tokens and the next one, and one more for each sequence that runs:
- * else those would soon have to make room for each other. It takes over what the prefix cache has of it. When the cache is
+ * A sequence is admitted when there are pages for all its tokens and the next one, and one more for each running sequence that
+ * may still need one: else those would soon have to make room for each other. It takes over what the prefix cache has of it. When the cache is
  * full, the running sequence that goes last gives up its pages: copied to swap space or left to be computed again, by the
  * measured rates. It is then first in the queue of its tenant and priority. The first in order never gives way, and
  * alone it always fits, so that everything ends.
@@ -201,21 +201,29 @@ static void fill_pages(struct lathe_engine *e, struct seq *s, const struct prefi
     seq_drop_saved(e, s);
 }
 
+/* Running sequences that have not all the pages yet that they may need. */
+static int n_growing(const struct lathe_engine *e)
+{
+    int n = 0;
+    for (int i = 0; i < e->plan.n_seq; i++)
+        n += e->slots[i] && e->slots[i]->n_page < e->slots[i]->n_page_max;
+    return n;
+}
+
 /* Gives the sequence its pages, of which *found is what is known; false if they are not there. */
 static bool take_pages(struct lathe_engine *e, struct seq *s, struct prefix_match *found)
 {
     struct prefix *t = &e->prefix;
-    int need = pages_for(s->n_token + 1);
+    int need = pages_for(s->n_token + 1), n_kept = n_growing(e);
     struct prefix_match m = prefix_match(t, s->request.salt, s->tokens, n_known(s), s->pages);
     s->n_page = s->n_in_tree = m.n_page;
     need = (need < s->n_page_max ? need : s->n_page_max) - m.n_page;
-    if (m.more >= 0 &&
-        prefix_n_available(t) < need + e->n_running) { /* it may be the very page that is needed */
+    if (m.more >= 0 && prefix_n_available(t) < need + n_kept) { /* it may be the very page that is needed */
         prefix_drop(t, m.more);
         m.more = -1;
         m.n_more = 0;
     }
-    if (prefix_n_available(t) < need + e->n_running) {
+    if (prefix_n_available(t) < need + n_kept) {
         seq_drop_pages(e, s);
         return false;
     }

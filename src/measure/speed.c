@@ -104,6 +104,12 @@ int speed_run(lathe_engine *e, const int32_t *ids, int n_batch, int n_prompt, in
     TRY_GOTO(submit_all(&r, ids, n_prompt, n_predict + 1 + slack_of(n_batch, n_prompt, n_chunk), err));
     while (r.n_started < n_batch)
         TRY_GOTO(step(&r, err));
+    if (r.n_done) {
+        rc = err_set(err, LATHE_E_NOMEM,
+                     "the KV cache has no room for %d requests at once: raise --memory or lower --batch",
+                     n_batch);
+        goto done;
+    }
     double first = clock_s();
     if (after_prefill)
         after_prefill(user);

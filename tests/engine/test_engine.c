@@ -280,6 +280,29 @@ static void later_requests_take_over_what_is_computed(void **state)
     lathe_engine_free(e);
 }
 
+/* Nothing is kept free for sequences that have all the pages they may need; for others a page each is. */
+static void sequences_that_fill_all_pages_run_at_once(void **state)
+{
+    static const struct {
+        int n_predict, most;
+    } rows[] = {{2, 4}, {60, 2}}; /* a page, two pages */
+    for (int i = 0; i < 2; i++) {
+        lathe_engine *e = engine_of_pages(4, 4);
+        struct lathe_engine_stats stats;
+        struct heard h[5] = {{0}};
+        struct lathe_request r = request(rows[i].n_predict);
+        for (int k = 0; k < 4; k++) {
+            r.salt = (uint64_t)k;
+            tiny_submit(e, &r);
+        }
+        run(e, h, 5);
+        lathe_engine_get_stats(e, &stats);
+        assert_int_equal(stats.most_in_pass, rows[i].most);
+        assert_int_equal(stats.n_preempt_swap + stats.n_preempt_recompute, 0);
+        lathe_engine_free(e);
+    }
+}
+
 static void a_page_is_computed_once_for_all_that_wait_for_it(void **state)
 {
     enum { N = 4, LENGTH = 150 };
@@ -400,6 +423,7 @@ int main(void)
         cmocka_unit_test(scoring),
         cmocka_unit_test(cancelling),
         cmocka_unit_test(later_requests_take_over_what_is_computed),
+        cmocka_unit_test(sequences_that_fill_all_pages_run_at_once),
         cmocka_unit_test(a_page_is_computed_once_for_all_that_wait_for_it),
         cmocka_unit_test(more_requests_than_slots),
         cmocka_unit_test(stop_strings),
