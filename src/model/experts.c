@@ -2,7 +2,7 @@
  *
  *     router      logits of all experts for each row
  *     route       each row chooses its experts; (row, rank) pairs are sorted by expert
- *     gather      the pairs' inputs, normalized and quantized, in groups of 4 slots of one expert
+ *     gather      the pairs' inputs, which are the router's, in groups of 4 slots of one expert
  *     gate, up    a piece is a run of panels of one expert over all its slots
  *     quantize    what the next product reads
  *     down        as gate, up
@@ -20,7 +20,7 @@
 struct layer_op {
     struct experts *x;
     const struct moe *moe;
-    struct matmul router;           /* whose input is normalized as the experts' */
+    struct matmul router;           /* prepares the experts' input with its own */
     struct pool_op *gate_up, *down; /* of the pass that runs */
 };
 
@@ -33,21 +33,35 @@ struct experts {
     int64_t n_group; /* of slots, at most */
     float *logits;   /* [n_row][logits_stride] */
     int64_t logits_stride, ff_stride;
-    int32_t *chosen;        /* [n_row][n_used] experts, then slots */
-    float *weight;          /* [n_row][n_used] */
-    int32_t *count;         /* [n_expert + 1] */
-    int32_t *active;        /* [max_active] experts that have slots, ascending */
-    int32_t *first;         /* [max_active + 1] slot of each one's first row */
-    int32_t *n_slot;        /* [max_active] */
-    int32_t *row_of;        /* [slot], -1: none */
-    float *norm, *ff, *out; /* [slot][...] */
+    int32_t *chosen; /* [n_row][n_used] experts, then slots */
+    float *weight;   /* [n_row][n_used] */
+    int32_t *count;  /* [n_expert + 1] */
+    int32_t *active; /* [max_active] experts that have slots, ascending */
+    int32_t *first;  /* [max_active + 1] slot of each one's first row */
+    int32_t *n_slot; /* [max_active] */
+    int32_t *row_of; /* [slot], -1: none */
+    float *norm;     /* [slot][...], where experts read f32 */
+    float *ff, *out; /* [slot][...] */
     struct act_block *act, *inner;
 };
+
+static bool reads_int8(const struct matrix *w)
+{
+    return w->dot != NULL;
+}
 
 static int64_t slots_of(const struct experts *x, int64_t n_row)
 {
     int64_t pairs = n_row * x->n_used, experts = pairs < x->n_expert ? pairs : x->n_expert;
     return (pairs + experts * (ACT_GROUP - 1)) / ACT_GROUP * ACT_GROUP + ACT_GROUP;
+}
+
+static bool any_reads_f32(const struct lathe_model *m)
+{
+    bool any = false;
+    for (int i = 0; i < m->config.n_layer; i++)
+        any |= !reads_int8(&m->layers[i].moe->expert[0].gate);
+    return any;
 }
 
 static int describe(struct experts *x, struct lathe_err *err)
@@ -67,6 +81,8 @@ static int describe(struct experts *x, struct lathe_err *err)
             .n_w = 1,
             .name = "router"};
         matmul_needs(&op->router);
+        op->router.in.need_int8 |= reads_int8(&y->moe->expert[0].gate);
+        op->router.in.need_f32 |= !reads_int8(&y->moe->expert[0].gate);
     }
     return 0;
 }
@@ -93,7 +109,8 @@ int experts_new(struct pass *p, struct experts **out, struct lathe_err *err)
     TAKE(p, x->max_active + 1, x->first, "experts");
     TAKE(p, x->max_active, x->n_slot, "experts");
     TAKE(p, n_slot, x->row_of, "experts");
-    TAKE(p, n_slot * p->x_stride, x->norm, "experts");
+    if (any_reads_f32(p->model))
+        TAKE(p, n_slot * p->x_stride, x->norm, "experts");
     TAKE(p, n_slot * x->ff_stride, x->ff, "experts");
     TAKE(p, n_slot * p->x_stride, x->out, "experts");
     TAKE(p, n_slot / ACT_GROUP * blocks, x->act, "experts");
@@ -114,22 +131,29 @@ void experts_free(struct experts *x)
 
 /* ---- routing ---- */
 
-/* The n_used largest logits, ties to the lower expert, as shares: softmax over them, or over all experts. */
+/* The n_used largest logits, descending, ties to the lower expert. */
+static void largest(const float *logit, int n_expert, int n_used, int32_t *chosen)
+{
+    for (int e = 0; e < n_expert; e++) {
+        int at = e < n_used ? e : n_used;
+        while (at > 0 && logit[e] > logit[chosen[at - 1]])
+            at--;
+        if (at == n_used)
+            continue;
+        for (int i = e < n_used ? e : n_used - 1; i > at; i--)
+            chosen[i] = chosen[i - 1];
+        chosen[at] = e;
+    }
+}
+
+/* A row's experts and their shares: softmax over them, or over all experts. */
 static void choose(const struct experts *x, const float *logit, int32_t *chosen, float *weight)
 {
     const struct model_config *c = &x->p->model->config;
     float sum = 0;
+    largest(logit, x->n_expert, x->n_used, chosen);
     for (int i = 0; i < x->n_used; i++) {
-        int best = -1;
-        for (int e = 0; e < x->n_expert; e++) {
-            bool taken = false;
-            for (int j = 0; j < i; j++)
-                taken |= chosen[j] == e;
-            if (!taken && (best < 0 || logit[e] > logit[best]))
-                best = e;
-        }
-        chosen[i] = best;
-        weight[i] = scalar_exp(logit[best] - logit[chosen[0]]);
+        weight[i] = scalar_exp(logit[chosen[i]] - logit[chosen[0]]);
         sum += weight[i];
     }
     if (!c->expert_norm) {
@@ -194,11 +218,6 @@ static void route_piece(const struct pool_op *op, int piece, int worker)
 
 /* ---- the products ---- */
 
-static bool reads_int8(const struct matrix *w)
-{
-    return w->dot != NULL;
-}
-
 /* Rows in the group of slots; 0 past the last group. */
 static int group_rows(const struct experts *x, int group)
 {
@@ -210,18 +229,40 @@ static int group_rows(const struct experts *x, int group)
     return n;
 }
 
+/* Token t of a group of four in `from` becomes token i of the group in `to`, n blocks long. */
+static void copy_token(const struct act_block *from, int t, struct act_block *to, int i, int n)
+{
+    for (int b = 0; b < n; b++) {
+        for (int j = 0; j < ACT_BLOCK / 4; j++)
+            memcpy(to[b].q[j][i], from[b].q[j][t], sizeof to[b].q[j][i]);
+        to[b].d[i] = from[b].d[t];
+        to[b].s[i] = from[b].s[t];
+        to[b].n8sum[i] = from[b].n8sum[t];
+        memcpy(to[b].half[i], from[b].half[t], sizeof to[b].half[i]);
+    }
+}
+
 static void gather_piece(const struct pool_op *op, int group, int worker)
 {
     const struct layer_op *a = op->arg;
     struct experts *x = a->x;
-    struct pass *p = x->p;
-    int n = group_rows(x, group), n_embd = p->model->config.n_embd, slot = group * ACT_GROUP;
-    for (int i = 0; i < n; i++)
-        p->kern->rmsnorm(p->x + x->row_of[slot + i] * p->x_stride, a->router.in.norm, n_embd,
-                         p->model->config.norm_eps, x->norm + (slot + i) * p->x_stride);
-    if (n && reads_int8(&a->moe->expert[0].gate))
-        p->kern->quantize(x->norm + slot * p->x_stride, p->x_stride, n, n_embd,
-                          x->act + (int64_t)group * (n_embd / ACT_BLOCK));
+    int n = group_rows(x, group), slot = group * ACT_GROUP, n_col = a->router.in.n_col,
+        n_block = n_col / ACT_BLOCK;
+    if (!n)
+        return;
+    struct prepared in = matmul_input(&a->router, worker);
+    struct act_block *to = x->act + (int64_t)group * n_block;
+    bool is_int8 = reads_int8(&a->moe->expert[0].gate);
+    if (is_int8 && n < ACT_GROUP)
+        memset(to, 0, (size_t)n_block * sizeof *to);
+    for (int i = 0; i < n; i++) {
+        int row = x->row_of[slot + i];
+        if (is_int8)
+            copy_token(in.act + (int64_t)(row / ACT_GROUP) * n_block, row % ACT_GROUP, to, i, n_block);
+        else
+            memcpy(x->norm + (slot + i) * x->p->x_stride, in.f32 + row * in.f32_stride,
+                   (size_t)n_col * sizeof *x->norm);
+    }
 }
 
 static void inner_piece(const struct pool_op *op, int group, int worker)

@@ -111,8 +111,7 @@ struct prepared matmul_own_input(const struct matmul *mm, int row, int n, int wo
     return (struct prepared){s->act, in->x + row * in->x_stride, in->x_stride, row};
 }
 
-/* The input of all rows as this worker sees it. */
-static struct prepared input_of(const struct matmul *mm, int worker)
+struct prepared matmul_input(const struct matmul *mm, int worker)
 {
     const struct pass *p = mm->pass;
     const struct input *in = &mm->in;
@@ -265,7 +264,7 @@ static void end_piece(const struct pool_op *op, int piece, int worker)
 static void panels_piece(const struct pool_op *op, int piece, int worker)
 {
     const struct matmul *mm = op->arg;
-    struct prepared in = input_of(mm, worker);
+    struct prepared in = matmul_input(mm, worker);
     int first = piece * mm->panels_per_piece, last = first + mm->panels_per_piece;
     last = last < mm->n_panel ? last : mm->n_panel;
     for (int t = 0; t < mm->n_row; t += TILE_TOK)

@@ -185,6 +185,8 @@ double matmul_weight_bytes(const struct matmul *mm);
 double matmul_ops(const struct matmul *mm);
 /* Rows row .. row+n of the input in the worker's own copy; prepares them unless they are there already. */
 struct prepared matmul_own_input(const struct matmul *mm, int row, int n, int worker, bool is_there);
+/* The input of all rows as this worker sees it, in the operations of the product and right after them. */
+struct prepared matmul_input(const struct matmul *mm, int worker);
 /* y[n][16] (+)= one panel of w times tokens t0 .. t0+n. `add` needs integers and leaves the bias to the caller. */
 void matmul_tile(const struct matmul *mm, const struct matrix *w, int panel, const struct prepared *in,
                  int t0, int n, int worker, bool add, float *y, int64_t y_stride);
