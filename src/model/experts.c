@@ -291,11 +291,15 @@ static int pieces_of(const struct matrix *w)
     return (w->n_panel + panels_per_piece(w) - 1) / panels_per_piece(w);
 }
 
-/* Workers own ranges of pieces: those that there are go to all of them in turn. */
+/* Workers own equal ranges of pieces. Of those that there are each gets a range without gaps: a stream that breaks off costs
+ * what its next start takes. */
 static struct run run_of(const struct experts *x, const struct pool_op *op, const struct matrix *w, int piece)
 {
-    int n_worker = pool_n_worker(x->p->pool), share = (op->n_piece + n_worker - 1) / n_worker,
-        at = piece % share * n_worker + piece / share, n = pieces_of(w), each = panels_per_piece(w);
+    int n_worker = pool_n_worker(x->p->pool), room = op->n_piece / n_worker, n = pieces_of(w),
+        each = panels_per_piece(w), share = (x->n_active * n + n_worker - 1) / n_worker,
+        at = piece / room * share + piece % room;
+    if (piece % room >= share)
+        at = x->n_active * n; /* past the last */
     struct run r = {at / n, at % n * each, at % n * each + each};
     r.last = r.last < w->n_panel ? r.last : w->n_panel;
     return r;

@@ -147,13 +147,15 @@ ALWAYS void tile_block(struct form f, const uint8_t *head, int slot, const uint8
         block_one(f, &s, body, i, x, group_stride, n, acc);
 }
 
-/* One or two tokens read plain nibbles and bytes as fast as memory gives them, and the hardware's streams do best alone.
- * Where there is more to compute, the reads come too far apart for those (Zen 4, one token, share of the read
- * bandwidth without and with: MXFP4 79 and 92 %, Q3_K 70 and 90, Q5_K 78 and 88, IQ4_XS 81 and 90). */
+/* One token reads plain nibbles, and two plain bytes, as fast as memory gives them: the hardware's streams do best alone. Where there
+ * is more to compute, the reads come too far apart for those (Zen 4, share of the read bandwidth without and with: one token
+ * of MXFP4 79 and 92 %, Q3_K 70 and 90, Q5_K 78 and 88, IQ4_XS 81 and 90; two of Q4_0 80 and 88, IQ4_NL 78 and 87, Q8_0 93 and 84). */
 ALWAYS bool asks_ahead(struct form f, int n)
 {
-    bool plain = f.scales == SCALES_HALF && (f.ints == INTS_4 || f.ints == INTS_8 || f.ints == INTS_IQ4);
-    return n >= 4 || !plain;
+    bool plain = f.scales == SCALES_HALF;
+    if (plain && f.ints == INTS_8)
+        return n > 2;
+    return n > 1 || !(plain && (f.ints == INTS_4 || f.ints == INTS_IQ4));
 }
 
 ALWAYS void look_ahead(const uint8_t *at, int n_bytes)
