@@ -60,7 +60,8 @@ def test_names_of_newer_versions_mean_the_same(run, tmp_path, name):
 
 
 def flat(cfg):
-    cfg.update({**cfg.pop("text_config"), "model_type": cfg["model_type"], "rope_theta": 10000.0, "rope_scaling": {"type": "mrope", "mrope_section": [2, 1, 1]}})
+    rope = {"rope_theta": 10000.0, "rope_scaling": {"type": "mrope", "mrope_section": [2, 1, 1]}}
+    cfg.update({**cfg.pop("text_config"), "model_type": cfg["model_type"], **rope})
     del cfg["rope_parameters"]
 
 
