@@ -42,8 +42,12 @@ for type in Q4_0 Q8_0; do
 done
 [ -z "${LATHE_MODEL-}" ] || same "answers of $LATHE_MODEL" run -m "$LATHE_MODEL" --raw --temp 0 -n 16 -p "Once upon a time"
 
-# The budget: the weights once, KV and buffers of the profile, and the program.
-budget_of() { echo $(($(stat -c %s "$1") / 1048576 + 32)); }
+# The budget in MiB: the weights once, KV and buffers of the profile, the program, and 128 bytes for each token of the vocabulary.
+budget_of() {
+    local tokens
+    tokens=$("$native" info -m "$1" --json | python3 -c 'import json, sys; print(json.load(sys.stdin)["meta"]["tokenizer.ggml.tokens"][1:].split("]")[0])') || exit 1
+    echo $((($(stat -c %s "$1") + 128 * tokens) / 1048576 + 32))
+}
 for model in "$dir/m.gguf" ${LATHE_MODEL:+"$LATHE_MODEL"}; do
     python3 tools/edge_budget.py "$edge" "$model" "$(budget_of "$model")" "$@" || failed "--profile edge does not keep its budget"
 done

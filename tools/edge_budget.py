@@ -32,7 +32,9 @@ def peak_mib(*args):
 
 def idle_share(seconds=2.0):
     """CPU seconds a second of a chat that has answered and waits."""
-    p = subprocess.Popen([*EMULATOR, PROGRAM, "chat", *EDGE, "-n", "8"], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    template = Path(os.environ["LATHE_CACHE_DIR"]) / "template"  # a model that has learnt no chat has none
+    template.write_text("{% for m in messages %}{{ m['content'] }}\n{% endfor %}")
+    p = subprocess.Popen([*EMULATOR, PROGRAM, "chat", *EDGE, "-n", "8", "--chat-template", template], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
     p.stdin.write(b"hello\n")
     p.stdin.flush()
     p.stdout.read1(1)

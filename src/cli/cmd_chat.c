@@ -234,7 +234,8 @@ int cmd_chat(struct cli *cli, struct lathe_err *err)
                      cli->o.model);
         goto done;
     }
-    TRY_GOTO(session_engine(&c.s, &cli->o, 1, SESSION_CONTEXT, SESSION_SHORTER, err));
+    TRY_GOTO(session_engine(&c.s, &cli->o, 1, SESSION_CONTEXT,
+                            SESSION_SHORTER | (cli_given(cli, "chunk") ? 0 : SESSION_SLOWER), err));
     conversation_init(&c.talk, cli->o.system);
     lines = line_open();
     if (isatty(STDIN_FILENO))

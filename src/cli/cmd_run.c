@@ -188,7 +188,7 @@ static int answer_prompt(struct session *s, struct cli *c, struct answer *a, str
         r.logits_from = (int)r.n_ids - 1;
     }
     int n_need = c->o.n_predict >= 0 && r.n_ids < 1u << 24 ? (int)r.n_ids + c->o.n_predict + 1 : 0;
-    TRY_GOTO(session_engine(s, &c->o, 1, n_need, 0, err));
+    TRY_GOTO(session_engine(s, &c->o, 1, n_need, cli_given(c, "chunk") ? 0 : SESSION_SLOWER, err));
     a->vocab = lathe_model_vocab(s->model);
     rc = session_answer(s, &r, on_event, a, NULL, err);
 done:

@@ -108,6 +108,8 @@ int session_engine(struct session *s, const struct cli_options *o, int n_seq, in
     eo.no_prefix_cache |= (flags & SESSION_FRESH) != 0;
     if (flags & SESSION_SHORTER && !o->n_ctx)
         eo.firm &= ~(unsigned)(LATHE_FIRM_CTX | LATHE_FIRM_KV);
+    if (flags & SESSION_SLOWER)
+        eo.firm &= ~(unsigned)LATHE_FIRM_CHUNK;
     lathe_engine_free(s->engine);
     s->engine = NULL;
     return lathe_engine_new(s->model, &eo, &s->engine, err);

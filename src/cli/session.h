@@ -27,8 +27,9 @@ struct lathe_engine_options session_engine_options(const struct session *s, cons
  * own context. -c overrides. */
 enum session_flags {
     SESSION_PROFILE = 1,
-    SESSION_FRESH = 2,  /* nothing is taken over from earlier requests: for measuring */
-    SESSION_SHORTER = 4 /* without -c the context is what fits the memory */
+    SESSION_FRESH = 2,   /* nothing is taken over from earlier requests: for measuring */
+    SESSION_SHORTER = 4, /* without -c the context is what fits the memory */
+    SESSION_SLOWER = 8   /* rows of a pass are what fits the memory: --chunk is a profile's */
 };
 int session_engine(struct session *s, const struct cli_options *o, int n_seq, int n_need, int flags,
                    struct lathe_err *err);

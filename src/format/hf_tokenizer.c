@@ -2,6 +2,8 @@
  * tokenizer.huggingface.json; what the files beside it say becomes GGUF's keys. */
 #include "format/hf.h"
 #include <inttypes.h>
+#include <stdio.h>
+#include <unistd.h>
 
 enum { MAX_JSON = 16 << 20 };
 
@@ -200,6 +202,24 @@ static void put_flag(struct hf *h, const json_t *object, const char *key, const 
         meta_put_bool(h->f, to, json_is_true(v));
 }
 
+/* Without tokenizer.json: what the folder has instead, which transformers makes one from. */
+static int refuse_others(struct hf *h)
+{
+    static const char *const others[] = {"tokenizer.model", "spiece.model",  "sentencepiece.bpe.model",
+                                         "tekken.json",     "qwen.tiktoken", "vocab.json",
+                                         "vocab.txt"};
+    char path[4200];
+    for (size_t i = 0; i < sizeof others / sizeof *others; i++) {
+        snprintf(path, sizeof path, "%s%s", h->folder, others[i]);
+        if (access(path, F_OK) == 0)
+            return err_set(h->err, LATHE_E_UNSUPPORTED,
+                           "%s%s cannot be read, and there is no tokenizer.json; transformers makes one: "
+                           "AutoTokenizer.from_pretrained(FOLDER).save_pretrained(FOLDER)",
+                           h->path, others[i]);
+    }
+    return err_set(h->err, LATHE_E_FILE, "%s has no tokenizer.json; get the whole folder", h->path);
+}
+
 int hf_tokenizer(struct hf *h)
 {
     json_t *generation = NULL, *tokenizer = NULL;
@@ -215,8 +235,9 @@ int hf_tokenizer(struct hf *h)
     put_flag(h, tokenizer, "add_eos_token", "tokenizer.ggml.add_eos_token");
     TRY_GOTO(put_template(h, tokenizer));
     TRY_GOTO(hf_bytes(h, "tokenizer.json", &text));
-    if (text.p)
-        meta_put_text(h->f, "tokenizer.huggingface.json", text);
+    if (!text.p)
+        TRY_GOTO(refuse_others(h));
+    meta_put_text(h->f, "tokenizer.huggingface.json", text);
     if (h->class->set & HF_ENCODER)
         TRY_GOTO(put_encoder(h, tokenizer));
 done:

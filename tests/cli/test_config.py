@@ -130,3 +130,11 @@ def test_edge_keeps_its_budget(run, tiny):
     assert json.loads(same[0])["tokens"] == json.loads(same[1])["tokens"]
     r = run("run", "-m", tiny, "-p", "x", "-n", "1", "--profile", "edge", "--memory", "6M")
     assert r.returncode == 1 and b"more than the 6.0 MiB of memory" in r.stderr, r.stderr
+
+
+@pytest.mark.parametrize("command", (["run", "-p", "x", "-n", "1"], ["chat"]))
+def test_a_pass_has_fewer_rows_where_memory_is_short(run, tiny, command):
+    """The profile's 128 give way, those of the user do not."""
+    for more, rows in (([], b", 64 rows a pass"), (["--chunk", "128"], b", 128 rows a pass")):
+        r = run(*command, "-m", tiny, "--profile", "edge", "--memory", "6M", *more)
+        assert r.returncode == 1 and rows in r.stderr, r.stderr

@@ -1,9 +1,13 @@
 """Hugging Face folders: opened as what the same model is in GGUF; what is wrong with one is named; nothing is ignored."""
-import json, struct
+import json, os, struct
+from pathlib import Path
 
 import pytest
 
 import hf_folder
+from conftest import ROOT
+
+HOSTILE_FILES = Path(os.environ.get("LATHE_SHARED", ROOT / "../shared")) / "data/fuzz/safetensors"
 
 
 def info(run, path):
@@ -135,6 +139,17 @@ def test_config_that_is_no_json(run, tmp_path, text, words):
 
 # ---- files
 
+@pytest.mark.parametrize("name", ("tokenizer.model", "vocab.txt", None))
+def test_no_tokenizer_json(run, tmp_path, name):
+    """Neither run, nor made into a file without a vocabulary; what is there instead is named with what makes one of it."""
+    folder = hf_folder.write(tmp_path / "m")
+    (folder / "tokenizer.json").rename(folder / (name or "other"))
+    words = f"{name} cannot be read, and there is no tokenizer.json; transformers makes one: AutoTokenizer" if name else "has no tokenizer.json; get the"
+    for r in (run("convert", folder, tmp_path / "m.gguf"), run("run", "-m", folder, "-p", "x", "-n", "1")):
+        assert r.returncode == 3 and words in r.stderr.decode(), r.stderr
+    assert not (tmp_path / "m.gguf").exists()
+
+
 def test_missing_files(run, tmp_path):
     refuse(run, tmp_path, "no config.json")
     folder = hf_folder.write(tmp_path / "m", shards=3)
@@ -235,6 +250,25 @@ def test_hostile_header(run, tmp_path, case):
     folder = hf_folder.write(tmp_path)
     (folder / "model.safetensors").write_bytes(content)
     refuse(run, folder, words)
+
+
+def test_hostile_files(run, tmp_path):
+    """Their tensors are nothing that the model has; what their metadata tries is neither done nor shown nor written on."""
+    if not HOSTILE_FILES.is_dir():
+        pytest.skip("hostile: no shared test data")
+    want = run("run", "-m", hf_folder.write(tmp_path / "plain"), "-p", "hello", "-n", "8", "--temp", "0").stdout
+    files = sorted(HOSTILE_FILES.glob("*.safetensors"))
+    assert files
+    for path in files:
+        folder = hf_folder.write(tmp_path / path.stem)
+        (folder / "model.safetensors").write_bytes(path.read_bytes())
+        refuse(run, folder, "model.safetensors: tensor bias is nothing that a LlamaForCausalLM")
+        size = struct.unpack("<Q", path.read_bytes()[:8])[0]
+        texts = json.loads(path.read_bytes()[8:8 + size])["__metadata__"]
+        (folder / "model.safetensors").write_bytes(hf_folder.safetensors(hf_folder.tensors(), metadata=texts))
+        assert run("run", "-m", folder, "-p", "hello", "-n", "8", "--temp", "0").stdout == want
+        said = run("info", "-m", folder, "--json").stdout + run("convert", folder, tmp_path / "m.gguf").stderr + (tmp_path / "m.gguf").read_bytes()
+        assert not [t for t in texts.values() if len(t) > 12 and (t.encode() in said or json.dumps(t).encode() in said)]
 
 
 def test_cut_anywhere(run, tmp_path):

@@ -6,7 +6,7 @@ import pytest
 import hf_folder
 from conftest import ROOT
 
-FIXTURES = ("gemma3_vision", "mistral3_vision", "qwen2_5_vision", "qwen3_vision")
+FIXTURES = ("gemma3_vision", "mistral3_vision", "llava_vision", "llava_mistral_vision", "qwen2_vision", "qwen2_5_vision", "qwen3_vision")
 SENTENCE = b"lathe: vision is left out: of this checkpoint only the text model is read\n"
 
 
@@ -53,14 +53,15 @@ def names_of_newer_versions(name):
     return name
 
 
-@pytest.mark.parametrize("name", ("gemma3_vision", "mistral3_vision"))
+@pytest.mark.parametrize("name", ("gemma3_vision", "mistral3_vision", "llava_vision", "llava_mistral_vision"))
 def test_names_of_newer_versions_mean_the_same(run, tmp_path, name):
     want = logits(run, ROOT / "tests/fixtures" / name, tmp_path)
     assert logits(run, copy(name, tmp_path, rename=names_of_newer_versions), tmp_path) == want
 
 
 def flat(cfg):
-    cfg.update({**cfg.pop("text_config"), "model_type": "qwen2_5_vl", "rope_theta": 10000.0, "rope_scaling": {"type": "mrope", "mrope_section": [2, 1, 1]}})
+    rope = {"rope_theta": 10000.0, "rope_scaling": {"type": "mrope", "mrope_section": [2, 1, 1]}}
+    cfg.update({**cfg.pop("text_config"), "model_type": cfg["model_type"], **rope})
     del cfg["rope_parameters"]
 
 
@@ -72,7 +73,7 @@ def sparse(cfg):
     del cfg["tie_word_embeddings"]
 
 
-@pytest.mark.parametrize("name,change", (("qwen2_5_vision", flat), ("gemma3_vision", sparse)))
+@pytest.mark.parametrize("name,change", (("qwen2_vision", flat), ("qwen2_5_vision", flat), ("gemma3_vision", sparse)))
 def test_other_ways_to_write_the_same_configuration(run, tmp_path, name, change):
     assert logits(run, copy(name, tmp_path, change), tmp_path) == logits(run, ROOT / "tests/fixtures" / name, tmp_path)
 
