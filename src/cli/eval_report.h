@@ -1,0 +1,18 @@
+/* What lathe eval prints: a table for people, or one JSON object a candidate, from which reports over many are made. */
+#ifndef LATHE_CLI_EVAL_REPORT_H
+#define LATHE_CLI_EVAL_REPORT_H
+#include "cli/text_chunks.h"
+#include "measure/compare.h"
+
+struct eval_report {
+    const struct cli_options *options;
+    const struct lathe_model_info *model, *reference; /* reference NULL: none */
+    const struct text_chunks *text;
+    const struct compare *compare;
+    const struct draws *draws;
+    double seconds;
+};
+
+/* Returns 0. */
+int eval_report(const struct eval_report *r);
+#endif
