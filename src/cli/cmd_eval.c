@@ -9,6 +9,7 @@
 #include "cli/eval_report.h"
 #include "cli/input.h"
 #include "measure/eval_run.h"
+#include "measure/same_vocab.h"
 
 enum { CHUNK = 512, LEAST_CHUNK = 4, ROWS_AT_ONCE = 64 };
 #define TOKENS_ENOUGH 100000 /* quantiles of 99.9 % then rest on a hundred positions */
@@ -16,6 +17,9 @@ enum { CHUNK = 512, LEAST_CHUNK = 4, ROWS_AT_ONCE = 64 };
 struct eval {
     struct session s, ref;
     struct cli_options ref_options;
+    struct ref_reader kept;
+    struct ref_writer keep;
+    bool keeps;
     struct text_chunks text;
     struct compare compare;
     struct draws draws;
@@ -31,42 +35,32 @@ static struct cli_options reference_options(const struct cli_options *o)
     return r;
 }
 
-static int name_token(const lathe_vocab *v, int id, char *out, size_t n)
+/* What the reference's context, number of chunks and vocabulary ask of the candidate, if it is kept. */
+static int check_kept(const struct eval *e, const struct cli_options *o, struct lathe_err *err)
 {
-    size_t n_text = 0;
-    const char *text = lathe_token_text(v, id, true, &n_text);
-    return snprintf(out, n, "%.*s", (int)(n_text < 40 ? n_text : 40), text ? text : "");
-}
-
-/* A divergence needs the same tokens on both sides; a vocabulary of another size or text is another tokenizer. */
-static int compare_vocabularies(const struct eval *e, struct lathe_err *err)
-{
-    const lathe_vocab *a = lathe_model_vocab(e->s.model), *b = lathe_model_vocab(e->ref.model);
-    const char *name = e->s.info.name, *ref_name = e->ref.info.name;
-    if (e->s.info.n_vocab != e->ref.info.n_vocab)
+    const struct ref_head *h = &e->kept.head;
+    const lathe_vocab *v = lathe_model_vocab(e->s.model);
+    if (h->n_vocab != e->s.info.n_vocab || h->vocab_hash != same_vocab_hash(v, e->s.info.n_vocab))
         return err_set(err, LATHE_E_USAGE,
-                       "the reference has another vocabulary: %d tokens in %.100s, %d in %.100s; compare "
-                       "models of one tokenizer",
-                       e->ref.info.n_vocab, ref_name, e->s.info.n_vocab, name);
-    for (int i = 0; i < e->s.info.n_vocab; i++) {
-        size_t n_a = 0, n_b = 0;
-        const char *text_a = lathe_token_text(a, i, true, &n_a), *text_b = lathe_token_text(b, i, true, &n_b);
-        if (n_a == n_b && (!n_a || memcmp(text_a, text_b, n_a) == 0))
-            continue;
-        char say_a[48], say_b[48];
-        name_token(a, i, say_a, sizeof say_a);
-        name_token(b, i, say_b, sizeof say_b);
-        return err_set(err, LATHE_E_USAGE,
-                       "the reference has another tokenizer: token %d is '%s' in %.100s, '%s' in %.100s; "
+                       "the reference has another tokenizer: %s is of %s with %d tokens, %.100s has %d; "
                        "compare models of one tokenizer",
-                       i, say_b, ref_name, say_a, name);
-    }
+                       o->ref, h->name, h->n_vocab, e->s.info.name, e->s.info.n_vocab);
+    if (o->n_ctx && o->n_ctx != h->chunk_tokens)
+        return err_set(err, LATHE_E_USAGE, "--ctx %d: %s was kept with --ctx %d", o->n_ctx, o->ref,
+                       h->chunk_tokens);
+    if (h->chunk_tokens > e->s.info.n_ctx_train)
+        return err_set(err, LATHE_E_USAGE, "%s was kept with --ctx %d: the context of %.100s is %d tokens",
+                       o->ref, h->chunk_tokens, e->s.info.name, e->s.info.n_ctx_train);
     return 0;
 }
 
 static int choose_context(const struct eval *e, const struct cli_options *o, int *out, struct lathe_err *err)
 {
     int most = e->s.info.n_ctx_train;
+    if (e->kept.file) {
+        *out = e->kept.head.chunk_tokens;
+        return 0;
+    }
     if (e->ref.model && e->ref.info.n_ctx_train < most)
         most = e->ref.info.n_ctx_train;
     if (o->n_ctx > most)
@@ -85,6 +79,14 @@ static int read_text(struct eval *e, const struct cli_options *o, struct lathe_e
     TRY(choose_context(e, o, &ctx, err));
     TRY(text_chunks_read(&e->text, &e->s, o->text_file, ctx, err));
     long asked = o->n_eval_token ? o->n_eval_token : TOKENS_ENOUGH, n = (asked + ctx - 2) / (ctx - 1);
+    if (e->kept.file && !o->n_eval_token)
+        n = e->kept.head.n_chunk;
+    if (e->kept.file && n > e->kept.head.n_chunk)
+        return err_set(err, LATHE_E_USAGE, "--tokens %d: %s has %ld", o->n_eval_token, o->ref,
+                       (long)e->kept.head.n_chunk * (ctx - 1));
+    if (e->kept.file && n > e->text.n_chunk)
+        return err_set(err, LATHE_E_USAGE, "%s: is of another text: %ld chunks of %d tokens, %s has %d",
+                       o->ref, n, ctx, o->text_file, e->text.n_chunk);
     if (n > e->text.n_chunk && o->n_eval_token)
         fprintf(stderr, "lathe: --tokens %d: %s has %ld to score, in %d chunks of %d: all of them are\n",
                 o->n_eval_token, o->text_file, (long)e->text.n_chunk * (ctx - 1), e->text.n_chunk, ctx);
@@ -115,6 +117,27 @@ static void show_progress(void *user, double share)
     progress_show(user, "comparing", share);
 }
 
+/* Of the reference, or without one of the model. */
+static int create_reference(struct eval *e, const struct cli_options *o, struct lathe_err *err)
+{
+    const struct session *s = e->ref.model ? &e->ref : &e->s;
+    struct ref_head head = {.n_vocab = s->info.n_vocab,
+                            .n_chunk = e->text.n_chunk,
+                            .chunk_tokens = e->text.chunk_tokens,
+                            .is_exact = e->ref.model ? o->ref_exact : o->exact,
+                            .vocab_hash = same_vocab_hash(lathe_model_vocab(s->model), s->info.n_vocab),
+                            .n_param = s->info.n_param,
+                            .resident_bytes = s->info.resident_bytes};
+    if (!o->save_ref)
+        return 0;
+    snprintf(head.name, sizeof head.name, "%s", s->info.name);
+    snprintf(head.architecture, sizeof head.architecture, "%s", s->info.architecture);
+    snprintf(head.file_type, sizeof head.file_type, "%s", s->info.file_type);
+    TRY(ref_create(&e->keep, o->save_ref, &head, err));
+    e->keeps = true;
+    return 0;
+}
+
 static int compare_text(struct eval *e, const struct cli_options *o, double *seconds, struct lathe_err *err)
 {
     const struct text_chunks *t = &e->text;
@@ -127,6 +150,8 @@ static int compare_text(struct eval *e, const struct cli_options *o, double *sec
     lathe_engine_get_plan(e->s.engine, &plan);
     struct eval_run run = {.candidate = e->s.engine,
                            .reference = e->ref.engine,
+                           .kept = e->kept.file ? &e->kept : NULL,
+                           .keep = o->save_ref ? &e->keep : NULL,
                            .n_vocab = e->s.info.n_vocab,
                            .n_row = n_row,
                            .n_thread = plan.n_thread,
@@ -136,11 +161,27 @@ static int compare_text(struct eval *e, const struct cli_options *o, double *sec
                            .bos = t->bos,
                            .progress = show_progress,
                            .user = &e->s.bar};
+    TRY(create_reference(e, o, err));
     double start = clock_s();
     int rc = eval_run(&run, &e->compare, err);
     *seconds = clock_s() - start;
     progress_end(&e->s.bar);
-    return rc;
+    return e->keeps ? ref_close(&e->keep, rc, err) : rc;
+}
+
+/* A kept reference looks like a model that was run with its options. */
+static int open_kept(struct eval *e, const struct cli_options *o, struct lathe_err *err)
+{
+    const struct ref_head *h = &e->kept.head;
+    if (o->save_ref)
+        return err_set(err, LATHE_E_USAGE, "--save-ref with a kept reference: %s is kept already", o->ref);
+    TRY(ref_open(&e->kept, o->ref, err));
+    e->ref.info = (struct lathe_model_info){.name = h->name,
+                                            .architecture = h->architecture,
+                                            .file_type = h->file_type,
+                                            .n_param = h->n_param,
+                                            .resident_bytes = h->resident_bytes};
+    return 0;
 }
 
 static int open_models(struct eval *e, const struct cli_options *o, struct lathe_err *err)
@@ -148,12 +189,18 @@ static int open_models(struct eval *e, const struct cli_options *o, struct lathe
     if (!o->text_file)
         return err_set(err, LATHE_E_USAGE, "no text: give the file to score with -f FILE");
     TRY(input_check(o->text_file, err));
+    bool is_kept = o->ref && ref_is_kept(o->ref);
+    if (is_kept)
+        TRY(open_kept(e, o, err));
     TRY(session_open(&e->s, o, err));
+    if (is_kept)
+        return check_kept(e, o, err);
     if (!o->ref)
         return 0;
     e->ref_options = reference_options(o);
     TRY(session_open(&e->ref, &e->ref_options, err));
-    return compare_vocabularies(e, err);
+    return same_vocab(lathe_model_vocab(e->s.model), e->s.info.n_vocab, e->s.info.name,
+                      lathe_model_vocab(e->ref.model), e->ref.info.n_vocab, e->ref.info.name, err);
 }
 
 int cmd_eval(struct cli *c, struct lathe_err *err)
@@ -167,7 +214,9 @@ int cmd_eval(struct cli *c, struct lathe_err *err)
     draws_init(&e->draws, e->text.n_chunk);
     struct eval_report report = {.options = &c->o,
                                  .model = &e->s.info,
-                                 .reference = e->ref.model ? &e->ref.info : NULL,
+                                 .reference = c->o.ref ? &e->ref.info : NULL,
+                                 .kept = e->kept.file ? &e->kept.head : NULL,
+                                 .keep_bytes = e->keeps ? e->keep.file.n_bytes : 0,
                                  .text = &e->text,
                                  .compare = &e->compare,
                                  .draws = &e->draws,
@@ -177,6 +226,7 @@ done:
     draws_free(&e->draws);
     compare_free(&e->compare);
     text_chunks_free(&e->text);
+    ref_reader_close(&e->kept);
     session_close(&e->ref);
     session_close(&e->s);
     free(e);

@@ -77,6 +77,15 @@ static json_t *json_model(const struct lathe_model_info *m, const char *path)
     return j;
 }
 
+static json_t *json_reference(const struct eval_report *r)
+{
+    json_t *j = json_model(r->reference, r->options->ref);
+    bool is_exact = r->kept ? r->kept->is_exact : r->options->ref_exact;
+    json_object_set_new(j, "exact", json_boolean(is_exact));
+    json_object_set_new(j, "kept", json_boolean(r->kept != NULL));
+    return j;
+}
+
 static json_t *json_octaves(const struct eval_report *r)
 {
     json_t *list = json_array();
@@ -96,7 +105,7 @@ static int print_json(const struct eval_report *r, const struct compare_summary 
     json_t *j = json_object();
     json_object_set_new(j, "model", json_model(r->model, r->options->model));
     if (r->reference)
-        json_object_set_new(j, "reference", json_model(r->reference, r->options->ref));
+        json_object_set_new(j, "reference", json_reference(r));
     json_object_set_new(j, "text",
                         json_pack("{so si si sI sI sb}", "file", json_text(file, strlen(file)), "ctx",
                                   t->chunk_tokens, "chunks", t->n_chunk, "n_token", (json_int_t)all->n,
@@ -104,6 +113,12 @@ static int print_json(const struct eval_report *r, const struct compare_summary 
     json_object_set_new(j, "all", json_group(r, all));
     json_object_set_new(j, "half", json_group(r, half));
     json_object_set_new(j, "by_position", json_octaves(r));
+    if (r->keep_bytes)
+        json_object_set_new(j, "save_ref",
+                            json_pack("{so sI sf}", "file",
+                                      json_text(r->options->save_ref, strlen(r->options->save_ref)), "bytes",
+                                      (json_int_t)r->keep_bytes, "bytes_per_token",
+                                      (double)r->keep_bytes / (double)all->n));
     json_object_set_new(j, "seconds", json_real(r->seconds));
     json_object_set_new(j, "tok_s", json_real((double)all->n / r->seconds));
     return json_print(j);
@@ -146,6 +161,9 @@ static int print_table(const struct eval_report *r, const struct compare_summary
     printf("%-46s", "perplexity of second halves (llama.cpp's)");
     print_interval(half->ppl, 1, "");
     print_octaves(r);
+    if (r->keep_bytes)
+        printf("\n%s: %.1f MB, %.0f bytes a token\n", r->options->save_ref, (double)r->keep_bytes / 1e6,
+               (double)r->keep_bytes / (double)all->n);
     if (r->text->n_chunk < INTERVAL_FEW)
         printf("\n%d chunks: intervals need some %d, and are too narrow here\n", r->text->n_chunk,
                INTERVAL_FEW);

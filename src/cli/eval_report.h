@@ -3,10 +3,13 @@
 #define LATHE_CLI_EVAL_REPORT_H
 #include "cli/text_chunks.h"
 #include "measure/compare.h"
+#include "measure/ref_file.h"
 
 struct eval_report {
     const struct cli_options *options;
     const struct lathe_model_info *model, *reference; /* reference NULL: none */
+    const struct ref_head *kept;                      /* where the reference is a kept one */
+    uint64_t keep_bytes;                              /* of what was kept; 0: nothing was */
     const struct text_chunks *text;
     const struct compare *compare;
     const struct draws *draws;

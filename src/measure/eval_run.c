@@ -2,8 +2,10 @@
 #include "measure/eval_run.h"
 #include <stdlib.h>
 #include <string.h>
+#include <xxhash.h>
 #include "base/mem.h"
 #include "base/pool.h"
+#include "measure/eval_side.h"
 #include "measure/logits.h"
 
 enum { ROW_LEAST = 16, ROW_MOST = 512, ROW_STEP = 12 /* tokens of a tile */ };
@@ -16,188 +18,190 @@ int eval_row_count(int n_vocab)
     return n < ROW_LEAST ? ROW_LEAST : n > ROW_MOST ? ROW_MOST : (int)n;
 }
 
-/* An engine and the rows of its newest pass. */
-struct side {
-    lathe_engine *engine;
-    float *logits;       /* [n_row][n_vocab] */
-    int n_row, first, n; /* positions first .. first + n - 1 are there */
-    bool done;
-};
-
-enum { FINITE, WRONG_CANDIDATE, WRONG_REFERENCE };
+enum verdict { FINE, WRONG_CANDIDATE, WRONG_REFERENCE, WRONG_KEPT };
 
 /* A block of positions, compared in the pool. */
 struct work {
     const struct eval_run *run;
-    struct side candidate, reference;
+    struct eval_side candidate, reference;
     struct compare *out;
     int32_t *ids; /* of the chunk, as the models read it; its last is not read */
     int chunk;
     struct pool *pool;
     struct pool_op op;
-    char *wrong; /* [n_row] of the enum */
+    struct ref_row *rows;   /* [n_row], kept or to be kept */
+    float *scratch;         /* [n_thread][n_vocab], where rows are to be kept */
+    enum verdict *verdicts; /* [n_row] */
 };
 
-static void on_logits(void *user, uint64_t id, int position, const float *logits, int n_vocab)
+static size_t index_of(const struct work *w, int position)
 {
-    struct side *s = user;
-    if (s->n == s->n_row)
-        return;
-    if (s->n == 0)
-        s->first = position;
-    memcpy(s->logits + (size_t)s->n++ * (size_t)n_vocab, logits, sizeof *logits * (size_t)n_vocab);
+    return (size_t)w->chunk * (size_t)w->out->n_position + (size_t)position;
 }
 
-static int submit(struct side *s, const struct work *w, struct lathe_err *err)
+/* ---- in the pool ---- */
+
+static enum verdict compare_kept(const struct ref_row *row, const float *y, int n_vocab,
+                                 struct compare_position *out, struct logits_norm *q)
 {
-    struct lathe_request r;
-    uint64_t id;
-    lathe_request_init(&r);
-    r.ids = w->ids;
-    r.n_ids = (size_t)w->run->chunk_tokens - 1;
-    r.n_predict = 0;
-    r.on_logits = on_logits;
-    r.user = s;
-    r.logits_from = 0;
-    s->done = false;
-    s->n = 0;
-    return lathe_engine_submit(s->engine, &r, &id, err);
+    double kl;
+    if (!logits_normalize(y, n_vocab, q))
+        return WRONG_CANDIDATE;
+    if (!ref_row_divergence(row, y, n_vocab, q, &kl))
+        return WRONG_KEPT;
+    out->ref_nll = row->nll;
+    out->kl = (float)kl;
+    out->is_same_top = row->top == q->top;
+    return FINE;
 }
 
-static int take_events(struct side *s, const struct work *w, const char *whose, struct lathe_err *err)
+static enum verdict compare_live(const float *x, const float *y, int n_vocab, int32_t next,
+                                 struct compare_position *out, struct logits_norm *p, struct logits_norm *q)
 {
-    struct lathe_event e;
-    while (lathe_engine_poll(s->engine, &e)) {
-        if (e.kind != LATHE_EVENT_DONE)
-            continue;
-        s->done = true;
-        if (e.finish == LATHE_FINISH_ERROR)
-            return err_set(err, e.err.code, "%s, chunk %d: %.300s", whose, w->chunk, e.err.text);
-    }
-    return 0;
-}
-
-/* Steps until the engine has made rows. */
-static int next_rows(struct side *s, const struct work *w, const char *whose, struct lathe_err *err)
-{
-    s->n = 0;
-    while (!s->n && !s->done) {
-        int n_left = lathe_engine_step(s->engine, err);
-        if (n_left < 0)
-            return n_left;
-        TRY(take_events(s, w, whose, err));
-        if (n_left == 0 && !s->done)
-            break;
-    }
-    return s->n ? 0 : err_set(err, LATHE_E_FAILED, "%s, chunk %d: the engine stopped early", whose, w->chunk);
-}
-
-static int finish(struct side *s, const struct work *w, const char *whose, struct lathe_err *err)
-{
-    while (!s->done) {
-        int n_left = lathe_engine_step(s->engine, err);
-        if (n_left < 0)
-            return n_left;
-        TRY(take_events(s, w, whose, err));
-        if (n_left == 0)
-            break;
-    }
-    return 0;
+    double kl;
+    if (!logits_divergence(x, y, n_vocab, p, q, &kl))
+        return logits_normalize(y, n_vocab, q) ? WRONG_REFERENCE : WRONG_CANDIDATE;
+    out->ref_nll = (float)-logits_logp(x, p, next);
+    out->kl = (float)kl;
+    out->is_same_top = p->top == q->top;
+    return FINE;
 }
 
 static void compare_piece(const struct pool_op *op, int piece, int worker)
 {
     struct work *w = (struct work *)op->arg;
-    int n_vocab = w->run->n_vocab, position = w->candidate.first + piece;
-    int32_t next = w->run->ids[(size_t)w->chunk * (size_t)w->run->chunk_tokens + (size_t)position + 1];
-    size_t at = (size_t)piece * (size_t)n_vocab;
-    struct compare_position *out =
-        &w->out->v[(size_t)w->chunk * (size_t)w->out->n_position + (size_t)position];
-    const float *y = w->candidate.logits + at;
-    const float *x = w->run->reference ? w->reference.logits + at : NULL;
+    const struct eval_run *r = w->run;
+    int position = w->candidate.first + piece;
+    int32_t next = w->ids[position + 1];
+    size_t at = (size_t)piece * (size_t)r->n_vocab;
+    const float *y = w->candidate.logits + at, *x = r->reference ? w->reference.logits + at : y;
+    struct compare_position *out = &w->out->v[index_of(w, position)];
     struct logits_norm p, q;
-    double kl;
-    bool finite = x ? logits_divergence(x, y, n_vocab, &p, &q, &kl) : logits_normalize(y, n_vocab, &q);
-    w->wrong[piece] = finite ? FINITE : logits_normalize(y, n_vocab, &q) ? WRONG_REFERENCE : WRONG_CANDIDATE;
-    if (!finite)
+    if (r->kept)
+        w->verdicts[piece] = compare_kept(&w->rows[piece], y, r->n_vocab, out, &q);
+    else if (r->reference)
+        w->verdicts[piece] = compare_live(x, y, r->n_vocab, next, out, &p, &q);
+    else
+        w->verdicts[piece] = logits_normalize(y, r->n_vocab, &q) ? FINE : WRONG_CANDIDATE;
+    if (w->verdicts[piece] != FINE)
         return;
     out->nll = (float)-logits_logp(y, &q, next);
-    if (x) {
-        out->ref_nll = (float)-logits_logp(x, &p, next);
-        out->kl = (float)kl;
-        out->is_same_top = p.top == q.top;
-    }
+    if (!r->keep)
+        return;
+    w->rows[piece].nll = r->reference ? out->ref_nll : out->nll;
+    ref_row_encode(&w->rows[piece], x, r->n_vocab, r->reference ? &p : &q, index_of(w, position),
+                   w->scratch + (size_t)worker * (size_t)r->n_vocab);
 }
 
-static int compare_rows(struct work *w, struct lathe_err *err)
+/* ---- a chunk ---- */
+
+static int check_rows(const struct work *w, struct lathe_err *err)
 {
-    int n = w->candidate.n;
-    if (w->run->reference && (w->reference.n != n || w->reference.first != w->candidate.first))
-        return err_set(err, LATHE_E_FAILED, "chunk %d: the passes of candidate and reference differ",
-                       w->chunk);
-    w->op = (struct pool_op){.run = compare_piece, .arg = w, .n_piece = n, .layer = -1, .name = "compare"};
-    pool_run(w->pool, &w->op, 1);
-    for (int i = 0; i < n; i++)
-        if (w->wrong[i])
+    for (int i = 0; i < w->candidate.n; i++) {
+        int position = w->candidate.first + i;
+        if (w->verdicts[i] == WRONG_KEPT)
+            return err_set(err, LATHE_E_FILE,
+                           "%s: is damaged at position %d of chunk %d: write it again with --save-ref",
+                           w->run->kept->path, position, w->chunk);
+        if (w->verdicts[i] != FINE)
             return err_set(
                 err, LATHE_E_NUMERIC,
                 "the %s computed a logit that is not finite at position %d of chunk %d: damaged weights?",
-                w->wrong[i] == WRONG_CANDIDATE ? "candidate" : "reference", w->candidate.first + i, w->chunk);
+                w->verdicts[i] == WRONG_CANDIDATE ? "candidate" : "reference", position, w->chunk);
+    }
     return 0;
+}
+
+/* The next pass of both sides, compared and kept. */
+static int run_pass(struct work *w, struct lathe_err *err)
+{
+    const struct eval_run *r = w->run;
+    if (r->reference)
+        TRY(eval_side_next(&w->reference, err));
+    TRY(eval_side_next(&w->candidate, err));
+    if (r->reference && (w->reference.n != w->candidate.n || w->reference.first != w->candidate.first))
+        return err_set(err, LATHE_E_FAILED, "the passes of candidate and reference differ");
+    for (int i = 0; r->kept && i < w->candidate.n; i++)
+        TRY(ref_read_row(r->kept, &w->rows[i], err));
+    w->op = (struct pool_op){
+        .run = compare_piece, .arg = w, .n_piece = w->candidate.n, .layer = -1, .name = "compare"};
+    pool_run(w->pool, &w->op, 1);
+    TRY(check_rows(w, err));
+    for (int i = 0; r->keep && i < w->candidate.n; i++)
+        TRY(ref_write_row(r->keep, &w->rows[i], err));
+    return 0;
+}
+
+/* The digest of the chunk's tokens is the same in a kept reference, or goes into the one to keep. */
+static int run_digest(struct work *w, struct lathe_err *err)
+{
+    const struct eval_run *r = w->run;
+    uint64_t mine = XXH3_64bits(w->ids, sizeof *w->ids * (size_t)r->chunk_tokens), kept = mine;
+    if (r->kept)
+        TRY(ref_read_chunk(r->kept, &kept, err));
+    if (kept != mine)
+        return err_set(err, LATHE_E_USAGE, "%s: is of another text: chunk %d has other tokens", r->kept->path,
+                       w->chunk);
+    return r->keep ? ref_write_chunk(r->keep, mine, err) : 0;
 }
 
 static int run_chunk(struct work *w, struct lathe_err *err)
 {
     const struct eval_run *r = w->run;
-    memcpy(w->ids, r->ids + (size_t)w->chunk * (size_t)r->chunk_tokens,
-           sizeof *w->ids * (size_t)r->chunk_tokens);
+    size_t n = (size_t)r->chunk_tokens;
+    memcpy(w->ids, r->ids + (size_t)w->chunk * n, sizeof *w->ids * n);
     if (r->bos >= 0)
         w->ids[0] = r->bos;
+    TRY(run_digest(w, err));
     if (r->reference)
-        TRY(submit(&w->reference, w, err));
-    TRY(submit(&w->candidate, w, err));
-    for (int n = 0; n < r->chunk_tokens - 1; n += w->candidate.n) {
-        if (r->reference)
-            TRY(next_rows(&w->reference, w, "reference", err));
-        TRY(next_rows(&w->candidate, w, "candidate", err));
-        TRY(compare_rows(w, err));
-    }
+        TRY(eval_side_begin(&w->reference, w->chunk, w->ids, n - 1, err));
+    TRY(eval_side_begin(&w->candidate, w->chunk, w->ids, n - 1, err));
+    for (int done = 0; done < r->chunk_tokens - 1; done += w->candidate.n)
+        TRY(run_pass(w, err));
     if (r->reference)
-        TRY(finish(&w->reference, w, "reference", err));
-    return finish(&w->candidate, w, "candidate", err);
+        TRY(eval_side_end(&w->reference, err));
+    return eval_side_end(&w->candidate, err);
 }
 
-static int side_init(struct side *s, lathe_engine *e, const struct eval_run *r, struct lathe_err *err)
+static int work_init(struct work *w, struct lathe_err *err)
 {
-    void *p;
-    s->engine = e;
-    s->n_row = r->n_row;
-    TRY(mem_try((size_t)r->n_row, sizeof *s->logits * (size_t)r->n_vocab, "rows of logits", &p, err));
-    s->logits = p;
-    return 0;
+    const struct eval_run *r = w->run;
+    void *scratch = NULL;
+    w->ids = mem_new(sizeof *w->ids * (size_t)r->chunk_tokens);
+    w->verdicts = mem_new(sizeof *w->verdicts * (size_t)r->n_row);
+    w->rows = mem_new(sizeof *w->rows * (size_t)r->n_row);
+    TRY(eval_side_init(&w->candidate, "candidate", r->candidate, r->n_row, r->n_vocab, err));
+    TRY(eval_side_init(&w->reference, "reference", r->reference, r->n_row, r->n_vocab, err));
+    if (r->keep)
+        TRY(mem_try((size_t)r->n_thread, sizeof *w->scratch * (size_t)r->n_vocab, "rows to keep", &scratch,
+                    err));
+    w->scratch = scratch;
+    return pool_new(r->n_thread, &w->pool, err);
+}
+
+static void work_free(struct work *w)
+{
+    pool_free(w->pool);
+    eval_side_free(&w->candidate);
+    eval_side_free(&w->reference);
+    for (int i = 0; i < w->run->n_row; i++)
+        free(w->rows[i].code);
+    free(w->rows);
+    free(w->scratch);
+    free(w->verdicts);
+    free(w->ids);
 }
 
 int eval_run(const struct eval_run *r, struct compare *out, struct lathe_err *err)
 {
     struct work w = {.run = r, .out = out};
-    int rc;
-    w.ids = mem_new(sizeof *w.ids * (size_t)r->chunk_tokens);
-    w.wrong = mem_new((size_t)r->n_row);
-    TRY_GOTO(side_init(&w.candidate, r->candidate, r, err));
-    if (r->reference)
-        TRY_GOTO(side_init(&w.reference, r->reference, r, err));
-    TRY_GOTO(pool_new(r->n_thread, &w.pool, err));
-    out->has_reference = r->reference != NULL;
-    for (w.chunk = 0; w.chunk < r->n_chunk; w.chunk++) {
-        TRY_GOTO(run_chunk(&w, err));
-        if (r->progress)
+    out->has_reference = r->reference || r->kept;
+    int rc = work_init(&w, err);
+    for (; !rc && w.chunk < r->n_chunk; w.chunk++) {
+        rc = run_chunk(&w, err);
+        if (!rc && r->progress)
             r->progress(r->user, (double)(w.chunk + 1) / r->n_chunk);
     }
-done:
-    pool_free(w.pool);
-    free(w.candidate.logits);
-    free(w.reference.logits);
-    free(w.ids);
-    free(w.wrong);
+    work_free(&w);
     return rc;
 }

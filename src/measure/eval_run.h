@@ -4,18 +4,20 @@
  *                    -> engine of the candidate -> rows [n_row] --+-> in parallel a record of each position (compare.h)
  *
  * Both engines take the same n_row tokens of a chunk a pass, in turn, so that of n_vocab numbers a position only n_row positions exist
- * at a time. The reference may be kept rows of a file instead (ref_file.h), and a model's rows may be kept in one. */
+ * at a time. The reference may be the kept rows of a file instead (ref_file.h), and rows may be kept in one. */
 #ifndef LATHE_MEASURE_EVAL_RUN_H
 #define LATHE_MEASURE_EVAL_RUN_H
-#include "base/err.h"
 #include "measure/compare.h"
+#include "measure/ref_file.h"
 
 /* Rows of a pass whose logits take 64 MiB a side, at least 16, at most 512: less makes passes slower, more takes memory. */
 int eval_row_count(int n_vocab);
 
 struct eval_run {
-    lathe_engine *candidate,
-        *reference; /* reference may be NULL; both with options.n_chunk = n_row, one at a time */
+    /* With options.n_chunk = n_row, one sequence at a time; the reference may be NULL. */
+    lathe_engine *candidate, *reference;
+    struct ref_reader *kept; /* in place of the reference, or NULL */
+    struct ref_writer *keep; /* takes the reference's rows, without a reference the candidate's; or NULL */
     int n_vocab, n_row, n_thread;
     const int32_t *ids; /* [n_chunk][chunk_tokens], of which the last of each is only predicted */
     int n_chunk, chunk_tokens;
@@ -25,6 +27,6 @@ struct eval_run {
 };
 
 /* Fills `out`, which is of n_chunk chunks and chunk_tokens - 1 positions. NUMERIC names chunk and position of a logit that
- * is not finite, and whose it is. */
+ * is not finite, and whose it is; FILE that a kept reference is of another text, or damaged. */
 int eval_run(const struct eval_run *r, struct compare *out, struct lathe_err *err);
 #endif

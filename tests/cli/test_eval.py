@@ -159,3 +159,70 @@ def test_a_logit_that_is_not_finite_is_an_error_with_its_place(run, tiny, text, 
     assert r.returncode == 1 and r.stdout == b"" and b"candidate" in r.stderr and b"position" in r.stderr and b"chunk" in r.stderr, r.stderr
     r = run("eval", "-m", tiny, "--ref", tmp_path / "damaged.gguf", "-f", text)
     assert r.returncode == 1 and b"reference" in r.stderr and b"position" in r.stderr, r.stderr
+
+
+@pytest.fixture(scope="module")
+def kept(run, tiny, text, tmp_path_factory):
+    """A kept reference of 12 chunks, and what keeping it printed."""
+    path = tmp_path_factory.mktemp("kept") / "reference"
+    return path, measure(run, "-m", tiny, "-f", text, "--tokens", 12 * 255, "--save-ref", path)
+
+
+def test_a_kept_reference_gives_the_same_divergence(run, tiny, coarse, text, kept):
+    path, d = kept
+    assert d["save_ref"]["bytes"] == path.stat().st_size and d["save_ref"]["bytes_per_token"] < 2 * 288
+    live = measure(run, "-m", coarse, "--ref", tiny, "-f", text, "--tokens", 12 * 255)
+    d = measure(run, "-m", coarse, "--ref", path, "-f", text)
+    assert d["text"]["chunks"] == 12 and d["reference"]["kept"] and not live["reference"]["kept"]
+    for key in ("file_type", "name", "architecture", "n_param", "resident_bytes", "exact"):
+        assert d["reference"][key] == live["reference"][key]
+    for a, b in ((live["all"], d["all"]), (live["half"], d["half"])):
+        assert a["ppl"] == b["ppl"] and a["ref_ppl"] == b["ref_ppl"] and a["same_top"] == b["same_top"] and a["dp_rms"] == b["dp_rms"]
+        assert a["kl_mean"]["value"] == pytest.approx(b["kl_mean"]["value"], rel=2e-4)
+        assert a["kl_99"]["value"] == pytest.approx(b["kl_99"]["value"], rel=2e-3)
+    assert d["all"]["kl_mean"]["value"] != live["all"]["kl_mean"]["value"]
+
+
+def test_the_model_itself_is_at_distance_zero_from_what_was_kept_of_it(run, tiny, text, kept):
+    d = measure(run, "-m", tiny, "--ref", kept[0], "-f", text)["all"]
+    assert d["kl_mean"]["value"] == d["kl_max"]["value"] == 0 and d["same_top"]["value"] == 1
+
+
+def test_the_reference_is_kept_beside_a_comparison(run, tiny, coarse, text, kept, tmp_path):
+    """The same bytes as when it was kept alone; and a part of the text may be scored."""
+    measure(run, "-m", coarse, "--ref", tiny, "-f", text, "--tokens", 12 * 255, "--save-ref", tmp_path / "again")
+    assert (tmp_path / "again").read_bytes() == kept[0].read_bytes()
+    part = measure(run, "-m", coarse, "--ref", kept[0], "-f", text, "--tokens", 500)
+    assert part["text"]["chunks"] == 2
+
+
+def test_what_does_not_fit_a_kept_reference(run, tiny, coarse, text, kept, tmp_path):
+    path = kept[0]
+    changed = tmp_path / "changed.txt"
+    changed.write_text(text.read_text().replace("fox jumps over the lazy dog 919 ", "fox jumps over the lazy cat 919 "))
+    short = tmp_path / "short.txt"
+    short.write_text(WORDS * 30)
+    base = ["eval", "-m", coarse, "--ref", path]
+    for args, words in ((["-f", changed], "is of another text: chunk 0"), (["-f", short], "is of another text"),
+                        (["-f", text, "--ctx", "128"], "--ctx 128"), (["-f", text, "--tokens", "99999"], "--tokens 99999"),
+                        (["-f", text, "--save-ref", tmp_path / "x"], "--save-ref")):
+        r = run(*base, *args)
+        assert r.returncode == 2 and words in r.stderr.decode() and r.stdout == b"", r.stderr
+    assert not (tmp_path / "x").exists()
+
+
+def test_a_damaged_kept_reference_is_an_error(run, tiny, text, kept, tmp_path):
+    whole = kept[0].read_bytes()
+    bad = tmp_path / "bad"
+    for content, words in ((whole[:len(whole) // 2], "ends early"), (whole[:-300] + b"\x7f" + whole[-299:], "is damaged"),
+                           (whole[:7] + b"\x09" + whole[8:], "this version"), (whole[:20], "this version")):
+        bad.write_bytes(content)
+        r = run("eval", "-m", tiny, "--ref", bad, "-f", text)
+        assert r.returncode == 3 and r.stdout == b"" and words in r.stderr.decode() and "bad" in r.stderr.decode(), r.stderr
+
+
+def test_a_reference_appears_complete_or_not_at_all(run, tiny, text, tmp_path):
+    r = run("eval", "-m", tiny, "-f", text, "--save-ref", tmp_path / "none" / "ref")
+    assert r.returncode == 1 and b"cannot be written" in r.stderr
+    r = run("eval", "-m", tiny, "-f", text, "--ref", tiny, "--tokens", "999999", "--ctx", "257", "--save-ref", tmp_path / "ref")
+    assert r.returncode == 2 and list(tmp_path.iterdir()) == []
