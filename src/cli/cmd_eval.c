@@ -23,6 +23,7 @@ struct eval {
     struct text_chunks text;
     struct compare compare;
     struct draws draws;
+    struct eval_tasks tasks;
 };
 
 static struct cli_options reference_options(const struct cli_options *o)
@@ -186,9 +187,12 @@ static int open_kept(struct eval *e, const struct cli_options *o, struct lathe_e
 
 static int open_models(struct eval *e, const struct cli_options *o, struct lathe_err *err)
 {
-    if (!o->text_file)
-        return err_set(err, LATHE_E_USAGE, "no text: give the file to score with -f FILE");
-    TRY(input_check(o->text_file, err));
+    if (!o->text_file && !o->tasks.n)
+        return err_set(err, LATHE_E_USAGE, "no text: give the file to score with -f FILE, or --tasks FILE");
+    if (!o->text_file && o->save_ref)
+        return err_set(err, LATHE_E_USAGE, "--save-ref needs a text: give it with -f FILE");
+    if (o->text_file)
+        TRY(input_check(o->text_file, err));
     bool is_kept = o->ref && ref_is_kept(o->ref);
     if (is_kept)
         TRY(open_kept(e, o, err));
@@ -209,20 +213,27 @@ int cmd_eval(struct cli *c, struct lathe_err *err)
     double seconds = 0;
     int rc;
     TRY_GOTO(open_models(e, &c->o, err));
-    TRY_GOTO(read_text(e, &c->o, err));
-    TRY_GOTO(compare_text(e, &c->o, &seconds, err));
-    draws_init(&e->draws, e->text.n_chunk);
+    if (c->o.text_file) {
+        TRY_GOTO(read_text(e, &c->o, err));
+        TRY_GOTO(compare_text(e, &c->o, &seconds, err));
+        draws_init(&e->draws, e->text.n_chunk);
+    }
+    if (c->o.tasks.n)
+        TRY_GOTO(
+            eval_tasks_run(&e->tasks, &e->s, &c->o, e->ref.model ? &e->ref : NULL, &e->ref_options, err));
     struct eval_report report = {.options = &c->o,
                                  .model = &e->s.info,
                                  .reference = c->o.ref ? &e->ref.info : NULL,
                                  .kept = e->kept.file ? &e->kept.head : NULL,
                                  .keep_bytes = e->keeps ? e->keep.file.n_bytes : 0,
+                                 .tasks = &e->tasks,
                                  .text = &e->text,
                                  .compare = &e->compare,
                                  .draws = &e->draws,
                                  .seconds = seconds};
     rc = eval_report(&report);
 done:
+    eval_tasks_free(&e->tasks);
     draws_free(&e->draws);
     compare_free(&e->compare);
     text_chunks_free(&e->text);

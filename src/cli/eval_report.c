@@ -47,15 +47,19 @@ static json_t *json_number(double x)
     return isfinite(x) ? json_real(x) : json_null();
 }
 
+static json_t *json_interval(struct interval v)
+{
+    return json_pack("{so so so}", "value", json_number(v.value), "low", json_number(v.low), "high",
+                     json_number(v.high));
+}
+
 static json_t *json_group(const struct eval_report *r, const struct compare_summary *s)
 {
     json_t *j = json_pack("{si si sI}", "from", s->from, "to", s->to, "n", (json_int_t)s->n);
     for (int i = 0; i < N_ROW; i++) {
         struct interval v = interval_at(s, i);
         if (r->reference || !rows[i].needs_reference)
-            json_object_set_new(j, rows[i].key,
-                                json_pack("{so so so}", "value", json_number(v.value), "low",
-                                          json_number(v.low), "high", json_number(v.high)));
+            json_object_set_new(j, rows[i].key, json_interval(v));
     }
     if (r->reference)
         json_object_set_new(j, "kl_max",
@@ -86,6 +90,36 @@ static json_t *json_reference(const struct eval_report *r)
     return j;
 }
 
+static json_t *json_score(const struct task_file *f, const struct eval_score *s)
+{
+    json_t *j = json_pack("{so}", "acc", json_interval(s->acc));
+    if (f->is_last_word)
+        json_object_set_new(j, "ppl", json_interval(s->ppl));
+    else
+        json_object_set_new(j, "acc_norm", json_interval(s->acc_norm));
+    json_object_set_new(j, "n_token", json_integer(s->n_token));
+    json_object_set_new(j, "seconds", json_real(s->seconds));
+    json_object_set_new(j, "tok_s", json_real((double)s->n_token / s->seconds));
+    return j;
+}
+
+static json_t *json_tasks(const struct eval_tasks *t)
+{
+    json_t *list = json_array();
+    for (int i = 0; i < t->n; i++) {
+        const struct task_file *f = &t->v[i].file;
+        json_t *j = json_pack("{so so si so}", "task", json_text(f->name, strlen(f->name)), "file",
+                              json_text(f->path, strlen(f->path)), "n_item", f->n_item, "model",
+                              json_score(f, &t->v[i].own));
+        if (t->has_reference) {
+            json_object_set_new(j, "reference", json_score(f, &t->v[i].ref));
+            json_object_set_new(j, "same_choice", json_interval(t->v[i].same_choice));
+        }
+        json_array_append_new(list, j);
+    }
+    return list;
+}
+
 static json_t *json_octaves(const struct eval_report *r)
 {
     json_t *list = json_array();
@@ -97,31 +131,26 @@ static json_t *json_octaves(const struct eval_report *r)
     return list;
 }
 
-static int print_json(const struct eval_report *r, const struct compare_summary *all,
-                      const struct compare_summary *half)
+static void add_text(json_t *j, const struct eval_report *r, const struct compare_summary *all,
+                     const struct compare_summary *half)
 {
     const struct text_chunks *t = r->text;
-    const char *file = r->options->text_file;
-    json_t *j = json_object();
-    json_object_set_new(j, "model", json_model(r->model, r->options->model));
-    if (r->reference)
-        json_object_set_new(j, "reference", json_reference(r));
+    const struct cli_options *o = r->options;
     json_object_set_new(j, "text",
-                        json_pack("{so si si sI sI sb}", "file", json_text(file, strlen(file)), "ctx",
-                                  t->chunk_tokens, "chunks", t->n_chunk, "n_token", (json_int_t)all->n,
-                                  "n_token_asked", (json_int_t)r->options->n_eval_token, "bos", t->bos >= 0));
+                        json_pack("{so si si sI sI sb}", "file",
+                                  json_text(o->text_file, strlen(o->text_file)), "ctx", t->chunk_tokens,
+                                  "chunks", t->n_chunk, "n_token", (json_int_t)all->n, "n_token_asked",
+                                  (json_int_t)o->n_eval_token, "bos", t->bos >= 0));
     json_object_set_new(j, "all", json_group(r, all));
     json_object_set_new(j, "half", json_group(r, half));
     json_object_set_new(j, "by_position", json_octaves(r));
     if (r->keep_bytes)
         json_object_set_new(j, "save_ref",
-                            json_pack("{so sI sf}", "file",
-                                      json_text(r->options->save_ref, strlen(r->options->save_ref)), "bytes",
-                                      (json_int_t)r->keep_bytes, "bytes_per_token",
+                            json_pack("{so sI sf}", "file", json_text(o->save_ref, strlen(o->save_ref)),
+                                      "bytes", (json_int_t)r->keep_bytes, "bytes_per_token",
                                       (double)r->keep_bytes / (double)all->n));
     json_object_set_new(j, "seconds", json_real(r->seconds));
     json_object_set_new(j, "tok_s", json_real((double)all->n / r->seconds));
-    return json_print(j);
 }
 
 static void print_interval(struct interval v, double factor, const char *unit)
@@ -144,8 +173,8 @@ static void print_octaves(const struct eval_report *r)
     }
 }
 
-static int print_table(const struct eval_report *r, const struct compare_summary *all,
-                       const struct compare_summary *half)
+static void print_table(const struct eval_report *r, const struct compare_summary *all,
+                        const struct compare_summary *half)
 {
     printf("%s%s%s: %ld tokens in %d chunks of %d, %.1f s\n\n", r->model->name,
            r->reference ? " against " : "", r->reference ? r->reference->name : "", all->n, r->text->n_chunk,
@@ -167,13 +196,54 @@ static int print_table(const struct eval_report *r, const struct compare_summary
     if (r->text->n_chunk < INTERVAL_FEW)
         printf("\n%d chunks: intervals need some %d, and are too narrow here\n", r->text->n_chunk,
                INTERVAL_FEW);
-    return 0;
+}
+
+static void print_tasks(const struct eval_tasks *t)
+{
+    for (int i = 0; i < t->n; i++) {
+        const struct eval_task *v = &t->v[i];
+        const struct eval_score *scores[] = {&v->own, &v->ref};
+        printf("\n%s: %d items, %.1f s\n", v->file.name, v->file.n_item, v->own.seconds + v->ref.seconds);
+        for (int k = 0; k <= t->has_reference; k++) {
+            printf("%-46s", k ? "acc of the reference" : "acc");
+            print_interval(scores[k]->acc, 100, " %");
+            printf("%-46s", v->file.is_last_word ? "  perplexity of the last word" : "  acc_norm");
+            print_interval(v->file.is_last_word ? scores[k]->ppl : scores[k]->acc_norm,
+                           v->file.is_last_word ? 1 : 100, v->file.is_last_word ? "" : " %");
+        }
+        if (t->has_reference) {
+            printf("%-46s", "same choice");
+            print_interval(v->same_choice, 100, " %");
+        }
+    }
+}
+
+static int print_json(const struct eval_report *r, const struct compare_summary *all,
+                      const struct compare_summary *half)
+{
+    json_t *j = json_object();
+    json_object_set_new(j, "model", json_model(r->model, r->options->model));
+    if (r->reference)
+        json_object_set_new(j, "reference", json_reference(r));
+    if (r->text->n_chunk)
+        add_text(j, r, all, half);
+    if (r->tasks->n)
+        json_object_set_new(j, "tasks", json_tasks(r->tasks));
+    return json_print(j);
 }
 
 int eval_report(const struct eval_report *r)
 {
-    int last = r->compare->n_position - 1;
-    struct compare_summary all = compare_summarize(r->compare, r->draws, 0, last),
-                           half = compare_summarize(r->compare, r->draws, r->text->chunk_tokens / 2, last);
-    return r->options->json ? print_json(r, &all, &half) : print_table(r, &all, &half);
+    struct compare_summary all = {.n = 0}, half = {.n = 0};
+    if (r->text->n_chunk) {
+        int last = r->compare->n_position - 1;
+        all = compare_summarize(r->compare, r->draws, 0, last);
+        half = compare_summarize(r->compare, r->draws, r->text->chunk_tokens / 2, last);
+    }
+    if (r->options->json)
+        return print_json(r, &all, &half);
+    if (r->text->n_chunk)
+        print_table(r, &all, &half);
+    print_tasks(r->tasks);
+    return 0;
 }
