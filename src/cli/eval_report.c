@@ -204,7 +204,7 @@ static void print_tasks(const struct eval_tasks *t)
         const struct eval_task *v = &t->v[i];
         const struct eval_score *scores[] = {&v->own, &v->ref};
         printf("\n%s: %d items, %.1f s\n", v->file.name, v->file.n_item, v->own.seconds + v->ref.seconds);
-        for (int k = 0; k <= t->has_reference; k++) {
+        for (int k = 0; k < (t->has_reference ? 2 : 1); k++) {
             printf("%-46s", k ? "acc of the reference" : "acc");
             print_interval(scores[k]->acc, 100, " %");
             printf("%-46s", v->file.is_last_word ? "  perplexity of the last word" : "  acc_norm");

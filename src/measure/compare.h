@@ -34,7 +34,7 @@ struct compare_summary {
     int kl_max_chunk, kl_max_position; /* where */
 };
 
-/* v is zeroed; 20 bytes a position. */
+/* v is zeroed; 16 bytes a position. */
 int compare_init(struct compare *c, int n_chunk, int n_position, struct lathe_err *err);
 void compare_free(struct compare *c);
 /* Of positions from .. to of all chunks. */
