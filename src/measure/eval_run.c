@@ -8,8 +8,8 @@
 #include "measure/eval_side.h"
 #include "measure/logits.h"
 
-enum { ROW_LEAST = 16, ROW_MOST = 512, ROW_STEP = 12 /* tokens of a tile */ };
-#define SIDE_BYTES ((size_t)64 << 20)
+enum { ROW_LEAST = 48, ROW_MOST = 512, ROW_STEP = 12 /* tokens of a tile */ };
+#define SIDE_BYTES ((size_t)16 << 20)
 
 int eval_row_count(int n_vocab)
 {
