@@ -11,7 +11,7 @@
 #include "measure/eval_run.h"
 #include "measure/same_vocab.h"
 
-enum { CHUNK = 512, LEAST_CHUNK = 4, ROWS_AT_ONCE = 64 };
+enum { CHUNK = 512, LEAST_CHUNK = 4 };
 #define TOKENS_ENOUGH 100000 /* quantiles of 99.9 % then rest on a hundred positions */
 
 struct eval {
@@ -104,7 +104,7 @@ static int make_engine(struct session *s, const struct cli_options *o, int n_ctx
                        struct lathe_err *err)
 {
     TRY(session_need_generator(s, err));
-    struct lathe_engine_options eo = session_engine_options(s, o, ROWS_AT_ONCE, n_ctx);
+    struct lathe_engine_options eo = session_engine_options(s, o, EVAL_HEAD_ROWS, n_ctx);
     eo.n_ctx = eo.n_kv_token = n_ctx;
     eo.n_chunk = n_row;
     eo.no_prefix_cache = true;

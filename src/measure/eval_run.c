@@ -8,7 +8,7 @@
 #include "measure/eval_side.h"
 #include "measure/logits.h"
 
-enum { ROW_LEAST = 48, ROW_MOST = 512, ROW_STEP = 12 /* tokens of a tile */ };
+enum { ROW_LEAST = EVAL_HEAD_ROWS, ROW_MOST = 512, ROW_STEP = 12 /* tokens of a tile */ };
 #define SIDE_BYTES ((size_t)16 << 20)
 
 int eval_row_count(int n_vocab)

@@ -10,7 +10,10 @@
 #include "measure/compare.h"
 #include "measure/ref_file.h"
 
-/* Rows of a pass whose logits take 16 MiB a side, at least 48, at most 512: more do not stay in a cache until they are compared (3 % slower at 64 MiB). */
+/* options.n_seq of the engines: as many rows go through the output head at once, and no pass has fewer. */
+enum { EVAL_HEAD_ROWS = 64 };
+
+/* Rows of a pass whose logits take 16 MiB a side, at least EVAL_HEAD_ROWS, at most 512: more do not stay in a cache until they are compared (3 % slower at 64 MiB). */
 int eval_row_count(int n_vocab);
 
 struct eval_run {

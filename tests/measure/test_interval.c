@@ -2,7 +2,7 @@
 #include "unit.h"
 #include <math.h>
 #include <stdlib.h>
-#include "measure/compare.h"
+#include "measure/eval_run.h"
 
 static uint64_t rnd_state = 7;
 static double uniform(void)
@@ -138,6 +138,13 @@ static void octaves_cover_all_positions_once(void **state)
     assert_true(compare_octave(7, 4095, &from, &to) && from == 2048 && to == 4094);
 }
 
+/* An engine takes no fewer rows a pass than it has sequences: a side with less room would lose some. */
+static void a_pass_has_room_whatever_the_vocabulary(void **state)
+{
+    for (int n = 1; n < 1 << 24; n = n * 5 / 2 + 1)
+        assert_in_range(eval_row_count(n), EVAL_HEAD_ROWS, 512);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -147,6 +154,7 @@ int main(void)
         cmocka_unit_test(intervals_hold_the_truth_as_often_as_they_say),
         cmocka_unit_test(summaries_are_of_their_positions),
         cmocka_unit_test(octaves_cover_all_positions_once),
+        cmocka_unit_test(a_pass_has_room_whatever_the_vocabulary),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
