@@ -22,6 +22,11 @@ struct cli_options {
     const char *trace;
     const char *text_file, *save_base, *kl_base; /* perplexity */
     int n_chunks;
+    const char *ref, *save_ref; /* eval */
+    bool ref_exact;
+    int n_eval_token, n_task_item;
+    struct opt_list tasks;
+    const char *log_samples;
     int pooling, normalize, n_dimension; /* embed */
     bool truncate;
     const char *store, *sha256; /* pull */

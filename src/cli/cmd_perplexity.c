@@ -12,7 +12,7 @@
 #include "base/clock.h"
 #include "cli/input.h"
 #include "cli/json.h"
-#include "cli/session.h"
+#include "cli/text_chunks.h"
 #include "measure/base_file.h"
 #include "measure/stat.h"
 
@@ -20,9 +20,8 @@
 
 struct score {
     struct session s;
-    int32_t *ids;
-    size_t n_ids;
-    int chunk_tokens, first, n_chunk, n_vocab;
+    struct text_chunks text;
+    int first, n_chunk, n_vocab;
     const int32_t *chunk; /* tokens of the chunk being scored */
     FILE *save, *base;
     float *logp, *base_logp;
@@ -46,7 +45,7 @@ static void compare_row(struct score *t, int32_t top)
 static void on_logits(void *user, uint64_t id, int position, const float *logits, int n_vocab)
 {
     struct score *t = user;
-    if (t->rc || position < t->first || position >= t->chunk_tokens - 1)
+    if (t->rc || position < t->first || position >= t->text.chunk_tokens - 1)
         return;
     int32_t top = base_log_softmax(logits, n_vocab, t->logp);
     double nll = -(double)t->logp[t->chunk[position + 1]];
@@ -68,17 +67,18 @@ static void ignore_event(void *user, const struct lathe_event *e)
 {
 }
 
-static int score_chunk(struct score *t, int chunk, bool add_bos, struct lathe_err *err)
+static int score_chunk(struct score *t, int chunk, struct lathe_err *err)
 {
     int32_t ids[CHUNK];
     struct lathe_request r;
-    memcpy(ids, t->ids + (size_t)chunk * (size_t)t->chunk_tokens, sizeof *ids * (size_t)t->chunk_tokens);
-    if (add_bos)
-        ids[0] = lathe_vocab_bos(lathe_model_vocab(t->s.model));
+    size_t n = (size_t)t->text.chunk_tokens;
+    memcpy(ids, t->text.ids + (size_t)chunk * n, sizeof *ids * n);
+    if (t->text.bos >= 0)
+        ids[0] = t->text.bos;
     t->chunk = ids;
     lathe_request_init(&r);
     r.ids = ids;
-    r.n_ids = (size_t)t->chunk_tokens;
+    r.n_ids = n;
     r.n_predict = 0;
     r.on_logits = on_logits;
     r.user = t;
@@ -89,27 +89,15 @@ static int score_chunk(struct score *t, int chunk, bool add_bos, struct lathe_er
     return t->rc;
 }
 
-static int read_text(struct score *t, const struct cli_options *o, bool *add_bos, struct lathe_err *err)
+static int read_text(struct score *t, const struct cli_options *o, struct lathe_err *err)
 {
-    struct buf text;
-    buf_init(&text, INPUT_LIMIT);
-    int rc = input_read(o->text_file, &text, err);
-    if (!rc)
-        rc = session_tokenize(&t->s, text.p ? text.p : "", text.n, false, false, &t->ids, &t->n_ids, err);
-    buf_free(&text);
-    if (rc)
-        return rc;
-    int bos = lathe_vocab_bos(lathe_model_vocab(t->s.model));
-    *add_bos = bos >= 0 && t->n_ids > 0 && t->ids[0] == bos;
-    t->chunk_tokens = t->s.info.n_ctx_train < CHUNK ? t->s.info.n_ctx_train : CHUNK;
-    t->first = t->chunk_tokens / 2;
-    t->n_chunk = (int)(t->n_ids / (size_t)t->chunk_tokens);
-    if (t->n_chunk < 1)
-        return err_set(err, LATHE_E_FILE, "%s: has %zu tokens, one chunk needs %d", o->text_file, t->n_ids,
-                       t->chunk_tokens);
+    int chunk_tokens = t->s.info.n_ctx_train < CHUNK ? t->s.info.n_ctx_train : CHUNK;
+    TRY(text_chunks_read(&t->text, &t->s, o->text_file, chunk_tokens, err));
+    t->first = chunk_tokens / 2;
+    t->n_chunk = t->text.n_chunk;
     if (o->n_chunks > t->n_chunk)
         return err_set(err, LATHE_E_USAGE, "--chunks %d: the text has %d chunks of %d tokens", o->n_chunks,
-                       t->n_chunk, t->chunk_tokens);
+                       t->n_chunk, chunk_tokens);
     if (o->n_chunks)
         t->n_chunk = o->n_chunks;
     return 0;
@@ -117,9 +105,10 @@ static int read_text(struct score *t, const struct cli_options *o, bool *add_bos
 
 static int open_references(struct score *t, const struct cli_options *o, struct lathe_err *err)
 {
-    struct base_head mine = {t->n_vocab, t->n_chunk, t->chunk_tokens, t->first,
-                             XXH3_64bits(t->ids,
-                                         sizeof *t->ids * (size_t)t->n_chunk * (size_t)t->chunk_tokens)},
+    const struct text_chunks *x = &t->text;
+    size_t n_ids = (size_t)t->n_chunk * (size_t)x->chunk_tokens;
+    struct base_head mine = {t->n_vocab, t->n_chunk, x->chunk_tokens, t->first,
+                             XXH3_64bits(x->ids, sizeof *x->ids * n_ids)},
                      head;
     if (o->kl_base) {
         TRY(base_open(o->kl_base, &head, &t->base, err));
@@ -166,22 +155,21 @@ static int report(struct score *t, const struct cli_options *o, double seconds)
 int cmd_perplexity(struct cli *c, struct lathe_err *err)
 {
     struct score t = {.n = 0};
-    bool add_bos;
     int rc;
     if (!c->o.text_file)
         return err_set(err, LATHE_E_USAGE, "no text: give the file to score with -f FILE");
     TRY_GOTO(input_check(c->o.text_file, err));
     TRY_GOTO(session_open(&t.s, &c->o, err));
-    TRY_GOTO(read_text(&t, &c->o, &add_bos, err));
+    TRY_GOTO(read_text(&t, &c->o, err));
     t.n_vocab = t.s.info.n_vocab;
     TRY_GOTO(open_references(&t, &c->o, err));
-    TRY_GOTO(session_engine(&t.s, &c->o, 1, t.chunk_tokens, SESSION_FRESH, err));
+    TRY_GOTO(session_engine(&t.s, &c->o, 1, t.text.chunk_tokens, SESSION_FRESH, err));
     t.logp = mem_new(sizeof *t.logp * (size_t)t.n_vocab);
     t.base_logp = mem_new(sizeof *t.base_logp * (size_t)t.n_vocab);
     t.kl = mem_new(sizeof *t.kl * (size_t)t.n_chunk * CHUNK);
     double start = clock_s();
     for (int i = 0; i < t.n_chunk; i++) {
-        TRY_GOTO(score_chunk(&t, i, add_bos, err));
+        TRY_GOTO(score_chunk(&t, i, err));
         progress_show(&t.s.bar, "scoring", (double)(i + 1) / t.n_chunk);
     }
     progress_end(&t.s.bar);
@@ -192,7 +180,7 @@ done:
         rc = err_set(err, LATHE_E_IO, "%s: could not be written: is the disk full?", c->o.save_base);
     if (t.base)
         fclose(t.base);
-    free(t.ids);
+    text_chunks_free(&t.text);
     free(t.logp);
     free(t.base_logp);
     free(t.kl);

@@ -1,0 +1,3 @@
+/* Loops over logits, for any CPU. */
+#define LOGITS_LOOPS logits_loops_c
+#include "measure/logits_loops.h"
