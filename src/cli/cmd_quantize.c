@@ -58,27 +58,33 @@ static json_t *types_json(const struct account *a)
 {
     json_t *types = json_object();
     for (int i = 0; i < a->n_type; i++)
-        json_object_set_new(types, a->of[i].type, json_pack("{sI sI}", "tensors", (json_int_t)a->of[i].n_tensor, "bytes", (json_int_t)a->of[i].n_bytes));
+        json_object_set_new(types, a->of[i].type,
+                            json_pack("{sI sI}", "tensors", (json_int_t)a->of[i].n_tensor, "bytes",
+                                      (json_int_t)a->of[i].n_bytes));
     return types;
 }
 
 static int print_json(const struct account *a, const struct lathe_quantize_report *r)
 {
-    return json_print(json_pack("{so sI sI sI sI sf sI sf so sf}", "types", types_json(a), "tensors", (json_int_t)r->n_tensor, "weights",
-                                (json_int_t)r->n_weight, "bytes_before", (json_int_t)r->bytes_before, "bytes_after",
-                                (json_int_t)r->bytes_after, "bits_per_weight", 8 * (double)a->n_bytes / (double)r->n_weight,
-                                "fallbacks", (json_int_t)r->n_fallback, "relative_error", r->error, "worst_tensor",
+    return json_print(json_pack("{so sI sI sI sI sf sI sf so sf}", "types", types_json(a), "tensors",
+                                (json_int_t)r->n_tensor, "weights", (json_int_t)r->n_weight, "bytes_before",
+                                (json_int_t)r->bytes_before, "bytes_after", (json_int_t)r->bytes_after,
+                                "bits_per_weight", 8 * (double)a->n_bytes / (double)r->n_weight, "fallbacks",
+                                (json_int_t)r->n_fallback, "relative_error", r->error, "worst_tensor",
                                 json_text(r->worst, strlen(r->worst)), "worst_error", r->worst_error));
 }
 
 static void print_text(const struct account *a, const struct lathe_quantize_report *r)
 {
     for (int i = 0; i < a->n_type; i++)
-        printf("%-8s %5" PRIu64 " tensors %10.1f MiB\n", a->of[i].type, a->of[i].n_tensor, (double)a->of[i].n_bytes / 1048576);
+        printf("%-8s %5" PRIu64 " tensors %10.1f MiB\n", a->of[i].type, a->of[i].n_tensor,
+               (double)a->of[i].n_bytes / 1048576);
     if (r->n_fallback)
-        printf("%" PRIu64 " tensors have rows that their type cannot hold and got another (%s)\n", r->n_fallback, a->fallback);
-    printf("%.1f MiB -> %.1f MiB, %.2f bits per weight, relative error %.4g", (double)r->bytes_before / 1048576,
-           (double)r->bytes_after / 1048576, 8 * (double)a->n_bytes / (double)r->n_weight, r->error);
+        printf("%" PRIu64 " tensors have rows that their type cannot hold and got another (%s)\n",
+               r->n_fallback, a->fallback);
+    printf("%.1f MiB -> %.1f MiB, %.2f bits per weight, relative error %.4g",
+           (double)r->bytes_before / 1048576, (double)r->bytes_after / 1048576,
+           8 * (double)a->n_bytes / (double)r->n_weight, r->error);
     if (r->worst[0])
         printf(" (worst %.4g: %s)", r->worst_error, r->worst);
     printf("\n");
@@ -97,8 +103,9 @@ int cmd_quantize(struct cli *c, struct lathe_err *err)
                                        .note = show_note,
                                        .user = &a};
     if (c->operands.n != 2 || !o.type)
-        return err_set(err, LATHE_E_USAGE,
-                       "quantize needs a model, a file to write and a type: lathe quantize IN OUT.gguf --type q4_k_m");
+        return err_set(
+            err, LATHE_E_USAGE,
+            "quantize needs a model, a file to write and a type: lathe quantize IN OUT.gguf --type q4_k_m");
     const char *own[OPT_LIST_MAX + 1] = {0};
     memcpy(own, c->o.tensor_type.v, (size_t)c->o.tensor_type.n * sizeof *own);
     o.tensor_types = own;

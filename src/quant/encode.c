@@ -47,19 +47,30 @@ static float size_of(const float *x, int n, bool *bad)
     return ldexpf(1, e < -125 ? -126 : e > 126 ? 126 : e - 1);
 }
 
-/* Importance of one block; all 1 where it says nothing, so that there is always a best scale. */
-static void weigh(struct fit_tile *t, int first, int n_group, const float *h)
+static void weigh_alike(struct fit_tile *t)
+{
+    for (int k = 0; k < t->n; k++)
+        for (int g = 0; g < TILE_GROUPS; g++)
+            t->h[k][g] = 1;
+}
+
+/* Importance of one group of a block whose greatest is `most`; all alike where it says nothing, so that there is always a best
+ * scale. */
+static void weigh(struct fit_tile *t, int g, const float *h, float most)
+{
+    float sum = 0;
+    for (int k = 0; k < t->n; k++)
+        sum += h[k];
+    for (int k = 0; k < t->n; k++)
+        t->h[k][g] = sum > 0 && most <= FLT_MAX ? h[k] / most : 1;
+}
+
+static float greatest(const float *h, int n)
 {
     float most = 0;
-    for (int i = 0; h && i < n_group * t->n; i++)
+    for (int i = 0; i < n; i++)
         most = h[i] > most ? h[i] : most;
-    for (int g = 0; g < n_group; g++) {
-        float sum = 0;
-        for (int k = 0; h && k < t->n; k++)
-            sum += h[g * t->n + k];
-        for (int k = 0; k < t->n; k++)
-            t->h[k][first + g] = sum > 0 && most <= FLT_MAX ? h[g * t->n + k] / most : 1;
-    }
+    return most;
 }
 
 static void sum_up(struct fit_tile *t)
@@ -84,8 +95,10 @@ static void load(const struct scheme *s, struct scheme_tile *t, const float *x, 
     for (int b = 0; b < TILE_GROUPS / s->n_group; b++) {
         int first = b * s->n_group;
         const float *from = x + (at + b) * block_n;
-        if (h)
-            weigh(&t->t, first, s->n_group, b < n ? h + (at + b) * block_n % n_col : NULL);
+        const float *of = h && b < n ? h + (at + b) * block_n % n_col : NULL;
+        float most = of ? greatest(of, block_n) : 0;
+        for (int g = 0; of && g < s->n_group; g++)
+            weigh(&t->t, first + g, of + g * s->group_n, most);
         t->bad[b] = false;
         float up = b < n ? size_of(from, block_n, &t->bad[b]) : 1;
         for (int g = 0; g < s->n_group; g++) {
@@ -138,8 +151,7 @@ static void encode_blocks(const struct format *f, const struct scheme *s, const 
     struct scheme_tile t;
     struct parts p;
     t.t.n = s->group_n;
-    for (int g = 0; g < TILE_GROUPS; g++)
-        weigh(&t.t, g, 1, NULL);
+    weigh_alike(&t.t);
     for (int64_t at = 0; at < n; at += at_once) {
         struct found found = {0};
         load(s, &t, x, h, at, n - at < at_once ? (int)(n - at) : at_once, n_col);

@@ -40,7 +40,8 @@ struct fit {
 
 /* Sets t->level to the nearest ones for scales d and minima m (NULL: none) of the groups. With below, the f->m are <= 0 and
  * the f->d >= 0. */
-typedef void fit_fn(struct fit_tile *t, const struct levels *l, const float *d, const float *m, struct fit *f);
+typedef void fit_fn(struct fit_tile *t, const struct levels *l, const float *d, const float *m,
+                    struct fit *f);
 
 /* The fastest that this CPU has, as masked by LATHE_CPU. */
 fit_fn *fit_chosen(void);

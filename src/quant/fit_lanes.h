@@ -18,12 +18,14 @@ ALWAYS lanes divided(lanes a, lanes b)
 }
 
 /* The scale, or both, that fit the levels best. */
-ALWAYS void solve(const struct fit_tile *t, const struct levels *l, struct fit *f, int at, lanes hq, lanes hqq, lanes hxq, bool has_min)
+ALWAYS void solve(const struct fit_tile *t, const struct levels *l, struct fit *f, int at, lanes hq,
+                  lanes hqq, lanes hxq, bool has_min)
 {
     lanes zero = {0}, d = divided(hxq, hqq), m = zero, gain = d * hxq;
     if (has_min) {
-        lanes h = lanes_load(t->sum_h + at), x = lanes_load(t->sum_hx + at), mean = hq / h, both = divided(hxq - mean * x, hqq - mean * hq),
-              low = (x - both * hq) / h, more = both * (hxq - mean * x) + x * x / h;
+        lanes h = lanes_load(t->sum_h + at), x = lanes_load(t->sum_hx + at), mean = hq / h,
+              both = divided(hxq - mean * x, hqq - mean * hq), low = (x - both * hq) / h,
+              more = both * (hxq - mean * x) + x * x / h;
         if (l->below) { /* where that is not allowed: without a minimum */
             d = lanes_max(d, zero);
             gain = d * hxq;
@@ -42,7 +44,8 @@ ALWAYS void solve(const struct fit_tile *t, const struct levels *l, struct fit *
 ALWAYS void fit_some(struct fit_tile *t, const struct levels *l, lanes d, lanes m, struct fit *f, int at,
                      bool has_min, bool has_book)
 {
-    lanes zero = {0}, inverse = lanes_more(d, zero, lanes_of(1) / d, lanes_more(zero, d, lanes_of(1) / d, zero)),
+    lanes zero = {0},
+          inverse = lanes_more(d, zero, lanes_of(1) / d, lanes_more(zero, d, lanes_of(1) / d, zero)),
           lo = lanes_of(l->lo), hi = lanes_of(l->hi), hq = zero, hqq = zero, hxq = zero, err = zero;
     for (int k = 0; k < t->n; k++) {
         lanes x = lanes_load(t->x[k] + at), h = lanes_load(t->h[k] + at),

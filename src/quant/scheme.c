@@ -7,7 +7,8 @@ static const float e2m1_book[15] = {-12, -8, -6, -4, -3, -2, -1, 0, 1, 2, 3, 4, 
 static const uint8_t e2m1_code[15] = {15, 14, 13, 12, 11, 10, 9, 0, 1, 2, 3, 4, 5, 6, 7};
 
 #define RANGE(low, high, ...) .levels = {.lo = low, .hi = high, __VA_ARGS__}, .code_0 = -(low)
-#define BOOK(name) .levels = {.book = name##_book, .n_book = sizeof name##_book / sizeof(float)}, .code = name##_code
+#define BOOK(name) \
+    .levels = {.book = name##_book, .n_book = sizeof name##_book / sizeof(float)}, .code = name##_code
 #define GROUPS(n, columns) .n_group = n, .group_n = columns
 #define SCALES(low, high, zero) .scale = SCHEME_SUPER, .sc_lo = low, .sc_hi = high, .sc_0 = zero
 #define MINIMA(high) .has_min = true, .mn_hi = high
@@ -15,7 +16,8 @@ static const uint8_t e2m1_code[15] = {15, 14, 13, 12, 11, 10, 9, 0, 1, 2, 3, 4, 
 static const struct scheme rows[] = {
     {FORMAT_Q4_0, GROUPS(1, 32), RANGE(-8, 7)},
     {FORMAT_Q5_0, GROUPS(1, 32), RANGE(-16, 15)},
-    {FORMAT_Q8_0, GROUPS(1, 32), .levels = {.lo = -127, .hi = 127}, .code_0 = 128}, /* as others write it: without -128 */
+    {FORMAT_Q8_0, GROUPS(1, 32), .levels = {.lo = -127, .hi = 127},
+     .code_0 = 128}, /* as others write it: without -128 */
     {FORMAT_Q4_1, GROUPS(1, 32), RANGE(0, 15), MINIMA(0)},
     {FORMAT_Q5_1, GROUPS(1, 32), RANGE(0, 31), MINIMA(0)},
     {FORMAT_Q2_K, GROUPS(16, 16), RANGE(0, 3, .below = true), SCALES(0, 15, 0), MINIMA(15)},

@@ -12,13 +12,13 @@ enum scheme_scale {
 };
 
 struct scheme {
-    uint32_t id; /* of the format */
+    uint32_t id;          /* of the format */
     int group_n, n_group; /* columns of a group, groups of a block */
     enum scheme_scale scale;
     bool has_min;
     struct levels levels;
-    int code_0;          /* code = level + code_0 */
-    const uint8_t *code; /* or of a book's levels in ascending order */
+    int code_0;             /* code = level + code_0 */
+    const uint8_t *code;    /* or of a book's levels in ascending order */
     int sc_lo, sc_hi, sc_0; /* SUPER: integer scales, and what is added to them in the file */
     int mn_hi;              /* integer minima 0..mn_hi, which are subtracted */
 };
@@ -30,8 +30,9 @@ const struct scheme *scheme_of(uint32_t id);
 struct scheme_tile {
     struct fit_tile t;
     int n_block;
-    float up[TILE_GROUPS], down[TILE_GROUPS]; /* of each group: what its numbers were divided by, and 1 over it */
-    bool bad[TILE_GROUPS];  /* of each block: it has a number that is none */
+    float up[TILE_GROUPS],
+        down[TILE_GROUPS]; /* of each group: what its numbers were divided by, and 1 over it */
+    bool bad[TILE_GROUPS]; /* of each block: it has a number that is none */
 };
 /* The nearest f16 to a number of group g. */
 float scheme_f16(const struct scheme_tile *t, int g, float v);

@@ -47,7 +47,7 @@ static struct starts starts_of(const struct levels *l)
     if (l->hi < 8)
         return (struct starts){7, 5, 0.05f};
     if (l->hi < 64)
-        return (struct starts){6, 3, 1 / (2 * l->hi)};
+        return (struct starts){4, 2, 1 / (2 * l->hi)};
     return (struct starts){2, 0, 1 / (2 * l->hi)};
 }
 
@@ -66,7 +66,8 @@ static void keep_better(struct best *best, const struct fit *f)
     }
 }
 
-static void try_scale(struct fit_tile *t, const struct levels *l, const float *extreme, float to, struct best *best)
+static void try_scale(struct fit_tile *t, const struct levels *l, const float *extreme, float to,
+                      struct best *best)
 {
     float start[TILE_GROUPS], inverse = 1 / to;
     struct fit f;
@@ -110,8 +111,11 @@ void search_min(const struct scheme *s, struct scheme_tile *t, float *d, float *
     enum { N_END = 5 };
     struct best best = {0};
     struct fit f;
-    float low[TILE_GROUPS], high[TILE_GROUPS], d0[TILE_GROUPS], m0[TILE_GROUPS], inverse = 1 / s->levels.hi,
-        step = s->levels.hi < 4 ? 0.08f : s->levels.hi < 16 ? 0.025f : 0.012f;
+    float low[TILE_GROUPS], high[TILE_GROUPS], d0[TILE_GROUPS], m0[TILE_GROUPS],
+        inverse = 1 / s->levels.hi,
+        step = s->levels.hi < 4    ? 0.08f
+               : s->levels.hi < 16 ? 0.025f
+                                   : 0.012f;
     span(s, &t->t, low, high);
     for (int i = -1; i < N_END - 1; i++)
         for (int j = -1; j < N_END - 1; j++) {
@@ -144,7 +148,7 @@ void search_plain(const struct scheme *s, const struct fit_tile *t, float *d, fl
 void search_f16(const struct scheme *s, struct scheme_tile *t, struct found *found)
 {
     enum { N_TURN = 4 };
-    float d[TILE_GROUPS], m[TILE_GROUPS] = {0}, best[TILE_GROUPS];
+    float d[TILE_GROUPS], m[TILE_GROUPS] = {0}, best[TILE_GROUPS] = {0};
     struct fit f;
     search_plain(s, &t->t, d, m);
     for (int i = 0; i < N_TURN; i++) {
@@ -172,7 +176,7 @@ void search_f16(const struct scheme *s, struct scheme_tile *t, struct found *fou
 /* The largest number between half and twice the largest level, and what lies between. */
 void search_power(const struct scheme *s, struct scheme_tile *t, struct found *found)
 {
-    float extreme[TILE_GROUPS], best[TILE_GROUPS], d[TILE_GROUPS], end = high_end(&s->levels);
+    float extreme[TILE_GROUPS], best[TILE_GROUPS] = {0}, d[TILE_GROUPS], end = high_end(&s->levels);
     struct fit f;
     extremes(&t->t, extreme);
     for (int i = 0; i < 4; i++) {

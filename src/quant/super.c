@@ -34,7 +34,8 @@ static float factor_error(const float *v, const float *w, int n, float factor, i
     return err;
 }
 
-static float find_factor(const struct scheme_tile *t, struct block k, const float *v, const float *w, int lo, int hi)
+static float find_factor(const struct scheme_tile *t, struct block k, const float *v, const float *w, int lo,
+                         int hi)
 {
     int n_start = hi > 60 ? 3 : 8; /* fine scales come close from anywhere */
     float extreme = 0, best = 0, best_err = INFINITY;
@@ -61,8 +62,8 @@ struct turn {
     struct fit f;
 };
 
-static void try_integers(const struct scheme *s, struct scheme_tile *t, const struct found *now, const struct turn *from, int add_sc,
-                         int add_mn, struct turn *best)
+static void try_integers(const struct scheme *s, struct scheme_tile *t, const struct found *now,
+                         const struct turn *from, int add_sc, int add_mn, struct turn *best)
 {
     float sc[TILE_GROUPS], mn[TILE_GROUPS], d[TILE_GROUPS], m[TILE_GROUPS];
     struct fit f;
@@ -86,7 +87,8 @@ static void try_integers(const struct scheme *s, struct scheme_tile *t, const st
 }
 
 /* The factors with the least error for all groups' levels and integers. */
-static void solve_factors(const struct scheme *s, const struct scheme_tile *t, struct block k, const struct turn *u, struct found *now)
+static void solve_factors(const struct scheme *s, const struct scheme_tile *t, struct block k,
+                          const struct turn *u, struct found *now)
 {
     float aa = 0, ab = 0, bb = 0, ax = 0, bx = 0;
     for (int g = k.first; g < k.first + k.n; g++) {
@@ -109,7 +111,8 @@ static void solve_factors(const struct scheme *s, const struct scheme_tile *t, s
 }
 
 /* Integers for factors and what groups want. */
-static void first_integers(const struct scheme *s, struct block k, const float *d, const float *m, const struct found *now, struct turn *u)
+static void first_integers(const struct scheme *s, struct block k, const float *d, const float *m,
+                           const struct found *now, struct turn *u)
 {
     float a = now->scale[0][k.b], c = now->scale[1][k.b];
     for (int g = k.first; g < k.first + k.n; g++) {
@@ -203,7 +206,7 @@ void search_super(const struct scheme *s, struct scheme_tile *t, struct found *b
     struct found now = {0};
     struct turn from, to;
     struct fit f;
-    float best_err[TILE_GROUPS];
+    float best_err[TILE_GROUPS] = {0};
     int n_min = s->has_min;
     start(s, t, &now, &from);
     for (int i = 0; i < N_TURN; i++) {

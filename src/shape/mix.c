@@ -81,9 +81,10 @@ int mix_find(const char *name, const struct mix **out, struct lathe_err *err)
             return 0;
         }
     }
-    for (const char *c = name; *c; c++)
-        if (strncasecmp(name, "iq", 2) == 0 || strncasecmp(name, "tq", 2) == 0)
-            return err_set(err, LATHE_E_USAGE, "type '%.40s' is read, but cannot be written; use one of: %s", name, all);
+    for (uint32_t id = 0; id < FORMAT_END; id++)
+        if (format_by_id(id) && format_by_id(id)->runs && strcasecmp(format_by_id(id)->name, name) == 0)
+            return err_set(err, LATHE_E_USAGE, "type '%.40s' is read, but cannot be written; use one of: %s",
+                           name, all);
     return err_set(err, LATHE_E_USAGE, "type '%.40s' is unknown; use one of: %s", name, all);
 }
 
@@ -99,7 +100,8 @@ const char *mix_name(const struct mix *m)
 
 /* ---- the model ---- */
 
-static int number(const struct model_file *f, struct str arch, const char *key, uint32_t *out, struct lathe_err *err)
+static int number(const struct model_file *f, struct str arch, const char *key, uint32_t *out,
+                  struct lathe_err *err)
 {
     char full[160];
     snprintf(full, sizeof full, STR_FMT ".%s", (int)(arch.n < 64 ? arch.n : 64), arch.p, key);
@@ -202,12 +204,14 @@ static uint32_t wanted_type(const struct mix_model *m, const struct mf_tensor *t
     bool output = is_output(m, t);
     for (size_t i = 0; !m->pure && i < sizeof rules / sizeof *rules; i++)
         if ((strcmp(rules[i].mix, "any") == 0 || strcmp(rules[i].mix, m->mix->name) == 0) &&
-            (rules[i].part ? !output && strstr(t->name, rules[i].part) : output) && holds(m, t, rules[i].when))
+            (rules[i].part ? !output && strstr(t->name, rules[i].part) : output) &&
+            holds(m, t, rules[i].when))
             return rules[i].type;
     return m->mix->type;
 }
 
-const struct format *mix_type(const struct mix_model *m, const struct mf_tensor *t, const struct format **wanted)
+const struct format *mix_type(const struct mix_model *m, const struct mf_tensor *t,
+                              const struct format **wanted)
 {
     *wanted = NULL;
     if (is_kept(t))

@@ -75,8 +75,8 @@ static int bad_number(const struct quantize *q, const struct mf_tensor *t, struc
     for (uint64_t r = 0; r < t->dim[1] * t->dim[2]; r++)
         if (q->rows[r].bad)
             return err_set(err, LATHE_E_NUMERIC,
-                           "tensor %.100s has a weight that is no finite number, in row %" PRIu64 ", column %" PRId64
-                           "; the file is damaged or its training failed",
+                           "tensor %.100s has a weight that is no finite number, in row %" PRIu64
+                           ", column %" PRId64 "; the file is damaged or its training failed",
                            t->name, r, q->rows[r].bad - 1);
     return 0;
 }
@@ -85,7 +85,8 @@ static int tensor_done(void *user, uint64_t i, struct lathe_err *err)
 {
     struct quantize *q = user;
     const struct mf_tensor *t = model_file_tensor(q->f, i);
-    const struct format *from = format_by_id(t->type), *to = q->type[i] && !gguf_stays_f32(t) ? q->type[i] : NULL;
+    const struct format *from = format_by_id(t->type),
+                        *to = q->type[i] && !gguf_stays_f32(t) ? q->type[i] : NULL;
     uint64_t n_row = t->dim[1] * t->dim[2], n = n_row * t->dim[0] * t->dim[3];
     struct lathe_quantized now = {.name = t->name, .from = from ? from->name : "unknown", .n_weight = n};
     TRY(bad_number(q, t, err));
@@ -158,7 +159,8 @@ static void warn_of_input(const struct quantize *q)
     if (!type || !q->o->note)
         return;
     snprintf(words, sizeof words,
-             "the model is quantized already (%s): its rounding stays, and this one is added; a file in F16, BF16 or F32 gives a better one",
+             "the model is quantized already (%s): its rounding stays, and this one is added; a file in F16, "
+             "BF16 or F32 gives a better one",
              type->name);
     q->o->note(q->o->user, words);
 }
@@ -209,8 +211,9 @@ static int run(struct quantize *q, const char *to, struct lathe_err *err)
 int lathe_quantize(const char *from, const char *to, const struct lathe_quantize_options *opts,
                    struct lathe_quantize_report *report, struct lathe_err *err)
 {
-    struct lathe_quantize_report own;
-    struct quantize q = {.o = opts, .report = report ? report : &own, .mix.pure = opts->pure, .mix.own = opts->tensor_types};
+    struct lathe_quantize_report own = {0};
+    struct quantize q = {
+        .o = opts, .report = report ? report : &own, .mix = {.pure = opts->pure, .own = opts->tensor_types}};
     struct model_file *f;
     char note[400];
     *q.report = (struct lathe_quantize_report){0};

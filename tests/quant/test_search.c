@@ -89,7 +89,8 @@ static double plain_block(const struct scheme *s, const float *x)
     for (int g = 0; g < s->n_group; g++) {
         float a = d[g], c = m[g];
         if (s->scale == SCHEME_SUPER) {
-            float da = f16_to_f32(f32_to_f16(most[0] / (float)s->sc_hi)), dc = s->has_min ? f16_to_f32(f32_to_f16(most[1] / (float)s->mn_hi)) : 0;
+            float da = f16_to_f32(f32_to_f16(most[0] / (float)s->sc_hi)),
+                  dc = s->has_min ? f16_to_f32(f32_to_f16(most[1] / (float)s->mn_hi)) : 0;
             a = da > 0 ? da * rintf(fminf(fmaxf(a / da, (float)s->sc_lo), (float)s->sc_hi)) : 0;
             c = dc > 0 ? -dc * rintf(fminf(-c / dc, (float)s->mn_hi)) : 0;
         } else if (s->scale == SCHEME_POWER) {
@@ -118,7 +119,8 @@ static void no_worse_than_plain(void **state)
             for (int i = 0; i < 30; i++) {
                 fill(x, N, kind, &seed);
                 for (int b = 0; b < N / f->block_n; b++) {
-                    double got = error_of(f, x + b * f->block_n, NULL, f->block_n), plain = plain_block(s, x + b * f->block_n);
+                    double got = error_of(f, x + b * f->block_n, NULL, f->block_n),
+                           plain = plain_block(s, x + b * f->block_n);
                     if (got > plain * 1.00001)
                         fail_msg("%s kind %d: error %g, plain rounding %g", f->name, kind, got, plain);
                 }
@@ -151,7 +153,8 @@ static void near_the_best(void **state)
         double got = 0, best = 0;
         for (int i = 0; i < 200; i++) {
             fill(x, 32, i % 3, &seed);
-            double scale = 0, one = error_of(format_by_id(ids[k]), x, NULL, 32), least = best_of_all(scheme_of(ids[k]), x);
+            double scale = 0, one = error_of(format_by_id(ids[k]), x, NULL, 32),
+                   least = best_of_all(scheme_of(ids[k]), x);
             for (int c = 0; c < 32; c++)
                 scale += (double)x[c] * (double)x[c];
             assert_true(one >= least * 0.9999 && one <= least * 1.25);
@@ -180,10 +183,12 @@ static void a_grid_comes_back(void **state)
             for (int k = 0; k < f->block_bytes; k++)
                 block[k] = (uint8_t)(gw_next(&seed) >> 40);
             f->take(block, &p);
-            p.d[0] = s->scale == SCHEME_POWER ? (uint16_t)(100 + i % 50) : f32_to_f16(0.001f * (float)(1 + i));
+            p.d[0] =
+                s->scale == SCHEME_POWER ? (uint16_t)(100 + i % 50) : f32_to_f16(0.001f * (float)(1 + i));
             p.d[1] = f32_to_f16(-0.01f * (float)(i % 17));
             p.q[i % 32] = 0; /* the far end of every range; of MXFP4 it is zero */
-            p.q[(i + 5) % 32] = s->scale == SCHEME_POWER ? 7 : (uint8_t)(s->levels.book ? 15 : s->levels.hi - s->levels.lo);
+            p.q[(i + 5) % 32] =
+                s->scale == SCHEME_POWER ? 7 : (uint8_t)(s->levels.book ? 15 : s->levels.hi - s->levels.lo);
             for (int k = 0; id == FORMAT_Q8_0 && k < 32; k++) /* -128 is read, not written */
                 p.q[k] = p.q[k] ? p.q[k] : 1;
             f->put(&p, block);
@@ -246,14 +251,22 @@ static void extremes_are_defined(void **state)
         for (size_t k = 0; k < sizeof size / sizeof *size; k++)
             for (int form = 0; form < 4; form++) {
                 for (int i = 0; i < 256; i++)
-                    x[i] = form == 0 ? size[k] : form == 1 ? -size[k] : form == 2 ? (i % 2 ? size[k] : -size[k]) : i == 100 % f->block_n ? size[k] : 0;
+                    x[i] = form == 0               ? size[k]
+                           : form == 1             ? -size[k]
+                           : form == 2             ? (i % 2 ? size[k] : -size[k])
+                           : i == 100 % f->block_n ? size[k]
+                                                   : 0;
                 format_encode(f, x, NULL, block, 1, f->block_n);
                 f->decode(block, y, f->block_n);
                 for (int i = 0; i < f->block_n; i++) {
                     assert_true(isfinite(y[i]) && fabsf(y[i]) <= fmaxf(size[k], 0) * 2 + 1e-7f);
-                    if (size[k] == 1) /* one magnitude is one of every grid, but for what f16 and powers of two miss */
-                        if (!(fabsf(y[i] - x[i]) <= (id == FORMAT_MXFP4 ? 0.17f : scheme_of(id)->levels.book ? 0.06f : 0.02f)))
-                            fail_msg("%s form %d: %g instead of %g", f->name, form, (double)y[i], (double)x[i]);
+                    if (size[k] ==
+                        1) /* one magnitude is one of every grid, but for what f16 and powers of two miss */
+                        if (!(fabsf(y[i] - x[i]) <= (id == FORMAT_MXFP4           ? 0.17f
+                                                     : scheme_of(id)->levels.book ? 0.06f
+                                                                                  : 0.02f)))
+                            fail_msg("%s form %d: %g instead of %g", f->name, form, (double)y[i],
+                                     (double)x[i]);
                 }
             }
     }
@@ -310,7 +323,8 @@ static void every_isa_has_the_same_bits(void **state)
         }
         fit_c(&a, &s->levels, d, s->has_min ? m : NULL, &fa);
 #if defined __x86_64__
-        fit_fn *const fits[] = {cpu_supports(CPU_AVX2) ? fit_avx2 : fit_c, cpu_supports(CPU_AVX512VNNI) ? fit_avx512vnni : fit_c};
+        fit_fn *const fits[] = {cpu_supports(CPU_AVX2) ? fit_avx2 : fit_c,
+                                cpu_supports(CPU_AVX512VNNI) ? fit_avx512vnni : fit_c};
         for (int k = 0; k < 2; k++) {
             b = a;
             fits[k](&b, &s->levels, d, s->has_min ? m : NULL, &fb);
@@ -348,9 +362,9 @@ static void neighbours_change_nothing(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(no_worse_than_plain),  cmocka_unit_test(near_the_best),
-        cmocka_unit_test(a_grid_comes_back),    cmocka_unit_test(importance_counts),
-        cmocka_unit_test(extremes_are_defined), cmocka_unit_test(what_is_no_number_is_seen),
+        cmocka_unit_test(no_worse_than_plain),         cmocka_unit_test(near_the_best),
+        cmocka_unit_test(a_grid_comes_back),           cmocka_unit_test(importance_counts),
+        cmocka_unit_test(extremes_are_defined),        cmocka_unit_test(what_is_no_number_is_seen),
         cmocka_unit_test(every_isa_has_the_same_bits), cmocka_unit_test(neighbours_change_nothing)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
