@@ -100,6 +100,40 @@ struct lathe_convert_options {
  * it, or not all of it, it is in the file too, or instead, and `note` is told. opts may be NULL. */
 LATHE_API int lathe_convert(const char *from, const char *to, const struct lathe_convert_options *opts, struct lathe_err *err);
 
+/* What became of one tensor. Strings are valid during the call. */
+struct lathe_quantized {
+    const char *name, *from, *to;
+    const char *instead_of; /* the type that its rows cannot hold, for which `to` stands in; NULL: none */
+    uint64_t n_weight, n_bytes;
+    double error; /* length of what was rounded away over length of the tensor: sqrt(sum (x - w)^2 / sum x^2) */
+};
+
+struct lathe_quantize_options {
+    const char *type; /* a type ("q4_0") or a mix of types ("q4_k_m"); USAGE lists them all */
+    bool pure;        /* every matrix gets the type of the mix, the output head too */
+    const char *const *tensor_types; /* "PART=TYPE" for tensors whose name has the part, the first that fits; ends with NULL; may be NULL */
+    int n_thread;     /* 0: one per core this process may use; the file is the same for any number */
+    void (*tensor)(void *user, const struct lathe_quantized *t); /* may be NULL; each tensor, in the order of the file */
+    void (*progress)(void *user, const char *what, double share); /* may be NULL; share 0..1 */
+    void (*left_out)(void *user, const char *what); /* may be NULL; as in lathe_convert_options */
+    void (*note)(void *user, const char *text); /* may be NULL; a line that a user should know */
+    void *user;
+};
+
+struct lathe_quantize_report {
+    uint64_t bytes_before, bytes_after; /* of the files */
+    uint64_t n_tensor, n_weight;
+    uint64_t n_fallback; /* tensors that have another type than they should have, because of the length of their rows */
+    double error, worst_error; /* as lathe_quantized's, of all tensors together and of the worst */
+    char worst[256];     /* its name; "": nothing was rounded */
+};
+
+/* Writes the model at `from` (as lathe_convert reads it) to `to` as one GGUF file of another weight type, which appears complete or
+ * not at all. Each block gets the scales that make its squared error small. Norms, vectors and what routes stay f32. NUMERIC names a
+ * weight that is no finite number. `report` may be NULL. */
+LATHE_API int lathe_quantize(const char *from, const char *to, const struct lathe_quantize_options *opts,
+                             struct lathe_quantize_report *report, struct lathe_err *err);
+
 /* ---- vocabulary and text -------------------------------------------------------------------------------------------- */
 
 typedef struct lathe_vocab lathe_vocab;

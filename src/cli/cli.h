@@ -34,7 +34,10 @@ struct cli_options {
     bool ids, parse_special, add_bos, decode;     /* tokenize */
     const char *template_file, *chat_file, *date; /* template */
     bool tensors;                                 /* info */
-    int n_sequence, selftest_predict;             /* selftest */
+    const char *quantize_type;                    /* quantize */
+    bool pure;
+    struct opt_list tensor_type;
+    int n_sequence, selftest_predict; /* selftest */
     uint64_t memory, swap;
     const char *host; /* serve */
     int port, n_parallel, n_kv_token, n_queue, n_queue_token, preempt;

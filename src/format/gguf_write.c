@@ -7,10 +7,16 @@
 #include <string.h>
 #include "base/mem.h"
 #include "base/new_file.h"
+#include "base/pool.h"
 #include "format/view.h"
 #include "quant/encode.h"
 
-enum { ALIGN = 32, MAX_HEAD = 1 << 30, ROWS_BYTES = 8 << 20 };
+enum {
+    ALIGN = 32,
+    MAX_HEAD = 1 << 30,
+    ROWS_BYTES = 8 << 20,
+    PIECE_N = 1 << 16 /* numbers that one thread makes at a time */
+};
 
 struct writer {
     const struct model_file *f;
@@ -26,10 +32,10 @@ struct writer {
 
 /* ---- what is written ---- */
 
-/* Small tensors that decide much stay f32, as other converters have them. */
-static bool stays_f32(const struct mf_tensor *t)
+bool gguf_stays_f32(const struct mf_tensor *t)
 {
-    static const char *const ends[] = {"ffn_gate_inp.weight", "position_embd.weight", "token_types.weight"};
+    static const char *const ends[] = {"_norm.weight", "ffn_gate_inp.weight", "position_embd.weight",
+                                       "token_types.weight"};
     size_t n = strlen(t->name);
     if (t->n_dim == 1 || (n > 5 && strcmp(t->name + n - 5, ".bias") == 0))
         return true;
@@ -43,8 +49,10 @@ static int choose_type(struct writer *w, uint64_t i)
 {
     const struct mf_tensor *t = model_file_tensor(w->f, i);
     const struct format *from = format_by_id(t->type), *to = from;
-    if (stays_f32(t))
+    if (gguf_stays_f32(t))
         to = format_is_float(t->type) ? format_by_id(FORMAT_F32) : from;
+    else if (w->o->choose)
+        to = w->o->choose(w->o->user, i, from);
     else if (w->o->type)
         to = t->dim[0] % (uint64_t)w->o->type->block_n ? format_by_id(FORMAT_F16) : w->o->type;
     if (to != from && (!from || !from->decode))
@@ -85,7 +93,9 @@ static uint32_t file_type(const struct writer *w, bool *has)
         uint32_t type, number;
     } rows[] = {{FORMAT_F32, 0}, {FORMAT_F16, 1}, {FORMAT_Q8_0, 7}, {FORMAT_BF16, 32}, {FORMAT_MXFP4, 38}};
     uint32_t number = 0;
-    *has = false;
+    *has = w->o->choose != NULL;
+    if (*has)
+        return w->o->file_type;
     mf_u32(w->f, "general.file_type", &number, has, NULL);
     const struct format *type = w->o->type ? w->o->type : *has ? NULL : most(w);
     for (size_t i = 0; type && i < sizeof rows / sizeof *rows; i++)
@@ -210,50 +220,96 @@ static bool has_halves(const struct writer *w, const struct mf_tensor *t)
     return w->n_half && (strstr(t->name, ".attn_q.") || strstr(t->name, ".attn_k."));
 }
 
-/* Rows [first, first + n) of matrix k as they are written, into room. Vectors count as rows of one element when they
- * are reordered. */
-static void take_rows(const struct writer *w, uint64_t i, uint64_t k, uint64_t first, uint64_t n,
-                      uint8_t *room, float *values, uint8_t *made)
+/* Rows of one tensor on their way to the file. */
+struct job {
+    const struct writer *w;
+    uint64_t i, k, first, n, n_row, n_col; /* rows [first, first + n) of n_row */
+    uint64_t from_bytes, to_bytes, step;   /* of a row; rows of a piece */
+    uint8_t *room, *made;                  /* of the rows; of one row for each worker */
+    float *values;                         /* of a piece for each worker */
+};
+
+/* Rows [at, at + n) of the job. Vectors count as rows of one element when they are reordered. */
+static void take_rows(const struct job *j, uint64_t at, uint64_t n, float *values, uint8_t *made)
 {
-    const struct mf_tensor *t = model_file_tensor(w->f, i);
-    const struct format *from = format_by_id(t->type), *to = w->type[i];
-    bool halves = has_halves(w, t), vector = halves && t->n_dim == 1;
-    uint64_t n_col = vector ? 1 : t->dim[0],
-             from_bytes = n_col / (uint64_t)from->block_n * (uint64_t)from->block_bytes,
-             to_bytes = n_col / (uint64_t)to->block_n * (uint64_t)to->block_bytes;
+    const struct writer *w = j->w;
+    const struct mf_tensor *t = model_file_tensor(w->f, j->i);
+    const struct format *from = format_by_id(t->type), *to = w->type[j->i];
+    bool halves = has_halves(w, t);
     for (uint64_t r = 0; r < n; r++) {
-        uint64_t row = halves ? mf_half_row(first + r, w->head_dim, w->n_half) : first + r;
+        uint64_t row = j->first + at + r;
+        row = halves ? mf_half_row(row, w->head_dim, w->n_half) : row;
         if (t->source)
-            mf_tensor_row(t, k, row, made);
-        const uint8_t *p = t->source ? made : mf_tensor_piece(t, k) + row * from_bytes;
-        if (from == to) {
-            memcpy(room + r * to_bytes, p, to_bytes);
-            continue;
-        }
-        from->decode(p, values, (int64_t)n_col);
-        format_encoder(to->id)(values, room + r * to_bytes, (int64_t)n_col);
+            mf_tensor_row(t, j->k, row, made);
+        const uint8_t *p = t->source ? made : mf_tensor_piece(t, j->k) + row * j->from_bytes;
+        if (from == to)
+            memcpy(j->room + (at + r) * j->to_bytes, p, j->to_bytes);
+        else
+            from->decode(p, values + r * j->n_col, (int64_t)j->n_col);
     }
+    struct gguf_rows rows = {
+        j->i, j->k, j->first + at, (int64_t)n, (int64_t)j->n_col, to, values, j->room + at * j->to_bytes};
+    if (from != to && w->o->encode)
+        w->o->encode(w->o->user, &rows);
+    else if (from != to)
+        format_encode(to, values, NULL, rows.y, rows.n_row, rows.n_col);
+}
+
+static void run_piece(const struct pool_op *op, int piece, int worker)
+{
+    const struct job *j = op->arg;
+    uint64_t at = (uint64_t)piece * j->step, n = j->step < j->n - at ? j->step : j->n - at;
+    take_rows(j, at, n, j->values + (uint64_t)worker * j->step * j->n_col,
+              j->made + (uint64_t)worker * j->from_bytes);
+}
+
+static int write_job(struct writer *w, struct job *j, uint64_t at_once)
+{
+    for (j->first = 0; j->first < j->n_row; j->first += at_once) {
+        j->n = at_once < j->n_row - j->first ? at_once : j->n_row - j->first;
+        struct pool_op op = {.run = run_piece,
+                             .arg = j,
+                             .n_piece = (int)((j->n + j->step - 1) / j->step),
+                             .layer = -1,
+                             .name = "rows"};
+        for (int piece = 0; !w->o->pool && piece < op.n_piece; piece++)
+            run_piece(&op, piece, 0);
+        if (w->o->pool) {
+            pool_run(w->o->pool, &op, 1);
+            pool_settle(w->o->pool);
+        }
+        TRY(new_file_write(&w->out, j->room, j->n * j->to_bytes, w->err));
+        if (w->o->progress)
+            w->o->progress(w->o->user, "writing", (double)w->out.n_bytes / (double)(w->head.n + w->n_all));
+    }
+    return 0;
 }
 
 static int write_rows(struct writer *w, uint64_t i, uint64_t k)
 {
     const struct mf_tensor *t = model_file_tensor(w->f, i);
-    const struct format *to = w->type[i];
+    const struct format *from = format_by_id(t->type), *to = w->type[i];
     bool vector = t->n_dim == 1 && has_halves(w, t);
-    uint64_t n_row = vector ? t->dim[0] : t->dim[1], n_col = vector ? 1 : t->dim[0],
-             row_bytes = n_col / (uint64_t)to->block_n * (uint64_t)to->block_bytes,
-             step = row_bytes < ROWS_BYTES ? ROWS_BYTES / row_bytes : 1;
+    struct job j = {
+        .w = w, .i = i, .k = k, .n_row = vector ? t->dim[0] : t->dim[1], .n_col = vector ? 1 : t->dim[0]};
+    j.from_bytes = j.n_col / (uint64_t)from->block_n * (uint64_t)from->block_bytes;
+    j.to_bytes = j.n_col / (uint64_t)to->block_n * (uint64_t)to->block_bytes;
+    j.step = j.n_col < PIECE_N ? PIECE_N / j.n_col : 1;
+    j.step = j.step < j.n_row ? j.step : j.n_row;
+    uint64_t at_once =
+                 j.to_bytes * j.step < ROWS_BYTES ? ROWS_BYTES / (j.to_bytes * j.step) * j.step : j.step,
+             n_worker = w->o->pool ? (uint64_t)pool_n_worker(w->o->pool) : 1;
     void *room, *values = NULL, *made = NULL;
-    int rc = mem_try(step < n_row ? step : n_row, row_bytes, "rows of a tensor", &room, w->err);
+    int rc = mem_try(at_once < j.n_row ? at_once : j.n_row, j.to_bytes, "rows of a tensor", &room, w->err);
     if (!rc)
-        rc = mem_try(n_col, sizeof(float), "a row of a tensor", &values, w->err);
-    if (!rc && t->source)
-        rc = mem_try(1, t->n_bytes / (t->dim[1] * t->dim[2]), "a row of a tensor", &made, w->err);
-    for (uint64_t r = 0; !rc && r < n_row; r += step) {
-        uint64_t n = step < n_row - r ? step : n_row - r;
-        take_rows(w, i, k, r, n, room, values, made);
-        rc = new_file_write(&w->out, room, n * row_bytes, w->err);
-    }
+        rc = mem_try(n_worker * j.step * j.n_col, sizeof(float), "a row of a tensor", &values, w->err);
+    if (!rc)
+        rc = mem_try(n_worker, j.from_bytes, "a row of a tensor", &made, w->err);
+    j.room = room;
+    j.values = values;
+    j.made = made;
+    if (!rc)
+        rc = write_job(w, &j, at_once);
     free(room);
     free(values);
     free(made);
@@ -284,6 +340,8 @@ static int write_all(struct writer *w)
     TRY(new_file_write(&w->out, w->head.p, w->head.n, w->err));
     for (uint64_t i = 0; i < model_file_n_tensor(w->f); i++) {
         TRY(write_tensor(w, i));
+        if (w->o->tensor_done)
+            TRY(w->o->tensor_done(w->o->user, i, w->err));
         if (w->o->progress)
             w->o->progress(w->o->user, "writing", (double)w->out.n_bytes / (double)(w->head.n + w->n_all));
     }

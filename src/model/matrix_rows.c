@@ -31,7 +31,7 @@ const uint8_t *matrix_rows(const struct matrix *m, int first, int n, uint8_t *ro
             continue;
         }
         format_by_id(m->file_format)->decode(from, values, m->n_col);
-        format_encoder(m->format)(values, room + (size_t)i * to_bytes, m->n_col);
+        format_encode(format_by_id(m->format), values, NULL, room + (size_t)i * to_bytes, 1, m->n_col);
     }
     free(values);
     free(made);

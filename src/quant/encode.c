@@ -1,77 +1,206 @@
-/* The encoders: f32, f16 and bf16 to nearest even; Q8_0 with the scale that takes the largest weight of a block to 127.
- *
- * A block of Q8_0 with NaN or infinity in it becomes NaN as a whole, so that whoever computes with it sees it. */
+/* The encoders. Blocks are taken sixteen groups of columns at a time (fit.h), whatever rows they are of. */
 #include "quant/encode.h"
+#include <float.h>
 #include <math.h>
+#include <stdio.h>
 #include <string.h>
 #include <strings.h>
+#include "quant/scheme.h"
 
-static void encode_f32(const float *x, void *y, int64_t n)
+/* ---- floats ---- */
+
+static void encode_floats(uint32_t id, const float *x, uint8_t *y, int64_t n)
 {
-    memcpy(y, x, (size_t)n * sizeof *x);
+    if (id == FORMAT_F32)
+        memcpy(y, x, (size_t)n * sizeof *x);
+    else
+        for (int64_t i = 0; i < n; i++) {
+            uint16_t h = id == FORMAT_F16 ? f32_to_f16(x[i]) : f32_to_bf16(x[i]);
+            memcpy(y + 2 * i, &h, sizeof h);
+        }
 }
 
-static void encode_f16(const float *x, void *y, int64_t n)
+/* ---- blocks ---- */
+
+float scheme_f16(const struct scheme_tile *t, int g, float v)
 {
-    for (int64_t i = 0; i < n; i++) {
-        uint16_t h = f32_to_f16(x[i]);
-        memcpy((uint8_t *)y + 2 * i, &h, sizeof h);
-    }
+    float most = 65504, x = v * t->up[g];
+    x = x > most ? most : x < -most ? -most : x;
+    return f16_to_f32(f32_to_f16(x)) * t->down[g];
 }
 
-static void encode_bf16(const float *x, void *y, int64_t n)
-{
-    for (int64_t i = 0; i < n; i++) {
-        uint16_t h = f32_to_bf16(x[i]);
-        memcpy((uint8_t *)y + 2 * i, &h, sizeof h);
-    }
-}
-
-/* As llama.cpp does it: by the reciprocal of the unrounded scale, halves away from zero. */
-static void encode_q8_0_block(const float *x, uint8_t *y)
+/* A power of two that brings the largest of n numbers to [1, 4); 1 if there is none. */
+static float size_of(const float *x, int n, bool *bad)
 {
     float most = 0;
     bool finite = true;
-    for (int i = 0; i < 32; i++) {
-        most = fabsf(x[i]) > most ? fabsf(x[i]) : most;
-        finite &= isfinite(x[i]) != 0;
+    int e;
+    for (int i = 0; i < n; i++) {
+        float a = fabsf(x[i]);
+        finite &= a <= FLT_MAX;
+        most = a > most ? a : most;
     }
-    float d = most / 127.0f, inverse = d > 0 ? 1.0f / d : 0;
-    uint16_t h = finite ? f32_to_f16(d) : 0x7e00;
-    memcpy(y, &h, sizeof h);
-    for (int i = 0; i < 32; i++) {
-        float q = finite ? roundf(x[i] * inverse) : 0;
-        q = q > 127 ? 127 : q < -127 ? -127 : q; /* the reciprocal of a denormal scale is infinite */
-        y[2 + i] = (uint8_t)(int8_t)(isnan(q) ? 0 : q);
+    *bad = !finite;
+    if (!finite || most == 0)
+        return 1;
+    frexpf(most, &e);
+    return ldexpf(1, e < -125 ? -126 : e > 126 ? 126 : e - 1);
+}
+
+static void weigh_alike(struct fit_tile *t)
+{
+    for (int k = 0; k < t->n; k++)
+        for (int g = 0; g < TILE_GROUPS; g++)
+            t->h[k][g] = 1;
+}
+
+/* Importance of one group of a block whose greatest is `most`; all alike where it says nothing, so that there is always a best
+ * scale. */
+static void weigh(struct fit_tile *t, int g, const float *h, float most)
+{
+    float sum = 0;
+    for (int k = 0; k < t->n; k++)
+        sum += h[k];
+    for (int k = 0; k < t->n; k++)
+        t->h[k][g] = sum > 0 && most <= FLT_MAX ? h[k] / most : 1;
+}
+
+static float greatest(const float *h, int n)
+{
+    float most = 0;
+    for (int i = 0; i < n; i++)
+        most = h[i] > most ? h[i] : most;
+    return most;
+}
+
+static void sum_up(struct fit_tile *t)
+{
+    memset(t->sum_h, 0, sizeof t->sum_h);
+    memset(t->sum_hx, 0, sizeof t->sum_hx);
+    for (int k = 0; k < t->n; k++)
+        for (int g = 0; g < TILE_GROUPS; g++) {
+            t->sum_h[g] += t->h[k][g];
+            t->sum_hx[g] += t->h[k][g] * t->x[k][g];
+        }
+}
+
+/* Blocks [at, at + n) of a matrix, groups past them zero. */
+static void load(const struct scheme *s, struct scheme_tile *t, const float *x, const float *h, int64_t at,
+                 int n, int64_t n_col)
+{
+    int block_n = s->group_n * s->n_group;
+    if (n * s->n_group < TILE_GROUPS)
+        memset(t->t.x, 0, sizeof t->t.x);
+    t->n_block = n;
+    for (int b = 0; b < TILE_GROUPS / s->n_group; b++) {
+        int first = b * s->n_group;
+        const float *from = x + (at + b) * block_n;
+        const float *of = h && b < n ? h + (at + b) * block_n % n_col : NULL;
+        float most = of ? greatest(of, block_n) : 0;
+        for (int g = 0; of && g < s->n_group; g++)
+            weigh(&t->t, first + g, of + g * s->group_n, most);
+        t->bad[b] = false;
+        float up = b < n ? size_of(from, block_n, &t->bad[b]) : 1;
+        for (int g = 0; g < s->n_group; g++) {
+            float down = 1 / up;
+            t->up[first + g] = up;
+            t->down[first + g] = down;
+            for (int k = 0; b < n && k < s->group_n; k++)
+                t->t.x[k][first + g] = t->bad[b] ? 0 : from[g * s->group_n + k] * down;
+        }
+    }
+    sum_up(&t->t);
+}
+
+static uint8_t code_of(const struct scheme *s, float level)
+{
+    if (!s->code)
+        return (uint8_t)((int)level + s->code_0);
+    int i = 0;
+    while (s->levels.book[i] < level)
+        i++;
+    return s->code[i];
+}
+
+static void part_of(const struct scheme *s, const struct scheme_tile *t, const struct found *f, int b,
+                    struct parts *p)
+{
+    int first = b * s->n_group, e = 0;
+    float up = t->up[first];
+    for (int g = 0; g < s->n_group; g++) {
+        for (int k = 0; k < s->group_n; k++)
+            p->q[g * s->group_n + k] = code_of(s, t->t.level[k][first + g]);
+        p->sc[g] = (uint8_t)((int)f->sc[first + g] + s->sc_0);
+        p->mn[g] = (uint8_t)(int)f->mn[first + g];
+    }
+    if (s->scale == SCHEME_POWER) {
+        frexpf(f->d[first] * up, &e);
+        p->d[0] = (uint16_t)(t->bad[b] ? 255 : e + 127);
+        return;
+    }
+    bool super = s->scale == SCHEME_SUPER;
+    p->d[0] = t->bad[b] ? 0x7e00 : f32_to_f16((super ? f->scale[0][b] : f->d[first]) * up);
+    p->d[1] = f32_to_f16((super ? f->scale[1][b] : f->m[first]) * up);
+}
+
+static void encode_blocks(const struct format *f, const struct scheme *s, const float *x, const float *h,
+                          uint8_t *y, int64_t n_row, int64_t n_col)
+{
+    int at_once = TILE_GROUPS / s->n_group;
+    int64_t n = n_row * (n_col / f->block_n);
+    struct scheme_tile t;
+    struct parts p;
+    t.t.n = s->group_n;
+    weigh_alike(&t.t);
+    for (int64_t at = 0; at < n; at += at_once) {
+        struct found found = {0};
+        load(s, &t, x, h, at, n - at < at_once ? (int)(n - at) : at_once, n_col);
+        if (s->scale == SCHEME_SUPER)
+            search_super(s, &t, &found);
+        else if (s->scale == SCHEME_POWER)
+            search_power(s, &t, &found);
+        else
+            search_f16(s, &t, &found);
+        for (int b = 0; b < t.n_block; b++) {
+            part_of(s, &t, &found, b, &p);
+            f->put(&p, y + (at + b) * f->block_bytes);
+        }
     }
 }
 
-static void encode_q8_0(const float *x, void *y, int64_t n)
+void format_encode(const struct format *f, const float *x, const float *importance, void *y, int64_t n_row,
+                   int64_t n_col)
 {
-    for (int64_t k = 0; k < n / 32; k++)
-        encode_q8_0_block(x + 32 * k, (uint8_t *)y + 34 * k);
+    if (format_is_float(f->id))
+        encode_floats(f->id, x, y, n_row * n_col);
+    else
+        encode_blocks(f, scheme_of(f->id), x, importance, y, n_row, n_col);
 }
 
-static const struct {
-    uint32_t id;
-    encode_fn *encode;
-} rows[] = {{FORMAT_F32, encode_f32},
-            {FORMAT_F16, encode_f16},
-            {FORMAT_BF16, encode_bf16},
-            {FORMAT_Q8_0, encode_q8_0}};
+/* ---- names ---- */
 
-encode_fn *format_encoder(uint32_t id)
+bool format_can_encode(const struct format *f)
 {
-    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
-        if (rows[i].id == id)
-            return rows[i].encode;
-    return NULL;
+    return f && (format_is_float(f->id) || scheme_of(f->id));
 }
 
 const struct format *format_encoded_as(const char *name)
 {
-    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
-        if (strcasecmp(format_by_id(rows[i].id)->name, name) == 0)
-            return format_by_id(rows[i].id);
+    for (uint32_t id = 0; id < FORMAT_END; id++)
+        if (format_can_encode(format_by_id(id)) && strcasecmp(format_by_id(id)->name, name) == 0)
+            return format_by_id(id);
     return NULL;
+}
+
+void format_encoded_names(char *out, size_t n)
+{
+    size_t used = 0;
+    *out = 0;
+    for (uint32_t id = 0; id < FORMAT_END && used < n; id++)
+        if (format_can_encode(format_by_id(id))) {
+            used += (size_t)snprintf(out + used, n - used, "%s", used ? " " : "");
+            for (const char *c = format_by_id(id)->name; *c && used + 1 < n; c++)
+                out[used++] = (char)(*c >= 'A' && *c <= 'Z' ? *c + 'a' - 'A' : *c);
+            out[used < n ? used : n - 1] = 0;
+        }
 }

@@ -1,13 +1,18 @@
-/* Encoders: f32 to a weight format, to nearest. Only some formats have one; shaping a model well is another room's. */
+/* Encoders: f32 to a weight format. Floats to nearest; blocks with the scales that make the squared error small
+ * (search.c, super.c). The same bits on every CPU. */
 #ifndef LATHE_QUANT_ENCODE_H
 #define LATHE_QUANT_ENCODE_H
 #include "quant/format.h"
 
-/* y = block-coded x[n], y unaligned; n % block_n of the format == 0. */
-typedef void encode_fn(const float *x, void *y, int64_t n);
-
-/* NULL if the format has none. */
-encode_fn *format_encoder(uint32_t id);
-/* The format of an encoder by its name in small letters ("q8_0"); NULL if there is none. */
+/* y = n_row rows of x[n_col], coded, y unaligned; n_col % block_n of the format == 0. importance[n_col] weighs the errors of
+ * columns; NULL: all are equal. A block with NaN or infinity in it becomes NaN as a whole, so that whoever computes with it
+ * sees it. */
+void format_encode(const struct format *f, const float *x, const float *importance, void *y, int64_t n_row,
+                   int64_t n_col);
+/* Whether there is an encoder. */
+bool format_can_encode(const struct format *f);
+/* The format of an encoder by its name, in small letters or not ("q8_0"); NULL if there is none. */
 const struct format *format_encoded_as(const char *name);
+/* The names of all that can be encoded, with spaces between. */
+void format_encoded_names(char *out, size_t n);
 #endif

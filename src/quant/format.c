@@ -20,7 +20,8 @@ static void decode_blocks(const struct format *f, const uint8_t *x, float *y, in
 
 #define DEFINE_FLOATS(name)
 #define DEFINE_NO(name)
-#define DEFINE_BLOCKS(name)                                            \
+#define DEFINE_BLOCKS(name) DEFINE_TAKES(name)
+#define DEFINE_TAKES(name)                                             \
     static void decode_##name(const void *x, float *y, int64_t n)      \
     {                                                                  \
         decode_blocks(format_by_id((uint32_t)FORMAT_##name), x, y, n); \
@@ -29,9 +30,10 @@ static void decode_blocks(const struct format *f, const uint8_t *x, float *y, in
 FORMATS(X)
 #undef X
 
-#define ROW_FLOATS(name) true, decode_##name, NULL, NULL
-#define ROW_BLOCKS(name) true, decode_##name, take_##name, columns_##name
-#define ROW_NO(name) false, NULL, NULL, NULL
+#define ROW_FLOATS(name) true, decode_##name, NULL, NULL, NULL
+#define ROW_TAKES(name) true, decode_##name, take_##name, columns_##name, NULL
+#define ROW_BLOCKS(name) true, decode_##name, take_##name, columns_##name, put_##name
+#define ROW_NO(name) false, NULL, NULL, NULL, NULL
 
 static const struct format rows[] = {
 #define X(name, id, block, bytes, kind) {#name, id, block, bytes, ROW_##kind(name)},

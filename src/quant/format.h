@@ -6,8 +6,8 @@
 #include <stdint.h>
 #include "base/err.h"
 
-/* name, GGML type number, weights per block, bytes per block, what is known of it: FLOATS, BLOCKS (quant/parts.h), or
- * NO more than its size */
+/* name, GGML type number, weights per block, bytes per block, what is known of it: FLOATS, BLOCKS (quant/parts.h), those that
+ * it only TAKES apart, or NO more than its size */
 #define FORMATS(X)                  \
     X(F32, 0, 1, 4, FLOATS)         \
     X(F16, 1, 1, 2, FLOATS)         \
@@ -23,29 +23,30 @@
     X(Q5_K, 13, 256, 176, BLOCKS)   \
     X(Q6_K, 14, 256, 210, BLOCKS)   \
     X(Q8_K, 15, 256, 292, NO)       \
-    X(IQ2_XXS, 16, 256, 66, BLOCKS) \
-    X(IQ2_XS, 17, 256, 74, BLOCKS)  \
-    X(IQ3_XXS, 18, 256, 98, BLOCKS) \
-    X(IQ1_S, 19, 256, 50, BLOCKS)   \
+    X(IQ2_XXS, 16, 256, 66, TAKES)  \
+    X(IQ2_XS, 17, 256, 74, TAKES)   \
+    X(IQ3_XXS, 18, 256, 98, TAKES)  \
+    X(IQ1_S, 19, 256, 50, TAKES)    \
     X(IQ4_NL, 20, 32, 18, BLOCKS)   \
-    X(IQ3_S, 21, 256, 110, BLOCKS)  \
-    X(IQ2_S, 22, 256, 82, BLOCKS)   \
+    X(IQ3_S, 21, 256, 110, TAKES)   \
+    X(IQ2_S, 22, 256, 82, TAKES)    \
     X(IQ4_XS, 23, 256, 136, BLOCKS) \
     X(I8, 24, 1, 1, NO)             \
     X(I16, 25, 1, 2, NO)            \
     X(I32, 26, 1, 4, NO)            \
     X(I64, 27, 1, 8, NO)            \
     X(F64, 28, 1, 8, NO)            \
-    X(IQ1_M, 29, 256, 56, BLOCKS)   \
+    X(IQ1_M, 29, 256, 56, TAKES)    \
     X(BF16, 30, 1, 2, FLOATS)       \
-    X(TQ1_0, 34, 256, 54, BLOCKS)   \
-    X(TQ2_0, 35, 256, 66, BLOCKS)   \
+    X(TQ1_0, 34, 256, 54, TAKES)    \
+    X(TQ2_0, 35, 256, 66, TAKES)    \
     X(MXFP4, 39, 32, 17, BLOCKS)
 
 enum format_id {
 #define X(name, id, block, bytes, kind) FORMAT_##name = id,
     FORMATS(X)
 #undef X
+        FORMAT_END /* past the highest number */
 };
 
 struct parts;
@@ -63,6 +64,8 @@ struct format {
     /* Formats of blocks (quant/parts.h); else NULL. */
     void (*take)(const uint8_t *restrict x, struct parts *restrict p);
     void (*columns)(const struct parts *p, int i, struct columns *c);
+    void (*put)(const struct parts *p,
+                uint8_t *x); /* the inverse of take; NULL if blocks of it are not written */
 };
 
 /* NULL for a number that is not in the table. */

@@ -12,6 +12,11 @@ void take_IQ4_NL(const uint8_t *restrict x, struct parts *restrict p)
     take_Q4_0(x, p);
 }
 
+void put_IQ4_NL(const struct parts *p, uint8_t *x)
+{
+    put_Q4_0(p, x);
+}
+
 void columns_IQ4_NL(const struct parts *p, int i, struct columns *c)
 {
     for (int k = 0; k < 32; k++)

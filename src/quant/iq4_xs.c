@@ -20,6 +20,21 @@ void take_IQ4_XS(const uint8_t *restrict x, struct parts *restrict p)
         }
 }
 
+void put_IQ4_XS(const struct parts *p, uint8_t *x)
+{
+    uint16_t high = 0;
+    memset(x + 4, 0, 4);
+    for (int i = 0; i < 8; i++) {
+        x[4 + i / 2] |= (uint8_t)((p->sc[i] & 15) << i % 2 * 4);
+        high |= (uint16_t)(p->sc[i] >> 4 << 2 * i);
+    }
+    put_u16(x, p->d[0]);
+    put_u16(x + 2, high);
+    for (int g = 0; g < 8; g++)
+        for (int i = 0; i < 16; i++)
+            x[8 + 16 * g + i] = (uint8_t)(p->q[32 * g + i] | p->q[32 * g + 16 + i] << 4);
+}
+
 void columns_IQ4_XS(const struct parts *p, int i, struct columns *c)
 {
     for (int k = 0; k < 32; k++)

@@ -18,6 +18,15 @@ static inline void take_k_scales(const uint8_t *restrict x, struct parts *restri
     }
 }
 
+static inline void put_k_scales(const struct parts *p, uint8_t *x)
+{
+    for (int i = 0; i < 4; i++) {
+        x[i] = (uint8_t)(p->sc[i] | p->sc[i + 4] >> 4 << 6);
+        x[4 + i] = (uint8_t)(p->mn[i] | p->mn[i + 4] >> 4 << 6);
+        x[8 + i] = (uint8_t)((p->sc[i + 4] & 15) | (p->mn[i + 4] & 15) << 4);
+    }
+}
+
 /* w = d * sc * q - dmin * mn; the products have 17 and 21 bits: only the difference is rounded. */
 static inline void columns_k(const struct parts *p, int i, struct columns *c)
 {

@@ -24,6 +24,13 @@ void take_MXFP4(const uint8_t *restrict x, struct parts *restrict p)
     }
 }
 
+void put_MXFP4(const struct parts *p, uint8_t *x)
+{
+    x[0] = (uint8_t)p->d[0];
+    for (int i = 0; i < 16; i++)
+        x[1 + i] = (uint8_t)(p->q[i] | p->q[i + 16] << 4);
+}
+
 void columns_MXFP4(const struct parts *p, int i, struct columns *c)
 {
     for (int k = 0; k < 32; k++)

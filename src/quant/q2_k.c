@@ -20,6 +20,19 @@ void take_Q2_K(const uint8_t *restrict x, struct parts *restrict p)
             p->q[32 * g + i] = x[16 + g / 4 * 32 + i] >> g % 4 * 2 & 3;
 }
 
+void put_Q2_K(const struct parts *p, uint8_t *x)
+{
+    for (int i = 0; i < 16; i++)
+        x[i] = (uint8_t)(p->sc[i] | p->mn[i] << 4);
+    for (int h = 0; h < 2; h++)
+        for (int i = 0; i < 32; i++) {
+            const uint8_t *q = p->q + 128 * h + i;
+            x[16 + 32 * h + i] = (uint8_t)(q[0] | q[32] << 2 | q[64] << 4 | q[96] << 6);
+        }
+    put_u16(x + 80, p->d[0]);
+    put_u16(x + 82, p->d[1]);
+}
+
 void columns_Q2_K(const struct parts *p, int i, struct columns *c)
 {
     columns_codes(p, i, 0, c);

@@ -20,6 +20,22 @@ void take_Q3_K(const uint8_t *restrict x, struct parts *restrict p)
         }
 }
 
+void put_Q3_K(const struct parts *p, uint8_t *x)
+{
+    memset(x, 0, 108);
+    for (int g = 0; g < 8; g++)
+        for (int i = 0; i < 32; i++) {
+            int q = p->q[32 * g + i];
+            x[i] |= (uint8_t)(q >> 2 << g);
+            x[32 + g / 4 * 32 + i] |= (uint8_t)((q & 3) << g % 4 * 2);
+        }
+    for (int i = 0; i < 16; i++) {
+        x[96 + i % 8] |= (uint8_t)((p->sc[i] & 15) << i / 8 * 4);
+        x[104 + i % 4] |= (uint8_t)(p->sc[i] >> 4 << i / 4 * 2);
+    }
+    put_u16(x + 108, p->d[0]);
+}
+
 void columns_Q3_K(const struct parts *p, int i, struct columns *c)
 {
     columns_codes(p, i, 4, c);

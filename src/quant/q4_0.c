@@ -14,6 +14,13 @@ void take_Q4_0(const uint8_t *restrict x, struct parts *restrict p)
     }
 }
 
+void put_Q4_0(const struct parts *p, uint8_t *x)
+{
+    put_u16(x, p->d[0]);
+    for (int i = 0; i < 16; i++)
+        x[2 + i] = (uint8_t)(p->q[i] | p->q[i + 16] << 4);
+}
+
 void columns_Q4_0(const struct parts *p, int i, struct columns *c)
 {
     columns_codes(p, i, 8, c);

@@ -19,6 +19,16 @@ void take_Q4_K(const uint8_t *restrict x, struct parts *restrict p)
         }
 }
 
+void put_Q4_K(const struct parts *p, uint8_t *x)
+{
+    put_u16(x, p->d[0]);
+    put_u16(x + 2, p->d[1]);
+    put_k_scales(p, x + 4);
+    for (int g = 0; g < 4; g++)
+        for (int i = 0; i < 32; i++)
+            x[16 + 32 * g + i] = (uint8_t)(p->q[64 * g + i] | p->q[64 * g + 32 + i] << 4);
+}
+
 void columns_Q4_K(const struct parts *p, int i, struct columns *c)
 {
     columns_k(p, i, c);

@@ -16,6 +16,17 @@ void take_Q5_0(const uint8_t *restrict x, struct parts *restrict p)
     }
 }
 
+void put_Q5_0(const struct parts *p, uint8_t *x)
+{
+    uint32_t high = 0;
+    put_u16(x, p->d[0]);
+    for (int i = 0; i < 16; i++) {
+        x[6 + i] = (uint8_t)((p->q[i] & 15) | (p->q[i + 16] & 15) << 4);
+        high |= (uint32_t)(p->q[i] >> 4) << i | (uint32_t)(p->q[i + 16] >> 4) << (i + 16);
+    }
+    put_u32(x + 2, high);
+}
+
 void columns_Q5_0(const struct parts *p, int i, struct columns *c)
 {
     columns_codes(p, i, 16, c);

@@ -18,6 +18,18 @@ void take_Q5_1(const uint8_t *restrict x, struct parts *restrict p)
     }
 }
 
+void put_Q5_1(const struct parts *p, uint8_t *x)
+{
+    uint32_t high = 0;
+    put_u16(x, p->d[0]);
+    put_u16(x + 2, p->d[1]);
+    for (int i = 0; i < 16; i++) {
+        x[8 + i] = (uint8_t)((p->q[i] & 15) | (p->q[i + 16] & 15) << 4);
+        high |= (uint32_t)(p->q[i] >> 4) << i | (uint32_t)(p->q[i + 16] >> 4) << (i + 16);
+    }
+    put_u32(x + 4, high);
+}
+
 void columns_Q5_1(const struct parts *p, int i, struct columns *c)
 {
     columns_codes(p, i, 0, c);

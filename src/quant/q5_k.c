@@ -21,6 +21,20 @@ void take_Q5_K(const uint8_t *restrict x, struct parts *restrict p)
         }
 }
 
+void put_Q5_K(const struct parts *p, uint8_t *x)
+{
+    put_u16(x, p->d[0]);
+    put_u16(x + 2, p->d[1]);
+    put_k_scales(p, x + 4);
+    memset(x + 16, 0, 32);
+    for (int g = 0; g < 4; g++)
+        for (int i = 0; i < 32; i++) {
+            int a = p->q[64 * g + i], b = p->q[64 * g + 32 + i];
+            x[16 + i] |= (uint8_t)((a >> 4 | b >> 4 << 1) << 2 * g);
+            x[48 + 32 * g + i] = (uint8_t)((a & 15) | (b & 15) << 4);
+        }
+}
+
 void columns_Q5_K(const struct parts *p, int i, struct columns *c)
 {
     columns_k(p, i, c);

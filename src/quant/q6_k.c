@@ -23,6 +23,19 @@ void take_Q6_K(const uint8_t *restrict x, struct parts *restrict p)
         }
 }
 
+void put_Q6_K(const struct parts *p, uint8_t *x)
+{
+    for (int h = 0; h < 2; h++)
+        for (int i = 0; i < 32; i++) {
+            const uint8_t *q = p->q + 128 * h + i;
+            x[64 * h + i] = (uint8_t)((q[0] & 15) | (q[64] & 15) << 4);
+            x[64 * h + 32 + i] = (uint8_t)((q[32] & 15) | (q[96] & 15) << 4);
+            x[128 + 32 * h + i] = (uint8_t)(q[0] >> 4 | q[32] >> 4 << 2 | q[64] >> 4 << 4 | q[96] >> 4 << 6);
+        }
+    memcpy(x + 192, p->sc, 16);
+    put_u16(x + 208, p->d[0]);
+}
+
 void columns_Q6_K(const struct parts *p, int i, struct columns *c)
 {
     columns_codes(p, i, 32, c);

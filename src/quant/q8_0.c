@@ -13,6 +13,13 @@ void take_Q8_0(const uint8_t *restrict x, struct parts *restrict p)
         p->q[i] = x[2 + i] ^ 0x80;
 }
 
+void put_Q8_0(const struct parts *p, uint8_t *x)
+{
+    put_u16(x, p->d[0]);
+    for (int i = 0; i < 32; i++)
+        x[2 + i] = p->q[i] ^ 0x80;
+}
+
 void columns_Q8_0(const struct parts *p, int i, struct columns *c)
 {
     columns_codes(p, i, 128, c);

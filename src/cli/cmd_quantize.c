@@ -1,0 +1,120 @@
+/* lathe quantize: a model in fewer bits, and what that cost. */
+#include <stdio.h>
+#include <inttypes.h>
+#include <string.h>
+#include "cli/cli.h"
+#include "base/json_text.h"
+#include "base/progress.h"
+#include "cli/json.h"
+#include "cli/say.h"
+
+enum { MAX_TYPE = 64 };
+
+struct account {
+    struct progress bar;
+    struct {
+        char type[32];
+        uint64_t n_tensor, n_bytes;
+    } of[MAX_TYPE];
+    int n_type;
+    char fallback[160]; /* the first of them */
+    uint64_t n_bytes;   /* of all tensors */
+};
+
+static void show_progress(void *user, const char *what, double share)
+{
+    progress_show(&((struct account *)user)->bar, what, share);
+}
+
+static void show_note(void *user, const char *text)
+{
+    progress_end(&((struct account *)user)->bar);
+    fprintf(stderr, "lathe: note: %s\n", text);
+}
+
+static void show_left_out(void *user, const char *what)
+{
+    say_left_out(what);
+}
+
+static void add_tensor(void *user, const struct lathe_quantized *t)
+{
+    struct account *a = user;
+    int i = 0;
+    while (i < a->n_type && strcmp(a->of[i].type, t->to) != 0)
+        i++;
+    if (i == a->n_type && i < MAX_TYPE)
+        snprintf(a->of[a->n_type++].type, sizeof a->of[i].type, "%s", t->to);
+    if (i < MAX_TYPE) {
+        a->of[i].n_tensor++;
+        a->of[i].n_bytes += t->n_bytes;
+    }
+    a->n_bytes += t->n_bytes;
+    if (t->instead_of && !a->fallback[0])
+        snprintf(a->fallback, sizeof a->fallback, "%.100s: %s instead of %s", t->name, t->to, t->instead_of);
+}
+
+static json_t *types_json(const struct account *a)
+{
+    json_t *types = json_object();
+    for (int i = 0; i < a->n_type; i++)
+        json_object_set_new(types, a->of[i].type,
+                            json_pack("{sI sI}", "tensors", (json_int_t)a->of[i].n_tensor, "bytes",
+                                      (json_int_t)a->of[i].n_bytes));
+    return types;
+}
+
+static int print_json(const struct account *a, const struct lathe_quantize_report *r)
+{
+    return json_print(json_pack("{so sI sI sI sI sf sI sf so sf}", "types", types_json(a), "tensors",
+                                (json_int_t)r->n_tensor, "weights", (json_int_t)r->n_weight, "bytes_before",
+                                (json_int_t)r->bytes_before, "bytes_after", (json_int_t)r->bytes_after,
+                                "bits_per_weight", 8 * (double)a->n_bytes / (double)r->n_weight, "fallbacks",
+                                (json_int_t)r->n_fallback, "relative_error", r->error, "worst_tensor",
+                                json_text(r->worst, strlen(r->worst)), "worst_error", r->worst_error));
+}
+
+static void print_text(const struct account *a, const struct lathe_quantize_report *r)
+{
+    for (int i = 0; i < a->n_type; i++)
+        printf("%-8s %5" PRIu64 " tensors %10.1f MiB\n", a->of[i].type, a->of[i].n_tensor,
+               (double)a->of[i].n_bytes / 1048576);
+    if (r->n_fallback)
+        printf("%" PRIu64 " tensors have rows that their type cannot hold and got another (%s)\n",
+               r->n_fallback, a->fallback);
+    printf("%.1f MiB -> %.1f MiB, %.2f bits per weight, relative error %.4g",
+           (double)r->bytes_before / 1048576, (double)r->bytes_after / 1048576,
+           8 * (double)a->n_bytes / (double)r->n_weight, r->error);
+    if (r->worst[0])
+        printf(" (worst %.4g: %s)", r->worst_error, r->worst);
+    printf("\n");
+}
+
+int cmd_quantize(struct cli *c, struct lathe_err *err)
+{
+    struct account a = {0};
+    struct lathe_quantize_report r;
+    struct lathe_quantize_options o = {.type = c->o.quantize_type,
+                                       .pure = c->o.pure,
+                                       .n_thread = c->o.n_thread,
+                                       .tensor = add_tensor,
+                                       .progress = show_progress,
+                                       .left_out = show_left_out,
+                                       .note = show_note,
+                                       .user = &a};
+    if (c->operands.n != 2 || !o.type)
+        return err_set(
+            err, LATHE_E_USAGE,
+            "quantize needs a model, a file to write and a type: lathe quantize IN OUT.gguf --type q4_k_m");
+    const char *own[OPT_LIST_MAX + 1] = {0};
+    memcpy(own, c->o.tensor_type.v, (size_t)c->o.tensor_type.n * sizeof *own);
+    o.tensor_types = own;
+    int rc = lathe_quantize(c->operands.v[0], c->operands.v[1], &o, &r, err);
+    progress_end(&a.bar);
+    if (rc)
+        return rc;
+    if (c->o.json)
+        return print_json(&a, &r);
+    print_text(&a, &r);
+    return 0;
+}

@@ -1,0 +1,233 @@
+/* lathe_quantize: the walk over the tensors, and the account of what rounding cost each.
+ *
+ * Rows are encoded by the writer's threads, in any order. Each leaves its sums in a place of its own, and they are added up in
+ * the order of rows when the tensor is done, so that the account does not depend on the number of threads either. */
+#include <inttypes.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include "base/cpu.h"
+#include "base/mem.h"
+#include "base/pool.h"
+#include "format/gguf_write.h"
+#include "quant/encode.h"
+#include "shape/mix.h"
+
+/* Of one row: sums of squares; bad: the first column that is no number, + 1. */
+struct row_sums {
+    double error, value;
+    int64_t bad;
+};
+
+struct quantize {
+    const struct lathe_quantize_options *o;
+    const struct model_file *f;
+    struct mix_model mix;
+    const struct format **type, **wanted; /* of each tensor; NULL: stays as it is */
+    struct row_sums *rows;                /* of the tensor that is written: dim[2] matrices of dim[1] */
+    struct lathe_quantize_report *report;
+    double error, value, worst;
+};
+
+static double square(double x)
+{
+    return x * x;
+}
+
+static void measure_row(const struct gguf_rows *r, int64_t i, float *back, struct row_sums *sums)
+{
+    const float *x = r->x + i * r->n_col;
+    size_t bytes = (size_t)(r->n_col / r->type->block_n) * (size_t)r->type->block_bytes;
+    r->type->decode((const uint8_t *)r->y + (size_t)i * bytes, back, r->n_col);
+    for (int64_t c = 0; c < r->n_col; c++) {
+        sums->error += square((double)x[c] - (double)back[c]);
+        sums->value += square((double)x[c]);
+        if (!isfinite(x[c]) && !sums->bad)
+            sums->bad = c + 1;
+    }
+}
+
+static void encode(void *user, const struct gguf_rows *r)
+{
+    const struct quantize *q = user;
+    const struct mf_tensor *t = model_file_tensor(q->f, r->i);
+    struct row_sums *sums = q->rows + r->k * t->dim[1] + r->first;
+    float *back = mem_new((size_t)r->n_col * sizeof *back);
+    format_encode(r->type, r->x, NULL, r->y, r->n_row, r->n_col);
+    for (int64_t i = 0; i < r->n_row; i++)
+        measure_row(r, i, back, &sums[i]);
+    free(back);
+}
+
+static const struct format *choose(void *user, uint64_t i, const struct format *from)
+{
+    struct quantize *q = user;
+    q->type[i] = mix_type(&q->mix, model_file_tensor(q->f, i), &q->wanted[i]);
+    return q->type[i] ? q->type[i] : from;
+}
+
+/* ---- the account ---- */
+
+static int bad_number(const struct quantize *q, const struct mf_tensor *t, struct lathe_err *err)
+{
+    for (uint64_t r = 0; r < t->dim[1] * t->dim[2]; r++)
+        if (q->rows[r].bad)
+            return err_set(err, LATHE_E_NUMERIC,
+                           "tensor %.100s has a weight that is no finite number, in row %" PRIu64
+                           ", column %" PRId64 "; the file is damaged or its training failed",
+                           t->name, r, q->rows[r].bad - 1);
+    return 0;
+}
+
+static int tensor_done(void *user, uint64_t i, struct lathe_err *err)
+{
+    struct quantize *q = user;
+    const struct mf_tensor *t = model_file_tensor(q->f, i);
+    const struct format *from = format_by_id(t->type),
+                        *to = q->type[i] && !gguf_stays_f32(t) ? q->type[i] : NULL;
+    uint64_t n_row = t->dim[1] * t->dim[2], n = n_row * t->dim[0] * t->dim[3];
+    struct lathe_quantized now = {.name = t->name, .from = from ? from->name : "unknown", .n_weight = n};
+    TRY(bad_number(q, t, err));
+    double error = 0, value = 0;
+    for (uint64_t r = 0; r < n_row; r++) {
+        error += q->rows[r].error;
+        value += q->rows[r].value;
+    }
+    memset(q->rows, 0, n_row * sizeof *q->rows);
+    now.to = to ? to->name : format_is_float(t->type) ? "F32" : now.from;
+    now.instead_of = to && to != q->wanted[i] ? q->wanted[i]->name : NULL;
+    now.n_bytes = to ? n / (uint64_t)to->block_n * (uint64_t)to->block_bytes : t->n_bytes;
+    now.error = value > 0 ? sqrt(error / value) : 0;
+    struct lathe_quantize_report *s = q->report;
+    s->n_tensor++;
+    s->n_weight += n;
+    s->n_fallback += now.instead_of != NULL;
+    q->error += error;
+    q->value += value;
+    if (to && now.error > q->worst) {
+        q->worst = now.error;
+        snprintf(s->worst, sizeof s->worst, "%s", t->name);
+    }
+    if (q->o->tensor)
+        q->o->tensor(q->o->user, &now);
+    return 0;
+}
+
+/* ---- before and after ---- */
+
+static int most_rows(const struct model_file *f, struct row_sums **out, struct lathe_err *err)
+{
+    uint64_t most = 1, n = 0;
+    void *p;
+    for (uint64_t i = 0; i < model_file_n_tensor(f); i++) {
+        const struct mf_tensor *t = model_file_tensor(f, i);
+        if (mem_mul(t->dim[1], t->dim[2], &n) && n > most)
+            most = n;
+    }
+    TRY(mem_try(most, sizeof **out, "sums of a tensor's rows", &p, err));
+    *out = p;
+    return 0;
+}
+
+static int check_paths(const struct model_file *f, const char *to, struct lathe_err *err)
+{
+    struct stat st;
+    struct mf_identity id;
+    for (int i = 0; stat(to, &st) == 0 && model_file_identity(f, i, &id); i++)
+        if (id.device == (uint64_t)st.st_dev && id.inode == (uint64_t)st.st_ino)
+            return err_set(err, LATHE_E_USAGE,
+                           "%.200s is the model itself, which would be lost: name another file to write", to);
+    return 0;
+}
+
+/* A quantized input loses a second time: said once, with its commonest type. */
+static void warn_of_input(const struct quantize *q)
+{
+    uint64_t sum[FORMAT_END] = {0}, most = 0;
+    const struct format *type = NULL;
+    char words[200];
+    for (uint64_t i = 0; i < model_file_n_tensor(q->f); i++) {
+        const struct mf_tensor *t = model_file_tensor(q->f, i);
+        const struct format *f = format_by_id(t->type);
+        if (f && f->block_n > 1 && (sum[f->id] += t->n_bytes) > most) {
+            most = sum[f->id];
+            type = f;
+        }
+    }
+    if (!type || !q->o->note)
+        return;
+    snprintf(words, sizeof words,
+             "the model is quantized already (%s): its rounding stays, and this one is added; a file in F16, "
+             "BF16 or F32 gives a better one",
+             type->name);
+    q->o->note(q->o->user, words);
+}
+
+static void progress(void *user, const char *what, double share)
+{
+    const struct quantize *q = user;
+    if (q->o->progress)
+        q->o->progress(q->o->user, what, share);
+}
+
+static int write_file(struct quantize *q, const char *to, struct lathe_err *err)
+{
+    struct gguf_write w = {.choose = choose,
+                           .file_type = mix_file_type(q->mix.mix),
+                           .encode = encode,
+                           .tensor_done = tensor_done,
+                           .progress = progress,
+                           .user = q,
+                           .pool = NULL};
+    struct stat st;
+    TRY(pool_new(q->o->n_thread > 0 ? q->o->n_thread : cpu_count(), &w.pool, err));
+    int rc = gguf_write(q->f, &w, to, err);
+    pool_free(w.pool);
+    if (!rc && stat(to, &st) == 0)
+        q->report->bytes_after = (uint64_t)st.st_size;
+    return rc;
+}
+
+static int run(struct quantize *q, const char *to, struct lathe_err *err)
+{
+    struct mf_identity id;
+    uint64_t n = model_file_n_tensor(q->f);
+    TRY(check_paths(q->f, to, err));
+    TRY(mix_read(&q->mix, q->f, err));
+    TRY(most_rows(q->f, &q->rows, err));
+    for (int i = 0; model_file_identity(q->f, i, &id); i++)
+        q->report->bytes_before += id.size;
+    q->type = mem_new((n + 1) * sizeof *q->type);
+    q->wanted = mem_new((n + 1) * sizeof *q->wanted);
+    warn_of_input(q);
+    TRY(write_file(q, to, err));
+    q->report->error = q->value > 0 ? sqrt(q->error / q->value) : 0;
+    q->report->worst_error = q->worst;
+    return 0;
+}
+
+int lathe_quantize(const char *from, const char *to, const struct lathe_quantize_options *opts,
+                   struct lathe_quantize_report *report, struct lathe_err *err)
+{
+    struct lathe_quantize_report own = {0};
+    struct quantize q = {
+        .o = opts, .report = report ? report : &own, .mix = {.pure = opts->pure, .own = opts->tensor_types}};
+    struct model_file *f;
+    char note[400];
+    *q.report = (struct lathe_quantize_report){0};
+    TRY(mix_find(opts->type ? opts->type : "", &q.mix.mix, err));
+    TRY(gguf_write_open(from, &f, note, err));
+    q.f = f;
+    if (model_file_left_out(f) && opts->left_out)
+        opts->left_out(opts->user, model_file_left_out(f));
+    int rc = run(&q, to, err);
+    if (!rc && note[0] && opts->note)
+        opts->note(opts->user, note);
+    free(q.type);
+    free(q.wanted);
+    free(q.rows);
+    model_file_free(f);
+    return rc;
+}
