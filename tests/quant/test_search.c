@@ -11,6 +11,11 @@
 #include "quant/scheme.h"
 
 enum { N = 1024, N_KIND = 7 };
+#if defined(__x86_64__)
+enum { N_DRAW = 30, N_BLOCK = 200 };
+#else /* under an emulator: minutes */
+enum { N_DRAW = 4, N_BLOCK = 60 };
+#endif
 
 /* Near a normal distribution; one in the last kinds is far out, or all are above or below zero. */
 static void fill(float *x, int n, int kind, uint64_t *seed)
@@ -116,7 +121,7 @@ static void no_worse_than_plain(void **state)
         n_scheme++;
         const struct format *f = format_by_id(id);
         for (int kind = 0; kind < N_KIND; kind++)
-            for (int i = 0; i < 30; i++) {
+            for (int i = 0; i < N_DRAW; i++) {
                 fill(x, N, kind, &seed);
                 for (int b = 0; b < N / f->block_n; b++) {
                     double got = error_of(f, x + b * f->block_n, NULL, f->block_n),
@@ -151,7 +156,7 @@ static void near_the_best(void **state)
     float x[32];
     for (int k = 0; k < 3; k++) {
         double got = 0, best = 0;
-        for (int i = 0; i < 200; i++) {
+        for (int i = 0; i < N_BLOCK; i++) {
             fill(x, 32, i % 3, &seed);
             double scale = 0, one = error_of(format_by_id(ids[k]), x, NULL, 32),
                    least = best_of_all(scheme_of(ids[k]), x);
