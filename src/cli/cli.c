@@ -13,6 +13,19 @@ enum group_bit {
 #include "cli/groups.inc"
 #undef GROUP
 };
+#define GROUP(name, bit, title) +(1ll << bit)
+enum {
+    SUM_OF_GROUPS_OK = (0
+#include "cli/groups.inc"
+                        ) ==
+#undef GROUP
+#define GROUP(name, bit, title) | (1ll << bit)
+                       (0
+#include "cli/groups.inc"
+                        )
+#undef GROUP
+};
+_Static_assert(SUM_OF_GROUPS_OK, "no two groups have one bit");
 
 static const struct opt_group groups[] = {
 #define GROUP(name, bit, title) {GROUP_##name, title},
