@@ -8,27 +8,22 @@
 #include "cli/say.h"
 #include "store/store.h"
 
+enum group_number {
+#define GROUP(name, title) NUMBER_##name,
+#include "cli/groups.inc"
+#undef GROUP
+    N_GROUP
+};
+_Static_assert(N_GROUP < 32, "a group is a bit of an int");
+
 enum group_bit {
-#define GROUP(name, bit, title) GROUP_##name = 1 << bit,
+#define GROUP(name, title) GROUP_##name = 1 << NUMBER_##name,
 #include "cli/groups.inc"
 #undef GROUP
 };
-#define GROUP(name, bit, title) +(1ll << bit)
-enum {
-    SUM_OF_GROUPS_OK = (0
-#include "cli/groups.inc"
-                        ) ==
-#undef GROUP
-#define GROUP(name, bit, title) | (1ll << bit)
-                       (0
-#include "cli/groups.inc"
-                        )
-#undef GROUP
-};
-_Static_assert(SUM_OF_GROUPS_OK, "no two groups have one bit");
 
 static const struct opt_group groups[] = {
-#define GROUP(name, bit, title) {GROUP_##name, title},
+#define GROUP(name, title) {GROUP_##name, title},
 #include "cli/groups.inc"
 #undef GROUP
 };

@@ -18,17 +18,12 @@ static void show_note(void *user, const char *text)
 /* In the order of the row's choices. */
 static const char *const types[] = {NULL, "f32", "f16", "bf16", "q8_0"};
 
-static void show_left_out(void *user, const char *what)
-{
-    say_left_out(what);
-}
-
 int cmd_convert(struct cli *c, struct lathe_err *err)
 {
     struct progress bar = {0};
     struct lathe_convert_options o = {.type = types[c->o.convert_type],
                                       .progress = show_progress,
-                                      .left_out = show_left_out,
+                                      .left_out = say_left_out,
                                       .note = show_note,
                                       .user = &bar};
     if (c->operands.n != 2)

@@ -110,7 +110,7 @@ int cmd_info(struct cli *c, struct lathe_err *err)
     struct type_sum sum[MAX_TYPE];
     TRY(input_need_model(c->o.model, err));
     TRY(lathe_file_open(c->o.model, &f, err));
-    say_left_out(lathe_file_left_out(f));
+    say_left_out(NULL, lathe_file_left_out(f));
     int n = sum_types(f, sum);
     if (c->o.json)
         print_json(f, sum, n);

@@ -32,11 +32,6 @@ static void show_note(void *user, const char *text)
     fprintf(stderr, "lathe: note: %s\n", text);
 }
 
-static void show_left_out(void *user, const char *what)
-{
-    say_left_out(what);
-}
-
 static void add_tensor(void *user, const struct lathe_quantized *t)
 {
     struct account *a = user;
@@ -99,7 +94,7 @@ int cmd_quantize(struct cli *c, struct lathe_err *err)
                                        .n_thread = c->o.n_thread,
                                        .tensor = add_tensor,
                                        .progress = show_progress,
-                                       .left_out = show_left_out,
+                                       .left_out = say_left_out,
                                        .note = show_note,
                                        .user = &a};
     if (c->operands.n != 2 || !o.type)

@@ -8,7 +8,7 @@ int say_error(const struct lathe_err *err)
     return lathe_code_exit(err->code);
 }
 
-void say_left_out(const char *what)
+void say_left_out(void *user, const char *what)
 {
     if (what)
         fprintf(stderr, "lathe: %s is left out: of this checkpoint only the text model is read\n", what);

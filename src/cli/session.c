@@ -47,7 +47,7 @@ int session_open(struct session *s, const struct cli_options *o, struct lathe_er
     if (rc)
         return rc;
     lathe_model_get_info(s->model, &s->info);
-    say_left_out(s->info.left_out);
+    say_left_out(NULL, s->info.left_out);
     return 0;
 }
 

@@ -9,6 +9,7 @@
 #include <string.h>
 #include "base/detmath.h"
 #include "base/mem.h"
+#include "base/splitmix.h"
 #include "kern/kern.h"
 #include "kern/scalar.h"
 
@@ -243,21 +244,12 @@ static int keep_typical(struct candidate *list, int n, double p, float max)
 
 /* ---- the choice ---- */
 
-static uint64_t mix(uint64_t x)
-{
-    x ^= x >> 30;
-    x *= 0xbf58476d1ce4e5b9u;
-    x ^= x >> 27;
-    x *= 0x94d049bb133111ebu;
-    return x ^ x >> 31;
-}
-
-/* Uniform in [0, 1), keyed (finalizer of SplitMix64, Steele et al. 2014). */
+/* Uniform in [0, 1), keyed. */
 static double uniform(uint64_t seed, uint32_t candidate, int position)
 {
-    uint64_t x = mix(seed + 0x9e3779b97f4a7c15u);
-    x = mix(x ^ ((uint64_t)candidate << 32 | (uint32_t)position));
-    return (double)(mix(x + 0x9e3779b97f4a7c15u) >> 11) / 9007199254740992.0;
+    uint64_t x = splitmix_mix(seed + SPLITMIX_STEP);
+    x = splitmix_mix(x ^ ((uint64_t)candidate << 32 | (uint32_t)position));
+    return splitmix_share(splitmix_mix(x + SPLITMIX_STEP));
 }
 
 static int draw(const struct sampler *p, struct candidate *list, int n, int position)

@@ -4,18 +4,15 @@
 #include <stdlib.h>
 #include <string.h>
 #include "base/mem.h"
+#include "base/splitmix.h"
 #include "kern/panel.h"
 #include "kern/scalar.h"
 
 /* ---- numbers ---- */
 
-/* splitmix64 (Steele, Lea, Flood 2014). */
 uint64_t kern_random(uint64_t *state)
 {
-    uint64_t z = *state += 0x9e3779b97f4a7c15u;
-    z = (z ^ z >> 30) * 0xbf58476d1ce4e5b9u;
-    z = (z ^ z >> 27) * 0x94d049bb133111ebu;
-    return z ^ z >> 31;
+    return splitmix_next(state);
 }
 
 float kern_random_float(uint64_t *state)

@@ -3,17 +3,9 @@
 #include <math.h>
 #include <stdlib.h>
 #include "base/mem.h"
+#include "base/splitmix.h"
 
 #define TAIL 0.025 /* of the draws on each side of a 95 % interval */
-
-/* splitmix64 (Steele, Lea, Flood 2014). */
-static uint64_t next_random(uint64_t *state)
-{
-    uint64_t z = *state += 0x9e3779b97f4a7c15;
-    z = (z ^ z >> 30) * 0xbf58476d1ce4e5b9;
-    z = (z ^ z >> 27) * 0x94d049bb133111eb;
-    return z ^ z >> 31;
-}
 
 void draws_init(struct draws *d, int n_block)
 {
@@ -23,7 +15,7 @@ void draws_init(struct draws *d, int n_block)
     d->count = mem_new(sizeof *d->count * n * INTERVAL_N_DRAW);
     for (size_t draw = 0; draw < INTERVAL_N_DRAW; draw++)
         for (size_t i = 0; i < n; i++)
-            d->count[draw * n + (next_random(&state) >> 32) * n / ((uint64_t)1 << 32)]++;
+            d->count[draw * n + (splitmix_next(&state) >> 32) * n / ((uint64_t)1 << 32)]++;
 }
 
 void draws_free(struct draws *d)

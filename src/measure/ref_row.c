@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include "base/mem.h"
+#include "base/splitmix.h"
 
 enum {
     CODE_MOST = 12,
@@ -40,20 +41,12 @@ static void put(struct ref_row *r, struct bits *b, uint32_t v)
     }
 }
 
-/* A number in [0, 1) from the seed (splitmix64's mixing). */
-static double start_of(uint64_t seed)
-{
-    uint64_t z = (seed + 1) * 0x9e3779b97f4a7c15;
-    z = (z ^ z >> 30) * 0xbf58476d1ce4e5b9;
-    z = (z ^ z >> 27) * 0x94d049bb133111eb;
-    return (double)((z ^ z >> 31) >> 11) / (double)(1ull << 53);
-}
-
 void ref_row_encode(struct ref_row *r, const float *x, int n, const struct logits_norm *p, uint64_t seed,
                     float *scratch)
 {
     struct bits b = {0};
-    double sum = 0, passed = 0, weighted = 0, start = start_of(seed);
+    double sum = 0, passed = 0, weighted = 0,
+           start = splitmix_share(splitmix_mix((seed + 1) * SPLITMIX_STEP));
     int64_t before = 0; /* samples before token i */
     int last = -1;
     logits_exp(x, n, p->max, scratch);
