@@ -62,12 +62,14 @@ static json_t *types_json(const struct account *a)
 
 static int print_json(const struct account *a, const struct lathe_quantize_report *r)
 {
-    return json_print(json_pack("{so sI sI sI sI sf sI sf so sf}", "types", types_json(a), "tensors",
+    return json_print(json_pack("{so sI sI sI sI sf sI sf so sf sI sI sI}", "types", types_json(a), "tensors",
                                 (json_int_t)r->n_tensor, "weights", (json_int_t)r->n_weight, "bytes_before",
                                 (json_int_t)r->bytes_before, "bytes_after", (json_int_t)r->bytes_after,
                                 "bits_per_weight", 8 * (double)a->n_bytes / (double)r->n_weight, "fallbacks",
                                 (json_int_t)r->n_fallback, "relative_error", r->error, "worst_tensor",
-                                json_text(r->worst, strlen(r->worst)), "worst_error", r->worst_error));
+                                json_text(r->worst, strlen(r->worst)), "worst_error", r->worst_error,
+                                "calibration_tokens", (json_int_t)r->n_calib, "compared",
+                                (json_int_t)r->n_compared, "better", (json_int_t)r->n_better));
 }
 
 static void print_text(const struct account *a, const struct lathe_quantize_report *r)

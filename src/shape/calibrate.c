@@ -1,5 +1,7 @@
 /* Calibration before the file is written. */
 #include "shape/calibrate.h"
+#include <inttypes.h>
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -45,6 +47,43 @@ static void keep_error(void *user, const char *tensor, double error, double plai
         j->out->output[i] = (struct output_error){error, plain};
     j->report->n_compared++;
     j->report->n_better += error < plain;
+}
+
+/* A weight that is no number would spoil the activations of all layers behind it, and name none. */
+static int check_rows(const struct mf_tensor *t, const struct format *from, float *x, uint8_t *made,
+                      struct lathe_err *err)
+{
+    uint64_t row_bytes = t->dim[0] / (uint64_t)from->block_n * (uint64_t)from->block_bytes;
+    for (uint64_t k = 0; k < t->dim[2]; k++)
+        for (uint64_t r = 0; r < t->dim[1]; r++) {
+            if (t->source)
+                mf_tensor_row(t, k, r, made);
+            from->decode(t->source ? made : mf_tensor_piece(t, k) + r * row_bytes, x, (int64_t)t->dim[0]);
+            for (uint64_t c = 0; c < t->dim[0]; c++)
+                if (!isfinite(x[c]))
+                    return err_set(err, LATHE_E_NUMERIC,
+                                   "tensor %.100s has a weight that is no finite number, in row %" PRIu64
+                                   ", column %" PRIu64 "; the file is damaged or its training failed",
+                                   t->name, k * t->dim[1] + r, c);
+        }
+    return 0;
+}
+
+static int check_finite(const struct model_file *f, const struct format *const *type, struct lathe_err *err)
+{
+    int rc = 0;
+    for (uint64_t i = 0; i < model_file_n_tensor(f) && !rc; i++) {
+        const struct mf_tensor *t = model_file_tensor(f, i);
+        const struct format *from = format_by_id(t->type);
+        if (!type[i] || !from || !from->decode)
+            continue;
+        float *x = mem_new(t->dim[0] * sizeof *x);
+        uint8_t *made = mem_new(t->dim[0] * sizeof *x);
+        rc = check_rows(t, from, x, made, err);
+        free(x);
+        free(made);
+    }
+    return rc;
 }
 
 /* Whether the view has rotary halves that the writer makes pairs of. */
@@ -96,6 +135,7 @@ static int read_text(struct job *j, const char *from, const char *folder, struct
                                      .user = o->user};
     struct calib *c;
     int rc;
+    TRY(check_finite(j->f, j->type, err));
     TRY(calib_new(from, &co, pool, &c, err));
     j->report->n_calib = calib_n_token(c);
     if (o->method == LATHE_QUANTIZE_GPTQ) {
