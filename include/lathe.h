@@ -113,7 +113,8 @@ struct lathe_quantized {
 
 enum lathe_quantize_method {
     LATHE_QUANTIZE_ROUND, /* to nearest, with the scales that make the error small; weighted by importances where there are any */
-    LATHE_QUANTIZE_GPTQ   /* column after column, what one loses is made up for by the next (Frantar et al. 2022); needs a text */
+    LATHE_QUANTIZE_GPTQ,  /* column after column, what one loses is made up for by the next (Frantar et al. 2022); needs a text */
+    LATHE_QUANTIZE_AWQ    /* columns with large inputs are scaled up before rounding (Lin et al. 2023); needs a text */
 };
 
 struct lathe_quantize_options {
@@ -128,7 +129,7 @@ struct lathe_quantize_options {
     int calib_ctx;          /* tokens of a chunk; 0: 512 */
     int64_t calib_tokens;   /* most that are read, in chunks spread over the text; 0: 65536 */
     double damping;         /* GPTQ: what is added to the diagonal, as a share of its mean; 0: 0.01 */
-    bool measure_output;    /* GPTQ: measure output_error and output_plain, which takes longer */
+    bool measure_output;    /* GPTQ, AWQ: measure output_error and output_plain, which takes longer */
     const char *imatrix;      /* importance matrix to read (GGUF, as llama.cpp writes it); NULL: that of the text, if there is one */
     const char *save_imatrix; /* where that of the text is written; NULL: nowhere */
     void (*tensor)(void *user, const struct lathe_quantized *t); /* may be NULL; each tensor, in the order of the file */
@@ -143,7 +144,7 @@ struct lathe_quantize_report {
     uint64_t n_tensor, n_weight;
     uint64_t n_fallback; /* tensors that have another type than they should have, because of the length of their rows */
     int64_t n_calib; /* tokens of the calibration text that were read */
-    uint64_t n_better, n_compared; /* with measure_output: matrices whose product is closer than by rounding alone, of all */
+    uint64_t n_better, n_compared; /* with measure_output: products that are closer than by rounding alone, of all; with AWQ those of one input count as one */
     double error, worst_error; /* as lathe_quantized's, of all tensors together and of the worst */
     char worst[256];     /* its name; "": nothing was rounded */
 };

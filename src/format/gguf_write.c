@@ -322,6 +322,13 @@ static int write_tensor(struct writer *w, uint64_t i)
     const struct mf_tensor *t = model_file_tensor(w->f, i);
     bool as_it_is = (!w->type[i] || w->type[i]->id == t->type) && !has_halves(w, t) && !t->source;
     uint64_t n_matrix = t->dim[2];
+    const float *vector = w->o->vector && w->type[i] && w->type[i]->id == FORMAT_F32 && t->n_dim == 1
+                              ? w->o->vector(w->o->user, i)
+                              : NULL;
+    if (vector) {
+        TRY(new_file_write(&w->out, vector, w->n_bytes[i], w->err));
+        return new_file_write(&w->out, zeros, (ALIGN - w->n_bytes[i] % ALIGN) % ALIGN, w->err);
+    }
     if (t->dim[3] > 1 && !as_it_is)
         return err_set(w->err, LATHE_E_UNSUPPORTED,
                        "tensor %.100s has 4 dimensions and cannot change its type", t->name);

@@ -22,6 +22,8 @@ struct gguf_write {
     uint32_t file_type; /* with it, the number for general.file_type */
     /* Instead of format_encode; from several threads. May be NULL. */
     void (*encode)(void *user, const struct gguf_rows *r);
+    const float *(*vector)(void *user,
+                           uint64_t i); /* instead of a vector that is written as f32, or NULL; may be NULL */
     int (*tensor_done)(void *user, uint64_t i, struct lathe_err *err); /* tensor i is written; may be NULL */
     void (*progress)(void *user, const char *what, double share);      /* may be NULL */
     void *user;

@@ -9,6 +9,7 @@
 #include "kern/panel.h"
 #include "shape/gptq.h"
 #include "shape/layer_inputs.h"
+#include "shape/layer_swap.h"
 
 static void show_progress(const struct calib *c, const char *what, int layer, double share)
 {
@@ -23,23 +24,14 @@ struct importance {
     int n;
 };
 
-static const struct layer_input *input_of(const struct layer_input *inputs, int n, enum pass_product product,
-                                          int expert)
-{
-    for (int i = 0; i < n; i++)
-        if (inputs[i].product == product && inputs[i].expert == expert)
-            return &inputs[i];
-    return NULL;
-}
-
 static void add_importance(void *user, enum pass_product product, int expert, const float *x, int64_t stride,
                            int n_row, int n_col)
 {
     struct importance *a = user;
-    const struct layer_input *in = input_of(a->inputs, a->n, product, expert);
-    for (int i = 0; in && i < in->n_w; i++) {
+    int at = layer_inputs_find(a->inputs, a->n, product, expert);
+    for (int i = 0; at >= 0 && i < a->inputs[at].n_w; i++) {
         int n_mat, k;
-        const char *name = layer_input_tensor(in->w[i], &n_mat, &k);
+        const char *name = layer_input_tensor(a->inputs[at].w[i], &n_mat, &k);
         imatrix_add(a->out, name, n_mat, k, x, stride, n_row, n_col);
     }
 }
@@ -62,12 +54,6 @@ int by_layer_importance(struct calib *c, struct imatrix *out, struct lathe_err *
 
 /* ---- GPTQ ---- */
 
-/* A matrix of the layer as it was, and what holds it now. */
-struct replaced {
-    struct matrix *w, was;
-    uint8_t *panels;
-};
-
 struct gptq_walk {
     struct calib *c;
     const struct by_layer_gptq *o;
@@ -76,8 +62,7 @@ struct gptq_walk {
     struct layer_input *inputs;
     struct hessian *h; /* of inputs [first, first + n) */
     int first, n, n_input;
-    struct replaced *done;
-    int n_done;
+    struct layer_swap swap;
     struct lathe_err *err;
 };
 
@@ -85,9 +70,9 @@ static void add_moments(void *user, enum pass_product product, int expert, const
                         int n_row, int n_col)
 {
     struct gptq_walk *a = user;
-    const struct layer_input *in = input_of(a->inputs + a->first, a->n, product, expert);
-    if (in)
-        hessian_add(&a->h[in - a->inputs - a->first], a->pool, x, stride, n_row);
+    int i = layer_inputs_find(a->inputs + a->first, a->n, product, expert);
+    if (i >= 0)
+        hessian_add(&a->h[i], a->pool, x, stride, n_row);
 }
 
 /* Rows of one matrix, 16 at a time. */
@@ -101,14 +86,6 @@ struct matrix_job {
     struct gptq_error *errors; /* of each piece */
 };
 
-/* Where row r of the matrix is in the tensor that is written. */
-static int64_t written_row(const struct matrix_job *j, int r)
-{
-    if (!j->w->n_half || j->a->o->pairs)
-        return r;
-    return (int64_t)mf_half_row((uint64_t)r, (uint64_t)j->w->head_dim, (uint64_t)j->w->n_half);
-}
-
 static void panel_piece(const struct pool_op *op, int panel, int worker)
 {
     const struct matrix_job *j = op->arg;
@@ -120,22 +97,10 @@ static void panel_piece(const struct pool_op *op, int panel, int worker)
     panel_pack((enum format_id)j->type->id, rows, j->row_bytes, n, j->w->n_col,
                j->panels + (size_t)panel * j->panel_bytes);
     for (int r = 0; r < n; r++)
-        memcpy(j->rows + (size_t)written_row(j, first + r) * j->row_bytes, rows + (size_t)r * j->row_bytes,
-               j->row_bytes);
+        memcpy(j->rows + (size_t)layer_input_written_row(j->w, j->a->o->pairs, first + r) * j->row_bytes,
+               rows + (size_t)r * j->row_bytes, j->row_bytes);
     free(rows);
     free(x);
-}
-
-/* The layer goes on with what was made of the matrix. */
-static int replace(struct gptq_walk *a, struct matrix *w, const struct format *type, uint8_t *panels)
-{
-    struct matrix now = *w;
-    now.format = (enum format_id)type->id;
-    now.panels = panels;
-    a->done[a->n_done++] = (struct replaced){w, *w, panels};
-    TRY(matrix_choose_kernels(calib_model(a->c), &now, a->err));
-    *w = now;
-    return 0;
 }
 
 static int round_matrix(struct gptq_walk *a, struct matrix *w, const struct format *type,
@@ -164,7 +129,7 @@ static int round_matrix(struct gptq_walk *a, struct matrix *w, const struct form
     if (a->o->done && a->o->compare)
         a->o->done(a->o->user, name, sum.value > 0 ? sum.error / sum.value : 0,
                    sum.value > 0 ? sum.plain / sum.value : 0);
-    return replace(a, w, type, j.panels);
+    return layer_swap_matrix(&a->swap, w, type, j.panels, a->err);
 }
 
 /* The format that GPTQ makes of w; NULL if it does not. */
@@ -215,15 +180,6 @@ static int round_some(struct gptq_walk *a, int layer)
     return rc;
 }
 
-static void give_back(struct gptq_walk *a)
-{
-    for (int i = 0; i < a->n_done; i++) {
-        *a->done[i].w = a->done[i].was;
-        free(a->done[i].panels);
-    }
-    a->n_done = 0;
-}
-
 static int round_layer(struct gptq_walk *a, int layer)
 {
     struct pass *p = calib_pass(a->c);
@@ -250,14 +206,14 @@ int by_layer_gptq(struct calib *c, const struct by_layer_gptq *o, struct pool *p
     int rc = 0;
     a.inputs = mem_new(most * sizeof *a.inputs);
     a.h = mem_new(most * sizeof *a.h);
-    a.done = mem_new(3 * most * sizeof *a.done);
+    layer_swap_init(&a.swap, m, 3 * (int)most);
     for (int i = 0; i < m->config.n_layer && !rc; i++) {
         rc = round_layer(&a, i);
-        give_back(&a);
+        layer_swap_back(&a.swap);
         pass_layer_changed(calib_pass(c), i);
     }
     free(a.inputs);
     free(a.h);
-    free(a.done);
+    layer_swap_free(&a.swap);
     return rc;
 }

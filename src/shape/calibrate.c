@@ -45,8 +45,19 @@ static void keep_error(void *user, const char *tensor, double error, double plai
     uint64_t i = index_of(j, tensor);
     if (i < model_file_n_tensor(j->f))
         j->out->output[i] = (struct output_error){error, plain};
+}
+
+static void count(void *user, double error, double plain)
+{
+    struct job *j = user;
     j->report->n_compared++;
     j->report->n_better += error < plain;
+}
+
+static void keep_and_count(void *user, const char *tensor, double error, double plain)
+{
+    keep_error(user, tensor, error, plain);
+    count(user, error, plain);
 }
 
 /* A weight that is no number would spoil the activations of all layers behind it, and name none. */
@@ -113,13 +124,36 @@ static int run_gptq(struct job *j, struct calib *c, const char *folder, struct p
                               .memory_bytes = moments_room(j->f),
                               .compare = j->o->measure_output,
                               .type = type_of,
-                              .done = keep_error,
+                              .done = keep_and_count,
                               .user = j};
     TRY(read_halves(j->f, &g.pairs, err));
-    if (j->o->measure_output)
-        j->out->output = mem_new((model_file_n_tensor(j->f) + 1) * sizeof *j->out->output);
     TRY(made_new(j->f, j->type, folder, &j->out->made, err));
     return by_layer_gptq(c, &g, pool, j->out->made, err);
+}
+
+static void keep_vector(void *user, const char *tensor, const float *v, int n)
+{
+    const struct job *j = user;
+    uint64_t i = index_of(j, tensor);
+    if (i >= model_file_n_tensor(j->f))
+        return;
+    j->out->vector[i] = mem_new((size_t)n * sizeof *v);
+    memcpy(j->out->vector[i], v, (size_t)n * sizeof *v);
+}
+
+static int run_awq(struct job *j, struct calib *c, const char *folder, struct pool *pool,
+                   struct lathe_err *err)
+{
+    struct by_layer_awq a = {.compare = j->o->measure_output,
+                             .type = type_of,
+                             .done = keep_error,
+                             .input_done = count,
+                             .vector = keep_vector,
+                             .user = j};
+    TRY(read_halves(j->f, &a.pairs, err));
+    j->out->vector = mem_new((model_file_n_tensor(j->f) + 1) * sizeof *j->out->vector);
+    TRY(made_new(j->f, j->type, folder, &j->out->made, err));
+    return by_layer_awq(c, &a, pool, j->out->made, err);
 }
 
 static int read_text(struct job *j, const char *from, const char *folder, struct pool *pool,
@@ -138,8 +172,10 @@ static int read_text(struct job *j, const char *from, const char *folder, struct
     TRY(check_finite(j->f, j->type, err));
     TRY(calib_new(from, &co, pool, &c, err));
     j->report->n_calib = calib_n_token(c);
-    if (o->method == LATHE_QUANTIZE_GPTQ) {
-        rc = run_gptq(j, c, folder, pool, err);
+    if (o->measure_output)
+        j->out->output = mem_new((model_file_n_tensor(j->f) + 1) * sizeof *j->out->output);
+    if (o->method != LATHE_QUANTIZE_ROUND) {
+        rc = (o->method == LATHE_QUANTIZE_GPTQ ? run_gptq : run_awq)(j, c, folder, pool, err);
     } else {
         j->out->importance = imatrix_new();
         rc = by_layer_importance(c, j->out->importance, err);
@@ -153,8 +189,9 @@ static int read_text(struct job *j, const char *from, const char *folder, struct
 
 static int check(const struct lathe_quantize_options *o, struct lathe_err *err)
 {
-    if (o->method == LATHE_QUANTIZE_GPTQ && !o->calib_text)
-        return err_set(err, LATHE_E_USAGE, "method gptq needs a calibration text (--calib)");
+    if (o->method != LATHE_QUANTIZE_ROUND && !o->calib_text)
+        return err_set(err, LATHE_E_USAGE, "method %s needs a calibration text (--calib)",
+                       o->method == LATHE_QUANTIZE_GPTQ ? "gptq" : "awq");
     if (o->save_imatrix && (!o->calib_text || o->method != LATHE_QUANTIZE_ROUND))
         return err_set(err, LATHE_E_USAGE,
                        "an importance matrix is made of a calibration text by method round (--calib)");
@@ -178,8 +215,11 @@ int calibrate(const struct lathe_quantize_options *o, const char *from, const ch
     return o->calib_text ? read_text(&j, from, folder, pool, err) : 0;
 }
 
-void calibrated_free(struct calibrated *c)
+void calibrated_free(struct calibrated *c, uint64_t n_tensor)
 {
+    for (uint64_t i = 0; c->vector && i < n_tensor; i++)
+        free(c->vector[i]);
+    free(c->vector);
     imatrix_free(c->importance);
     made_free(c->made);
     free(c->output);

@@ -2,11 +2,13 @@
 #ifndef LATHE_SHAPE_CALIBRATE_H
 #define LATHE_SHAPE_CALIBRATE_H
 #include "shape/by_layer.h"
+#include "shape/layer_awq.h"
 #include "shape/mix.h"
 
 struct calibrated {
     struct imatrix *importance; /* NULL: none */
     struct made *made;          /* NULL: nothing */
+    float **vector;             /* [tensor of f]: what norms became, NULL: as they were; NULL: all of them */
     struct output_error {
         double error, plain;
     } * output; /* [tensor of f], where it was measured; NULL: not */
@@ -17,5 +19,6 @@ struct calibrated {
 int calibrate(const struct lathe_quantize_options *o, const char *from, const char *to,
               const struct model_file *f, const struct format *const *type, struct pool *pool,
               struct calibrated *out, struct lathe_quantize_report *report, struct lathe_err *err);
-void calibrated_free(struct calibrated *c);
+/* n_tensor: of f. */
+void calibrated_free(struct calibrated *c, uint64_t n_tensor);
 #endif

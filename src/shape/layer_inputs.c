@@ -34,10 +34,25 @@ int layer_inputs(struct lathe_model *m, int layer, struct layer_input *out)
     return n;
 }
 
+int layer_inputs_find(const struct layer_input *inputs, int n, enum pass_product product, int expert)
+{
+    for (int i = 0; i < n; i++)
+        if (inputs[i].product == product && inputs[i].expert == expert)
+            return i;
+    return -1;
+}
+
 const char *layer_input_tensor(const struct matrix *w, int *n_mat, int *k)
 {
     const struct mf_tensor *t = w->tensor;
     *n_mat = (int)t->dim[2];
     *k = (int)(matrix_first_row(w) / (int64_t)t->dim[1]);
     return t->name;
+}
+
+int64_t layer_input_written_row(const struct matrix *w, bool pairs, int r)
+{
+    if (!w->n_half || pairs)
+        return r;
+    return (int64_t)mf_half_row((uint64_t)r, (uint64_t)w->head_dim, (uint64_t)w->n_half);
 }

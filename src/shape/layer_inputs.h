@@ -14,6 +14,11 @@ struct layer_input {
 int layer_inputs_most(const struct lathe_model *m);
 /* Fills `out`; returns how many. What routes is not among them: it is not quantized. */
 int layer_inputs(struct lathe_model *m, int layer, struct layer_input *out);
+/* Which of inputs[n] a product of an expert (-1: of none) is; -1: it is not among them. */
+int layer_inputs_find(const struct layer_input *inputs, int n, enum pass_product product, int expert);
 /* "blk.3.attn_q.weight", and which matrix of that tensor w is. */
 const char *layer_input_tensor(const struct matrix *w, int *n_mat, int *k);
+/* Where row r of w is in the tensor that is written, from that of the matrix on. pairs: rows of queries and keys are written as rotary
+ * pairs and not as the model's file has them. */
+int64_t layer_input_written_row(const struct matrix *w, bool pairs, int r);
 #endif

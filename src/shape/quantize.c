@@ -65,7 +65,8 @@ static void encode(void *user, const struct gguf_rows *r)
         format_encode(r->type, r->x,
                       c->importance ? imatrix_find(c->importance, t->name, (int)r->k, (int)r->n_col) : NULL,
                       r->y, r->n_row, r->n_col);
-    for (int64_t i = 0; i < r->n_row; i++)
+    for (int64_t i = 0; i < r->n_row && !(made && c->vector);
+         i++) /* scaled ones are no longer the model's weights */
         measure_row(r, i, back, &sums[i]);
     free(back);
 }
@@ -74,6 +75,12 @@ static const struct format *choose(void *user, uint64_t i, const struct format *
 {
     const struct quantize *q = user;
     return q->type[i] ? q->type[i] : from;
+}
+
+static const float *vector_of(void *user, uint64_t i)
+{
+    const struct quantize *q = user;
+    return q->calibrated.vector ? q->calibrated.vector[i] : NULL;
 }
 
 static void choose_types(struct quantize *q)
@@ -196,6 +203,7 @@ static int write_file(struct quantize *q, struct pool *pool, const char *to, str
     struct gguf_write w = {.choose = choose,
                            .file_type = mix_file_type(q->mix.mix),
                            .encode = encode,
+                           .vector = vector_of,
                            .tensor_done = tensor_done,
                            .progress = progress,
                            .user = q,
@@ -250,7 +258,7 @@ int lathe_quantize(const char *from, const char *to, const struct lathe_quantize
     int rc = run(&q, from, to, err);
     if (!rc && note[0] && opts->note)
         opts->note(opts->user, note);
-    calibrated_free(&q.calibrated);
+    calibrated_free(&q.calibrated, model_file_n_tensor(f));
     free(q.type);
     free(q.wanted);
     free(q.rows);

@@ -1,0 +1,25 @@
+/* AWQ over all layers. */
+#ifndef LATHE_SHAPE_LAYER_AWQ_H
+#define LATHE_SHAPE_LAYER_AWQ_H
+#include "shape/calib.h"
+#include "shape/made.h"
+
+struct by_layer_awq {
+    bool compare; /* measure the error of the products, on a sample of their inputs */
+    bool pairs;   /* as in layer_input_written_row */
+    /* The format that a tensor gets; NULL: it stays as it is. */
+    const struct format *(*type)(void *user, const char *tensor);
+    /* A matrix is done: relative errors of its product, and by rounding alone. May be NULL, as the next. */
+    void (*done)(void *user, const char *tensor, double error, double plain);
+    /* All matrices that read one input are done, which share its scales: the errors of their products together. */
+    void (*input_done)(void *user, double error, double plain);
+    /* A norm took over the scales of the columns behind it: v[n] is what is to be written. */
+    void (*vector)(void *user, const char *tensor, const float *v, int n);
+    void *user;
+};
+
+/* Scales columns, folds the scales into what is in front of them, and rounds; each layer with the inputs that the layers before it,
+ * rounded already, give it. Rows go to `made`. */
+int by_layer_awq(struct calib *c, const struct by_layer_awq *o, struct pool *pool, struct made *made,
+                 struct lathe_err *err);
+#endif

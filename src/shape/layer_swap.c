@@ -1,0 +1,46 @@
+/* What a layer is computed with for a while. */
+#include "shape/layer_swap.h"
+#include <stdlib.h>
+
+void layer_swap_init(struct layer_swap *s, const struct lathe_model *m, int n_matrix)
+{
+    *s = (struct layer_swap){.model = m};
+    s->matrix = mem_new((size_t)n_matrix * sizeof *s->matrix);
+}
+
+int layer_swap_matrix(struct layer_swap *s, struct matrix *w, const struct format *type, uint8_t *panels,
+                      struct lathe_err *err)
+{
+    struct matrix now = *w;
+    now.format = (enum format_id)type->id;
+    now.panels = panels;
+    s->matrix[s->n_matrix++] = (struct swapped_matrix){w, *w, panels};
+    TRY(matrix_choose_kernels(s->model, &now, err));
+    *w = now;
+    return 0;
+}
+
+void layer_swap_vector(struct layer_swap *s, const float **v, float *now)
+{
+    s->vector[s->n_vector++] = (struct swapped_vector){v, *v, now};
+    *v = now;
+}
+
+void layer_swap_back(struct layer_swap *s)
+{
+    for (int i = 0; i < s->n_matrix; i++) {
+        *s->matrix[i].w = s->matrix[i].was;
+        free(s->matrix[i].panels);
+    }
+    for (int i = 0; i < s->n_vector; i++) {
+        *s->vector[i].v = s->vector[i].was;
+        free(s->vector[i].now);
+    }
+    s->n_matrix = s->n_vector = 0;
+}
+
+void layer_swap_free(struct layer_swap *s)
+{
+    layer_swap_back(s);
+    free(s->matrix);
+}
