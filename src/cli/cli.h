@@ -35,6 +35,9 @@ struct cli_options {
     const char *template_file, *chat_file, *date; /* template */
     bool tensors;                                 /* info */
     const char *quantize_type;                    /* quantize */
+    const char *layout;
+    int group;
+    bool symmetric;
     bool pure;
     struct opt_list tensor_type;
     int n_sequence, selftest_predict; /* selftest */

@@ -90,6 +90,9 @@ int cmd_quantize(struct cli *c, struct lathe_err *err)
     struct account a = {0};
     struct lathe_quantize_report r;
     struct lathe_quantize_options o = {.type = c->o.quantize_type,
+                                       .layout = c->o.layout,
+                                       .group = c->o.group,
+                                       .symmetric = c->o.symmetric,
                                        .pure = c->o.pure,
                                        .n_thread = c->o.n_thread,
                                        .tensor = add_tensor,
