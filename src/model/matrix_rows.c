@@ -27,8 +27,9 @@ const uint8_t *matrix_rows(const struct matrix *m, int first, int n, uint8_t *ro
     *row_bytes = to_bytes;
     if (matrix_rows_as_they_are(m))
         return m->rows + (size_t)first * from_bytes;
-    float *values = m->format == m->file_format ? NULL : mem_new(2 * (size_t)m->n_col * sizeof *values);
-    const bool other_order = values && (m->order || m->tensor->order);
+    const bool other_order = m->order != m->tensor->order;
+    float *values =
+        m->format == m->file_format && !other_order ? NULL : mem_new(2 * (size_t)m->n_col * sizeof *values);
     uint8_t *made = m->rows ? NULL : mem_new(from_bytes);
     for (int i = 0; i < n; i++) {
         uint64_t row = (uint64_t)(first + i);
@@ -49,6 +50,23 @@ const uint8_t *matrix_rows(const struct matrix *m, int first, int n, uint8_t *ro
     free(values);
     free(made);
     return room;
+}
+
+void matrix_rows_f32(const struct matrix *m, int first, int n, float *out)
+{
+    struct matrix as = *m;
+    size_t row_bytes;
+    as.format = FORMAT_F32;
+    const uint8_t *rows = matrix_rows(&as, first, n, (uint8_t *)out, &row_bytes);
+    if (rows != (const uint8_t *)out)
+        memcpy(out, rows, (size_t)n * row_bytes);
+}
+
+int64_t matrix_first_row(const struct matrix *m)
+{
+    if (!m->rows || m->tensor->piece)
+        return m->piece * (int64_t)m->tensor->dim[1];
+    return (m->rows - m->tensor->data) / (int64_t)row_bytes_of(m->file_format, m->n_col);
 }
 
 void matrix_row(const struct matrix *m, int row, float *out)

@@ -240,6 +240,13 @@ int quantize_folder(const char *from, const char *to, const struct lathe_quantiz
     char path[4300];
     TRY(find_row(o, &f.row, err));
     TRY(check_group(&f, err));
+    if (!own && (o->method != LATHE_QUANTIZE_ROUND || o->calib_text || o->imatrix || o->pure ||
+                 (o->tensor_types && o->tensor_types[0])))
+        return err_set(
+            err, LATHE_E_USAGE,
+            "a folder of %s is rounded, all matrices of its layers: leave --method, --calib, --imatrix, "
+            "--pure and --tensor-type out",
+            f.row->type);
     f.w = (struct packed_write){.kind = f.row->kind,
                                 .group = f.row->kind == WRITE_BYTES ? -1
                                          : o->group                 ? o->group

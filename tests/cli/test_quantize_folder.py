@@ -94,7 +94,8 @@ def test_shards_become_one(run, source, tmp_path):
 
 
 REFUSED = {"layout": (("int4", "--layout", "bitsandbytes"), 2, "does not hold int4"), "group": (("int4", "--group", "48"), 2, "groups of 48"),
-           "nf4 group": (("nf4", "--group", "64"), 2, "no groups to choose"), "nothing fits": (("int4", "--group", "1024"), 3, "no matrix")}
+           "nf4 group": (("nf4", "--group", "64"), 2, "no groups to choose"), "calibration": (("int4", "--tensor-type", "attn=q8_0"), 2, "leave --method"),
+           "nothing fits": (("int4", "--group", "1024"), 3, "no matrix")}
 
 
 @pytest.mark.parametrize("case", REFUSED)
