@@ -1,12 +1,15 @@
 #!/usr/bin/env python3
-"""Writes a model of random weights, for measuring speed: random_model.py OUT.gguf [TYPE] [--moe] [--layers N]
+"""Writes a model of random weights, for measuring speed: random_model.py OUT [TYPE] [--moe] [--layers N]
 
 A llama of the 1B class (1.07 G weights), or with --moe a qwen3moe of 128 experts of which a token takes 8 (3 layers: 1.98 G weights).
+OUT is a GGUF file, or with one of the types that GGUF has not a folder of safetensors: GPTQ's layout, compressed-tensors' bytes, bitsandbytes' NF4.
 """
-import argparse, math, random, struct, sys
+import argparse, json, math, random, struct, sys
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests"))
+import hf_folder
+import packed_folder
 import tiny_model
 
 # number in GGUF, columns and bytes of a block, where its f16 numbers are
@@ -17,6 +20,7 @@ TYPES = {
     "IQ3_XXS": (18, 256, 98, (0,)), "IQ3_S": (21, 256, 110, (0,)), "IQ2_XXS": (16, 256, 66, (0,)), "IQ2_XS": (17, 256, 74, (0,)),
     "IQ2_S": (22, 256, 82, (0,)), "IQ1_S": (19, 256, 50, (0,)), "IQ1_M": (29, 256, 56, ()), "TQ1_0": (34, 256, 54, (52,)), "TQ2_0": (35, 256, 66, (64,)),
 }
+FOLDERS = {"INT4_32": 32, "INT4_64": 64, "INT4_128": 128, "INT8_128": 128, "NF4": 64}  # columns of a group
 F32 = 0
 N_BLOCK = 65521  # random blocks, over and over; a prime, so that no two rows are alike
 N_EMBD, N_VOCAB = 2048, 49152
@@ -70,7 +74,60 @@ def metadata(name, n_layer, moe):
     return meta | {f"{arch}.{k}": v for k, v in (MOE if moe else LLAMA).items()}
 
 
+def packed(name, stem, columns, rows):
+    """The tensors of one matrix: name, type, shape, bytes of it (its filling, over and over)."""
+    group, scale = FOLDERS[name], struct.pack("<e", 4e-3 if name != "INT8_128" else 2e-4)
+    rnd = random.Random(7)
+    some = rnd.randbytes(N_BLOCK)
+    if name == "NF4":
+        state = json.dumps({"quant_type": "nf4", "blocksize": 64, "shape": [rows, columns]}).encode()
+        return [(f"{stem}.weight", "U8", [rows * columns // 2, 1], some), (f"{stem}.weight.absmax", "F32", [rows * columns // 64], struct.pack("<f", 0.05)),
+                (f"{stem}.weight.quant_map", "F32", [16], struct.pack("<16f", *packed_folder.NF4)),
+                (f"{stem}.weight.quant_state.bitsandbytes__nf4", "U8", [len(state)], state)]
+    if name == "INT8_128":
+        return [(f"{stem}.weight", "I8", [rows, columns], some), (f"{stem}.weight_scale", "F16", [rows, 1], scale)]
+    return [(f"{stem}.qweight", "I32", [columns // 8, rows], some), (f"{stem}.scales", "F16", [columns // group, rows], scale),
+            (f"{stem}.qzeros", "I32", [columns // group, rows // 8], b"\x77")]
+
+
+def write_folder(path, name, n_layer):
+    """A llama whose matrices are quantized, its head included; embedding and norms are floats."""
+    case = {"NF4": "nf4", "INT8_128": "ct-int8"}.get(name, "gptq")
+    layout, _, sym, act = packed_folder.CASES[case]
+    cfg = {**hf_folder.config(), "hidden_size": N_EMBD, "intermediate_size": LLAMA["feed_forward_length"], "num_hidden_layers": n_layer,
+           "num_attention_heads": 32, "num_key_value_heads": 8, "vocab_size": N_VOCAB, "max_position_embeddings": 8192, "tie_word_embeddings": False,
+           "quantization_config": packed_folder.quantization_config(layout, FOLDERS[name] if layout == "gptq" else -1, sym, act)}
+    tensors = [("model.embed_tokens.weight", "BF16", [N_VOCAB, N_EMBD], struct.pack("<f", 0.02)[2:] + struct.pack("<f", -0.01)[2:] + struct.pack("<f", 0.03)[2:])]
+    tensors += packed(name, "lm_head", N_EMBD, N_VOCAB)
+    for n, shape in shapes_of(n_layer, False):
+        if n == "token_embd":
+            continue
+        stem = hf_folder.hf_name(n + ".weight").removesuffix(".weight")
+        tensors += [(stem + ".weight", "F32", shape, struct.pack("<f", 1.0))] if len(shape) == 1 else packed(name, stem, *shape)
+    hf_folder.write(path, cfg=cfg, entries={"model.norm.weight": ("F32", [1], b"1234")})
+    tokenizer = hf_folder.tokenizer()
+    vocab = tokenizer["model"]["vocab"]
+    vocab.update({f"[more{i}]": len(vocab) + i for i in range(N_VOCAB - len(vocab))})
+    (Path(path) / "tokenizer.json").write_text(json.dumps(tokenizer))
+    widths, head, at = {"U8": 1, "I8": 1, "I32": 4, "F32": 4, "F16": 2, "BF16": 2}, {}, 0
+    for n, dtype, shape, _ in tensors:
+        size = math.prod(shape) * widths[dtype]
+        head[n] = {"dtype": dtype, "shape": shape, "data_offsets": [at, at + size]}
+        at += size
+    text = json.dumps(head).encode()
+    with open(Path(path) / "model.safetensors", "wb") as f:
+        f.write(struct.pack("<Q", len(text)) + text)
+        for n, _, _, filling in tensors:
+            size = head[n]["data_offsets"][1] - head[n]["data_offsets"][0]
+            chunk = filling * max(1, min(size, 1 << 22) // len(filling))
+            for _ in range(size // len(chunk)):
+                f.write(chunk)
+            f.write(chunk[:size % len(chunk)])
+
+
 def write(path, name="Q4_0", n_layer=0, moe=False):
+    if name in FOLDERS:
+        return write_folder(path, name, n_layer or 16)
     number, columns, n_bytes, _ = TYPES[name]
     n_layer = n_layer or (3 if moe else 16)
     meta, rnd, tensors = metadata(name, n_layer, moe), random.Random(7), []
@@ -94,8 +151,8 @@ def write(path, name="Q4_0", n_layer=0, moe=False):
 
 if __name__ == "__main__":
     a = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    a.add_argument("out", metavar="OUT.gguf")
-    a.add_argument("type", nargs="?", default="Q4_0", choices=TYPES)
+    a.add_argument("out", metavar="OUT")
+    a.add_argument("type", nargs="?", default="Q4_0", choices=[*TYPES, *FOLDERS])
     a.add_argument("--moe", action="store_true")
     a.add_argument("--layers", type=int, default=0)
     o = a.parse_args()

@@ -8,26 +8,26 @@ with --json. --layers N makes a smaller one.
 import argparse, json, os, subprocess, sys, tempfile
 from pathlib import Path
 
-from random_model import TYPES, write
+from random_model import FOLDERS, TYPES, write
 
 ROOT = Path(__file__).resolve().parent.parent
 
 
 def main():
     a = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    a.add_argument("types", nargs="*", metavar="TYPE", help=", ".join(TYPES))
+    a.add_argument("types", nargs="*", metavar="TYPE", help=", ".join([*TYPES, *FOLDERS]))
     a.add_argument("--layers", type=int, default=0)
     a.add_argument("--json", action="store_true")
     a.add_argument("--program", default=str(ROOT / "build/lathe"))
     a.add_argument("bench", nargs=argparse.REMAINDER, help="after --: further options of lathe bench")
     o = a.parse_args()
-    wrong = [t for t in o.types if t not in TYPES]
+    wrong = [t for t in o.types if t not in TYPES and t not in FOLDERS]
     if wrong:
-        a.error(f"no type {wrong[0]}; there are {', '.join(TYPES)}")
+        a.error(f"no type {wrong[0]}; there are {', '.join([*TYPES, *FOLDERS])}")
     print(f"{'type':8} {'prefill tok/s':>14} {'of int8':>8} {'decode tok/s':>13} {'of read':>8} {'read GB/s':>10}", file=sys.stderr)
-    for name in o.types or TYPES:
+    for name in o.types or [*TYPES, *FOLDERS]:
         with tempfile.TemporaryDirectory() as folder:
-            path = os.path.join(folder, f"{name}.gguf")
+            path = os.path.join(folder, name if name in FOLDERS else f"{name}.gguf")
             write(path, name, o.layers)
             run = subprocess.run([o.program, "bench", "-m", path, "-p", "512", "-n", "64", "-r", "5", "--cache-dir", folder, "--json",
                                   *[x for x in o.bench if x != "--"]], stdout=subprocess.PIPE, check=True)

@@ -119,6 +119,9 @@ enum lathe_quantize_method {
 
 struct lathe_quantize_options {
     const char *type; /* a type ("q4_0") or a mix of types ("q4_k_m"); USAGE lists them all */
+    const char *layout; /* of a folder: "gptq", "awq", "compressed-tensors", "bitsandbytes"; NULL: the usual one of the type */
+    int group;        /* of "int4": columns that share a scale; 0: 128, -1: whole rows */
+    bool symmetric;   /* of "int4": no zero points */
     bool pure;        /* every matrix gets the type of the mix, the output head too */
     const char *const *tensor_types; /* "PART=TYPE" for tensors whose name has the part, the first that fits; ends with NULL; may be NULL */
     int n_thread;     /* 0: one per core this process may use; the file is the same for any number */
@@ -150,7 +153,8 @@ struct lathe_quantize_report {
 };
 
 /* Writes the model at `from` (as lathe_convert reads it) to `to` as one GGUF file of another weight type, which appears complete or
- * not at all. Each block gets the scales that make its squared error small. Norms, vectors and what routes stay f32. NUMERIC names a
+ * not at all. Types "int4", "int8" and "nf4" are written as a folder of safetensors, from one: `to` is that folder, whose config.json
+ * comes last. Each block gets the scales that make its squared error small. Norms, vectors and what routes stay f32. NUMERIC names a
  * weight that is no finite number, FILE a calibration text that is shorter than a chunk. `report` may be NULL. */
 LATHE_API int lathe_quantize(const char *from, const char *to, const struct lathe_quantize_options *opts,
                              struct lathe_quantize_report *report, struct lathe_err *err);

@@ -38,6 +38,9 @@ struct cli_options {
     int quantize_method, calib_tokens, calib_ctx;
     float damping;
     bool measure_output;
+    const char *layout;
+    int group;
+    bool symmetric;
     bool pure;
     struct opt_list tensor_type;
     int n_sequence, selftest_predict; /* selftest */

@@ -98,6 +98,9 @@ int cmd_quantize(struct cli *c, struct lathe_err *err)
     struct account a = {0};
     struct lathe_quantize_report r;
     struct lathe_quantize_options o = {.type = c->o.quantize_type,
+                                       .layout = c->o.layout,
+                                       .group = c->o.group,
+                                       .symmetric = c->o.symmetric,
                                        .pure = c->o.pure,
                                        .method = (enum lathe_quantize_method)c->o.quantize_method,
                                        .calib_name = c->o.calib,

@@ -59,6 +59,12 @@ static int choose_type(struct writer *w, uint64_t i)
         return err_set(w->err, LATHE_E_UNSUPPORTED,
                        "tensor %.100s is %s, which cannot be decoded to make it %s", t->name,
                        from ? from->name : "of an unknown type", to->name);
+    if (to && !format_in_gguf(to->id))
+        return err_set(
+            w->err, LATHE_E_UNSUPPORTED,
+            "tensor %.100s is %s, which GGUF does not have: name a type for it, as in convert --type f16 or "
+            "quantize --type q8_0",
+            t->name, to->name);
     w->type[i] = to;
     w->n_bytes[i] = t->n_bytes;
     if (to != from)
@@ -229,6 +235,16 @@ struct job {
     float *values;                         /* of a piece for each worker */
 };
 
+/* Columns of a decoded row from the view's order to the matrix's. */
+static void put_in_order(const int32_t *order, float *values, uint64_t n)
+{
+    float *room = mem_new(n * sizeof *room);
+    for (uint64_t k = 0; k < n; k++)
+        room[order[k]] = values[k];
+    memcpy(values, room, n * sizeof *room);
+    free(room);
+}
+
 /* Rows [at, at + n) of the job. Vectors count as rows of one element when they are reordered. */
 static void take_rows(const struct job *j, uint64_t at, uint64_t n, float *values, uint8_t *made)
 {
@@ -246,6 +262,8 @@ static void take_rows(const struct job *j, uint64_t at, uint64_t n, float *value
             memcpy(j->room + (at + r) * j->to_bytes, p, j->to_bytes);
         else
             from->decode(p, values + r * j->n_col, (int64_t)j->n_col);
+        if (from != to && t->order)
+            put_in_order(t->order, values + r * j->n_col, j->n_col);
     }
     struct gguf_rows rows = {
         j->i, j->k, j->first + at, (int64_t)n, (int64_t)j->n_col, to, values, j->room + at * j->to_bytes};

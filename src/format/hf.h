@@ -51,6 +51,7 @@ struct hf {
     uint64_t n_layer, n_expert, n_head, head_dim, n_embd;
     bool tied, has_head, takes_head; /* takes_head: a head that is there counts, whatever `tied` says */
     struct mf_tensor **experts;      /* by row of hf_names.inc and layer; of hf_names.c */
+    struct hf_quant *quant;          /* of hf_quant.c; NULL: weights are floats */
     struct hf_fused *fused;          /* [n_layer], of hf_fused.c; NULL: none yet */
     struct lathe_err *err;
 };

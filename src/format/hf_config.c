@@ -1,5 +1,5 @@
 /* config.json of a Hugging Face folder as GGUF's metadata, by the rows of hf_config.inc. */
-#include "format/hf.h"
+#include "format/hf_quant.h"
 #include <inttypes.h>
 #include <math.h>
 #include <stdio.h>
@@ -83,7 +83,7 @@ const char *hf_key(const struct hf *h, const char *pattern, char out[80])
 
 /* ---- rows ---- */
 
-static bool is_one_of(const json_t *v, const char *values)
+bool hf_is_one_of(const json_t *v, const char *values)
 {
     char text[80];
     spell(v, text, sizeof text);
@@ -131,7 +131,7 @@ static int put_row(struct hf *h, const struct key_row *r)
     if (r->kind == OWN || r->kind == UNUSED)
         return 0;
     if (r->kind == IS)
-        return !v || is_one_of(v, r->value)
+        return !v || hf_is_one_of(v, r->value)
                    ? 0
                    : err_set(h->err, LATHE_E_UNSUPPORTED,
                              "%sconfig.json: %.60s is something other than %s, which cannot run", h->path,
@@ -309,25 +309,10 @@ static void put_name(struct hf *h)
     free(real);
 }
 
-/* gpt-oss is published in MXFP4, which the names of its tensors say again. */
-static int check_quantization(struct hf *h, const json_t *config)
-{
-    const json_t *q = hf_get(config, "quantization_config");
-    const char *method = json_string_value(json_object_get(q, "quant_method"));
-    if (!q || (h->class->set & HF_GPTOSS && method && strcmp(method, "mxfp4") == 0))
-        return 0;
-    return err_set(
-        h->err, LATHE_E_UNSUPPORTED,
-        "%sconfig.json: quantization_config: weights that are quantized in safetensors (%.40s) cannot run; "
-        "get those in F32, F16 or BF16, or a GGUF file",
-        h->path, method ? method : "method unknown");
-}
-
 int hf_config(struct hf *h)
 {
     TRY(find_class(h));
-    TRY(check_quantization(h, h->whole));
-    TRY(check_quantization(h, h->config));
+    TRY(hf_quant_config(h));
     const uint32_t set = h->class->set, outer = h->is_outer ? HF_OUTER : 0;
     TRY(check_keys(h, h->config, h->config == h->whole ? set | outer : set));
     if (h->config != h->whole)

@@ -8,7 +8,7 @@
  * All of them are parts of the view: caches that are keyed by its parts are made anew when one changes. The index has to
  * agree with the files tensor by tensor; its total_size is not looked at, since every byte of each file is accounted for
  * and published totals are often those of another type. */
-#include "format/hf.h"
+#include "format/hf_quant.h"
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -289,6 +289,7 @@ int hf_open(const char *path, bool file, struct model_file **out, struct lathe_e
     h.f = mf_new();
     int rc = read_folder(&h, named);
     json_decref(h.whole);
+    hf_quant_free(&h);
     if (!rc && model_file_damaged(h.f))
         rc = err_set(err, LATHE_E_FILE,
                      "%s: a file became shorter while it was read; wait until it is written, then try "

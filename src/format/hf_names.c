@@ -1,6 +1,6 @@
 /* Tensors of a Hugging Face folder under GGUF's names, by the rows of hf_names.inc. They stay where they are: the experts
  * of a layer, which GGUF has as one tensor, become one in pieces. A '*' at the end of a row stands for anything. */
-#include "format/hf.h"
+#include "format/hf_quant.h"
 #include "quant/format.h"
 #include <inttypes.h>
 #include <stdio.h>
@@ -174,7 +174,8 @@ static int add_expert(struct hf *h, const struct name_row *row, uint64_t layer, 
                        "%s: tensor %.100s is of an expert that config.json has not: it has %" PRIu64, path,
                        t->name, h->n_expert);
     struct mf_tensor *whole = whole_tensor(h, row, layer, t);
-    if (t->n_dim != 2 || t->type != whole->type || t->dim[1] != whole->dim[0] || t->dim[0] != whole->dim[1])
+    if (t->n_dim != 2 || !whole->piece || t->type != whole->type || t->dim[1] != whole->dim[0] ||
+        t->dim[0] != whole->dim[1])
         return err_set(h->err, LATHE_E_FILE,
                        "%s: tensor %.100s is of another shape or type than those of other experts", path,
                        t->name);
@@ -186,20 +187,36 @@ static int add_expert(struct hf *h, const struct name_row *row, uint64_t layer, 
     return 0;
 }
 
-static int add_tensor(struct hf *h, const struct mf_part *part, const struct st_tensor *t)
+/* The row of a name; *row is NULL if the tensor is dropped. */
+static int place_of(struct hf *h, const char *path, const char *name, const struct name_row **row,
+                    uint64_t *layer, uint64_t *expert)
 {
-    uint64_t layer = 0, expert = 0;
-    const struct name_row *row = find_row(h, t->name, &layer, &expert);
-    if (!row)
+    *layer = *expert = 0;
+    *row = find_row(h, name, layer, expert);
+    if (!*row)
         return err_set(h->err, LATHE_E_UNSUPPORTED,
-                       "%s: tensor %.100s is nothing that a %s of this program has", mf_path_tail(part->path),
-                       t->name, h->class->name);
-    if (row->flags & DROP || (row->flags & HEAD && h->tied && !h->takes_head))
+                       "%s: tensor %.100s is nothing that a %s of this program has", path, name,
+                       h->class->name);
+    if ((*row)->flags & DROP || ((*row)->flags & HEAD && h->tied && !h->takes_head)) {
+        *row = NULL;
         return 0;
-    if (layer >= h->n_layer)
+    }
+    if (*layer >= h->n_layer)
         return err_set(h->err, LATHE_E_FILE,
                        "%s: tensor %.100s is of a layer that config.json has not: it has %" PRIu64 " layers",
-                       mf_path_tail(part->path), t->name, h->n_layer);
+                       path, name, h->n_layer);
+    return 0;
+}
+
+static int add_tensor(struct hf *h, const struct mf_part *part, const struct st_tensor *t)
+{
+    uint64_t layer, expert;
+    const struct name_row *row;
+    if (hf_quant_take(h, part, t))
+        return 0;
+    TRY(place_of(h, mf_path_tail(part->path), t->name, &row, &layer, &expert));
+    if (!row)
+        return 0;
     if (row->flags & FUSED)
         return hf_fused_take(h, row->to, layer, part, t);
     TRY(check_type(h, part, t));
@@ -216,6 +233,69 @@ static int add_tensor(struct hf *h, const struct mf_part *part, const struct st_
     return 0;
 }
 
+/* ---- quantized matrices ---- */
+
+static void make_packed(struct hf *h, struct mf_tensor *t, uint32_t type, const struct mf_packed *p,
+                        uint64_t n)
+{
+    const struct format *f = format_by_id(type);
+    struct mf_source *s = arena_alloc(&h->f->arena, sizeof *s);
+    struct mf_packed *all = arena_alloc(&h->f->arena, n * sizeof *all);
+    *s = (struct mf_source){.form = MF_PACKED, .packed = all};
+    t->n_dim = n > 1 ? 3 : 2;
+    t->dim[0] = p->n_col;
+    t->dim[1] = p->n_row;
+    t->dim[2] = n;
+    t->dim[3] = 1;
+    t->type = type;
+    t->n_bytes = p->n_col / (uint64_t)f->block_n * (uint64_t)f->block_bytes * p->n_row * n;
+    t->source = s;
+    t->order = p->order;
+}
+
+/* One of the experts that this row and layer make up. */
+static int add_packed_expert(struct hf *h, const struct name_row *row, uint64_t layer, uint64_t expert,
+                             const char *stem, const char *path, uint32_t type, const struct mf_packed *p)
+{
+    size_t at = (size_t)(row - rows) * h->n_layer + layer;
+    if (expert >= h->n_expert || p->order)
+        return err_set(h->err, p->order ? LATHE_E_UNSUPPORTED : LATHE_E_FILE, "%s: tensor %.100s is %s", path,
+                       stem,
+                       p->order ? "of an expert whose columns are in an order of their own, which cannot run"
+                                : "of an expert that config.json has not");
+    if (!h->experts)
+        h->experts = arena_alloc(&h->f->arena, sizeof rows / sizeof *rows * h->n_layer * sizeof *h->experts);
+    if (!h->experts[at])
+        make_packed(h, h->experts[at] = hf_new_tensor(h, row->to, layer), type, p, h->n_expert);
+    struct mf_tensor *t = h->experts[at];
+    if (!t->source || t->type != type || t->dim[0] != p->n_col || t->dim[1] != p->n_row)
+        return err_set(h->err, LATHE_E_FILE,
+                       "%s: tensor %.100s is of another shape or type than those of other experts", path,
+                       stem);
+    ((struct mf_packed *)t->source->packed)[expert] = *p;
+    return 0;
+}
+
+int hf_add_packed(struct hf *h, const char *stem, const char *path, uint32_t type, const struct mf_packed *p)
+{
+    uint64_t layer, expert;
+    const struct name_row *row;
+    char name[MF_MAX_NAME + 8];
+    snprintf(name, sizeof name, "%s.weight", stem);
+    TRY(place_of(h, path, name, &row, &layer, &expert));
+    if (!row)
+        return 0;
+    if (row->flags & (FUSED | ONE))
+        return err_set(h->err, LATHE_E_UNSUPPORTED, "%s: tensor %.100s cannot run quantized", path, name);
+    h->has_head |= (row->flags & HEAD) != 0;
+    if (strchr(row->from, '#'))
+        return add_packed_expert(h, row, layer, expert, stem, path, type, p);
+    struct mf_tensor *t = hf_new_tensor(h, row->to, layer);
+    make_packed(h, t, type, p, 1);
+    *(struct mf_packed *)t->source->packed = *p;
+    return 0;
+}
+
 int hf_tensors(struct hf *h, const struct mf_part *part, const struct st_tensor *t, uint64_t n)
 {
     for (uint64_t i = 0; i < n; i++)
@@ -226,10 +306,12 @@ int hf_tensors(struct hf *h, const struct mf_part *part, const struct st_tensor 
 int hf_tensors_end(struct hf *h)
 {
     TRY(hf_fused_end(h));
+    TRY(hf_quant_end(h));
     for (uint64_t i = 0; i < h->f->n_tensor; i++) {
         const struct mf_tensor *t = &h->f->tensor[i];
-        for (uint64_t k = 0; t->piece && k < t->dim[2]; k++)
-            if (!t->piece[k])
+        const struct mf_packed *packed = t->source && t->source->form == MF_PACKED ? t->source->packed : NULL;
+        for (uint64_t k = 0; (t->piece || packed) && k < t->dim[2]; k++)
+            if (packed ? !packed[k].q : !t->piece[k])
                 return err_set(h->err, LATHE_E_FILE,
                                "%s: expert %" PRIu64 " of %s is missing; a file is missing or damaged",
                                h->path, k, t->name);

@@ -37,15 +37,19 @@ struct mf_meta {
     bool plain; /* a string: data is its bytes, without GGUF's length in front */
 };
 
+struct mf_packed;
+
 /* Rows that are in the file in another form than GGUF's. Row r of a matrix is there row r * step + first of n_row. */
 struct mf_source {
     enum {
         MF_COLUMNS, /* [matrix][column][row] of 2 or 4 bytes */
+        MF_PACKED,  /* packed[matrix] (format/packed.h) */
         MF_MXFP4_PARTS /* [matrix][row][block][16] bytes of neighbours, and scales [matrix][row][block] (gpt-oss) */
     } form;
     const uint8_t *data, *scales;
     uint64_t n_row, step, first;
     uint64_t n_bytes; /* of data */
+    const struct mf_packed *packed;
 };
 
 struct mf_tensor {
@@ -58,6 +62,8 @@ struct mf_tensor {
     const uint8_t *const
         *piece; /* dim[2] matrices of n_bytes / dim[2], each somewhere in the mappings; else NULL */
     const struct mf_source *source; /* instead of both: rows come from mf_tensor_row; else NULL */
+    const int32_t *
+        order; /* column k of a row is column order[k] of the matrix (GPTQ's order of activations); NULL: column k */
 };
 
 struct model_file;

@@ -1,6 +1,7 @@
 /* The view of a model file: construction, indexes, accessors. */
 #include "format/view.h"
 #include "format/map_guard.h"
+#include "format/packed.h"
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -213,8 +214,11 @@ static void drop_mapped(const struct model_file *f, const uint8_t *at, uint64_t 
 
 void model_file_drop(const struct model_file *f, const struct mf_tensor *t)
 {
-    uint64_t n = t->piece ? t->dim[2] : 1;
-    for (uint64_t k = 0; k < n; k++)
+    const bool packed = t->source && t->source->form == MF_PACKED;
+    uint64_t n = t->piece || packed ? t->dim[2] : 1;
+    for (uint64_t k = 0; k < n && packed; k++)
+        drop_mapped(f, t->source->packed[k].q, t->source->packed[k].q_bytes);
+    for (uint64_t k = 0; k < n && !packed; k++)
         drop_mapped(f,
                     t->source  ? t->source->data
                     : t->piece ? t->piece[k]
@@ -245,6 +249,10 @@ static void mxfp4_row(const struct mf_source *s, uint64_t row, uint64_t n_block,
 void mf_tensor_row(const struct mf_tensor *t, uint64_t i, uint64_t row, uint8_t *out)
 {
     const struct mf_source *s = t->source;
+    if (s->form == MF_PACKED) {
+        packed_row(&s->packed[i], t->type, row, out);
+        return;
+    }
     uint64_t there = row * s->step + s->first;
     if (s->form == MF_MXFP4_PARTS) {
         mxfp4_row(s, i * s->n_row + there, t->dim[0] / 32, out);

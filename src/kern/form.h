@@ -21,10 +21,12 @@
 #ifndef LATHE_KERN_FORM_H
 #define LATHE_KERN_FORM_H
 #include "kern/panel.h"
+#include "quant/parts.h"
 
 enum form_ints {
     INTS_4,
     INTS_IQ4, /* 4 bits, index of iq4_values */
+    INTS_NF4, /* 4 bits, index of nf4_values */
     INTS_FP4, /* 4 bits, index of mxfp4_values */
     INTS_5,   /* 4 + 1 */
     INTS_6,   /* 4 + 2 */
@@ -49,8 +51,11 @@ enum form_scales {
     SCALES_INT8, /* 16 signed bytes */
     SCALES_6, /* 16 of 6 bits, less 32: two lines of nibbles, scale i of row r in line i / 8, byte 4r + i % 8 / 2;
                     a line of two bits, in byte 4r + i / 4 */
-    SCALES_4,   /* 16 bytes: low nibble scale, high nibble minimum */
-    SCALES_GRID /* s of 3 or 4 bits, for 2 s + 1, where the format's codes are */
+    SCALES_4,  /* 16 bytes: low nibble scale, high nibble minimum */
+    SCALES_19, /* the head has numbers of 19 bits (quant/int_scale.h): upper halves, and at 32 n_super + 16 h + r the bytes */
+    SCALES_19_ZERO, /* and the zero points in those bytes */
+    SCALES_F32,     /* the head has f32, at 64 h + 4 r */
+    SCALES_GRID     /* s of 3 or 4 bits, for 2 s + 1, where the format's codes are */
 };
 
 /* What happens to the exact dots of a block (kern.h has the formulas). */
@@ -82,6 +87,12 @@ struct form {
     X(Q6_K, INTS_6, SCALES_INT8, MATH_16, false, 32, 8, 2, 1, 64, 256, 384)        \
     X(Q3_K, INTS_3, SCALES_6, MATH_INT, false, 4, 8, 2, 1, 64, 192, 192)           \
     X(Q2_K, INTS_2, SCALES_4, MATH_INT, true, 0, 8, 1, 2, 64, 256, 128)            \
+    X(INT4_32, INTS_4, SCALES_19_ZERO, MATH_32, false, 0, 1, 4, 0, 192, 0, 256)    \
+    X(INT4_64, INTS_4, SCALES_19_ZERO, MATH_32, false, 0, 2, 4, 0, 192, 0, 256)    \
+    X(INT4_128, INTS_4, SCALES_19_ZERO, MATH_32, false, 0, 4, 4, 0, 192, 0, 256)   \
+    X(INT8_32, INTS_8, SCALES_19, MATH_32, false, 128, 1, 4, 0, 192, 0, 512)       \
+    X(INT8_128, INTS_8, SCALES_19, MATH_32, false, 128, 4, 4, 0, 192, 0, 512)      \
+    X(NF4, INTS_NF4, SCALES_F32, MATH_32, false, 128, 2, 2, 0, 128, 0, 256)        \
     X(TQ2_0, INTS_2, SCALES_HALF, MATH_32, false, 1, 8, 2, 1, 64, 0, 128)          \
     X(TQ1_0, INTS_TRITS, SCALES_HALF, MATH_32, false, 1, 8, 2, 1, 64, 0, 104)      \
     X(IQ3_XXS, INTS_IQ3_XXS, SCALES_GRID, MATH_32, false, 64, 8, 2, 1, 64, 0, 192) \
@@ -98,6 +109,26 @@ struct form {
                                             n_block,       n_super, n_half, head, scale_bytes, int_bytes};
 FORMS(X)
 #undef X
+
+/* Those of zero points, and where the head has the bytes of numbers of 19 bits. */
+static inline bool form_has_zero(struct form f)
+{
+    return f.scales == SCALES_19_ZERO;
+}
+
+static inline bool form_has_19(struct form f)
+{
+    return f.scales == SCALES_19 || f.scales == SCALES_19_ZERO;
+}
+
+/* What integers that are an index stand for; NULL: themselves. */
+static inline const int8_t *form_values(struct form f)
+{
+    return f.ints == INTS_IQ4   ? iq4_values
+           : f.ints == INTS_NF4 ? nf4_values
+           : f.ints == INTS_FP4 ? mxfp4_values
+                                : NULL;
+}
 
 static inline int form_super_bytes(struct form f)
 {
@@ -143,6 +174,7 @@ static inline struct plane form_plane(enum form_ints ints, int i)
     static const struct plane planes[][2] = {
         [INTS_4] = {{4, 0, 0}},
         [INTS_IQ4] = {{4, 0, 0}},
+        [INTS_NF4] = {{4, 0, 0}},
         [INTS_FP4] = {{4, 0, 0}},
         [INTS_5] = {{4, 0, 0}, {1, 256, 4}},
         [INTS_6] = {{4, 0, 0}, {2, 256, 4}},

@@ -145,6 +145,13 @@ void kern_fill_block(enum format_id format, enum kern_kind kind, uint64_t *state
         }
     if (format == FORMAT_MXFP4)
         out[0] = kind_exponent(kind, state);
+    if (!format_in_gguf((uint32_t)format)) { /* an f32, or its upper half and 3 bits */
+        uint32_t bits = scalar_bits(kern_kind_float(kind, 0, state));
+        if (format == FORMAT_NF4)
+            memcpy(out, &bits, 4);
+        else
+            out[0] = (uint8_t)(bits >> 16), out[1] = (uint8_t)(bits >> 24);
+    }
 }
 
 void kern_fill_panel(enum format_id format, enum kern_kind kind, int n_row, int n_col, uint64_t *state,

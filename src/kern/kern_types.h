@@ -7,25 +7,31 @@
     X(Q4_0, q4_0, __VA_ARGS__)  \
     X(Q4_1, q4_1, __VA_ARGS__)  \
     X(Q8_0, q8_0, __VA_ARGS__)
-#define KERN_BLOCK_TYPES(X, ...)     \
-    X(Q5_0, q5_0, __VA_ARGS__)       \
-    X(Q5_1, q5_1, __VA_ARGS__)       \
-    X(Q2_K, q2_k, __VA_ARGS__)       \
-    X(Q3_K, q3_k, __VA_ARGS__)       \
-    X(Q4_K, q4_k, __VA_ARGS__)       \
-    X(Q5_K, q5_k, __VA_ARGS__)       \
-    X(Q6_K, q6_k, __VA_ARGS__)       \
-    X(IQ4_NL, iq4_nl, __VA_ARGS__)   \
-    X(IQ4_XS, iq4_xs, __VA_ARGS__)   \
-    X(MXFP4, mxfp4, __VA_ARGS__)     \
-    X(TQ1_0, tq1_0, __VA_ARGS__)     \
-    X(TQ2_0, tq2_0, __VA_ARGS__)     \
-    X(IQ1_S, iq1_s, __VA_ARGS__)     \
-    X(IQ1_M, iq1_m, __VA_ARGS__)     \
-    X(IQ2_XXS, iq2_xxs, __VA_ARGS__) \
-    X(IQ2_XS, iq2_xs, __VA_ARGS__)   \
-    X(IQ2_S, iq2_s, __VA_ARGS__)     \
-    X(IQ3_XXS, iq3_xxs, __VA_ARGS__) \
+#define KERN_BLOCK_TYPES(X, ...)       \
+    X(Q5_0, q5_0, __VA_ARGS__)         \
+    X(Q5_1, q5_1, __VA_ARGS__)         \
+    X(Q2_K, q2_k, __VA_ARGS__)         \
+    X(Q3_K, q3_k, __VA_ARGS__)         \
+    X(Q4_K, q4_k, __VA_ARGS__)         \
+    X(Q5_K, q5_k, __VA_ARGS__)         \
+    X(Q6_K, q6_k, __VA_ARGS__)         \
+    X(IQ4_NL, iq4_nl, __VA_ARGS__)     \
+    X(IQ4_XS, iq4_xs, __VA_ARGS__)     \
+    X(MXFP4, mxfp4, __VA_ARGS__)       \
+    X(INT4_32, int4_32, __VA_ARGS__)   \
+    X(INT4_64, int4_64, __VA_ARGS__)   \
+    X(INT4_128, int4_128, __VA_ARGS__) \
+    X(INT8_32, int8_32, __VA_ARGS__)   \
+    X(INT8_128, int8_128, __VA_ARGS__) \
+    X(NF4, nf4, __VA_ARGS__)           \
+    X(TQ1_0, tq1_0, __VA_ARGS__)       \
+    X(TQ2_0, tq2_0, __VA_ARGS__)       \
+    X(IQ1_S, iq1_s, __VA_ARGS__)       \
+    X(IQ1_M, iq1_m, __VA_ARGS__)       \
+    X(IQ2_XXS, iq2_xxs, __VA_ARGS__)   \
+    X(IQ2_XS, iq2_xs, __VA_ARGS__)     \
+    X(IQ2_S, iq2_s, __VA_ARGS__)       \
+    X(IQ3_XXS, iq3_xxs, __VA_ARGS__)   \
     X(IQ3_S, iq3_s, __VA_ARGS__)
 #define KERN_TYPES(X, ...)          \
     KERN_PAIR_TYPES(X, __VA_ARGS__) \

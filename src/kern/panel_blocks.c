@@ -53,6 +53,8 @@ static void put_ints(const struct form *f, const uint8_t *q, int r, uint8_t *to)
     struct plane p;
     uint32_t w[8];
     memcpy(w, q, sizeof w);
+    for (int j = 0; f->ints == INTS_8 && j < 8; j++)
+        memcpy(to + 64 * j + 4 * r, &w[j], 4);
     for (int i = 0; (p = form_plane(f->ints, i)).bits; i++)
         if (p.bits == 4)
             put_plane(w, p, 4, r, to);
@@ -66,6 +68,8 @@ static void get_ints(const struct form *f, const uint8_t *from, int r, uint8_t *
 {
     struct plane p;
     uint32_t w[8] = {0};
+    for (int j = 0; f->ints == INTS_8 && j < 8; j++)
+        memcpy(&w[j], from + 64 * j + 4 * r, 4);
     for (int i = 0; (p = form_plane(f->ints, i)).bits; i++)
         if (p.bits == 4)
             get_plane(from, p, 4, r, w);
@@ -81,8 +85,8 @@ static void get_ints(const struct form *f, const uint8_t *from, int r, uint8_t *
 /* The byte of scale i; for two per 32 columns 16 of them, else 8. */
 static void put_scales(const struct form *f, const struct parts *p, int r, uint8_t *to)
 {
-    int n = f->scales == SCALES_K || f->scales == SCALES_32 ? 8 : f->scales == SCALES_HALF ? 0 : 16;
-    for (int i = 0; f->scales != SCALES_E8M0 && i < n; i++) {
+    int n = f->scales == SCALES_K || f->scales == SCALES_32 ? 8 : f->scale_bytes ? 16 : 0;
+    for (int i = 0; i < n; i++) {
         if (f->scales == SCALES_6) {
             to[64 * (i / 8) + 4 * r + i % 8 / 2] |= (uint8_t)((p->sc[i] & 15) << i % 2 * 4);
             to[128 + 4 * r + i / 4] |= (uint8_t)(p->sc[i] >> 4 << i % 4 * 2);
@@ -117,6 +121,9 @@ static void get_scales(const struct form *f, const uint8_t *from, int r, struct 
             break;
         case SCALES_HALF:
         case SCALES_E8M0:
+        case SCALES_19:
+        case SCALES_19_ZERO:
+        case SCALES_F32:
         case SCALES_GRID:
             break;
         }
@@ -127,6 +134,12 @@ static void put_head(const struct form *f, const struct parts *p, int slot, int 
 {
     if (f->scales == SCALES_E8M0)
         to[16 * slot + r] = (uint8_t)p->d[0];
+    if (f->scales == SCALES_F32)
+        memcpy(to + 64 * slot + 4 * r, p->d, 4);
+    if (form_has_19(*f)) {
+        memcpy(to + 32 * slot + 2 * r, p->d, 2);
+        to[32 * f->n_super + 16 * slot + r] = p->mn[0];
+    }
     for (int i = 0; i < f->n_half; i++)
         memcpy(to + 32 * (i * f->n_super + slot) + 2 * r, &p->d[i], 2);
 }
@@ -135,6 +148,12 @@ static void get_head(const struct form *f, const uint8_t *from, int slot, int r,
 {
     if (f->scales == SCALES_E8M0)
         p->d[0] = from[16 * slot + r];
+    if (f->scales == SCALES_F32)
+        memcpy(p->d, from + 64 * slot + 4 * r, 4);
+    if (form_has_19(*f)) {
+        memcpy(p->d, from + 32 * slot + 2 * r, 2);
+        p->mn[0] = from[32 * f->n_super + 16 * slot + r];
+    }
     for (int i = 0; i < f->n_half; i++)
         memcpy(&p->d[i], from + 32 * (i * f->n_super + slot) + 2 * r, 2);
 }
@@ -219,13 +238,9 @@ void blocks_row(const struct form *f, const uint8_t *panel, int r, int64_t n_col
 {
     const struct format *format = format_by_id((uint32_t)f->format);
     struct parts p;
-    struct columns c;
     for (int64_t s = 0; s < n_col / format->block_n; s++) {
         blocks_get(f, panel, s, r, &p);
-        for (int b = 0; b < f->n_block; b++, out += ACT_BLOCK) {
-            format->columns(&p, b, &c);
-            for (int k = 0; k < ACT_BLOCK; k++)
-                out[k] = __builtin_fmaf(c.w[k / 16], (float)c.q[k], c.m[k / 16]);
-        }
+        for (int b = 0; b < f->n_block; b++, out += ACT_BLOCK)
+            parts_decode(format, &p, b, out);
     }
 }

@@ -20,8 +20,10 @@ static int load_qkv(struct loader *l, const struct decoder *d, int i)
             TRY(loader_matrix(l, m[j], rows[j], c->n_embd, "blk.%d.%s", i, names[j]));
         if (j < 2 && l->halves)
             loader_halves(l, c->head_dim, c->n_rot);
+        l->sharer = &y->q;
         first += rows[j];
     }
+    l->sharer = NULL;
     if (!d->qk_norm)
         return 0;
     TRY(loader_head_norm(l, &y->q_norm, "blk.%d.attn_q_norm.weight", i));
@@ -35,12 +37,15 @@ static int load_ffn(struct loader *l, const struct decoder *d, int i)
     if (d->fused) {
         TRY(loader_rows(l, &y->gate, (struct row_range){0, c->n_ff, 2 * c->n_ff}, c->n_embd, "blk.%d.ffn_up",
                         i));
+        l->sharer = &y->gate;
         TRY(loader_rows(l, &y->up, (struct row_range){c->n_ff, c->n_ff, 2 * c->n_ff}, c->n_embd,
                         "blk.%d.ffn_up", i));
     } else {
         TRY(loader_matrix(l, &y->gate, c->n_ff, c->n_embd, "blk.%d.ffn_gate", i));
+        l->sharer = &y->gate;
         TRY(loader_matrix(l, &y->up, c->n_ff, c->n_embd, "blk.%d.ffn_up", i));
     }
+    l->sharer = NULL;
     loader_interleave(l);
     return loader_matrix(l, &y->down, c->n_embd, c->n_ff, "blk.%d.ffn_down", i);
 }
@@ -104,7 +109,9 @@ int decoder_load(struct loader *l, const struct decoder *d)
     struct lathe_model *m = l->model;
     TRY(decoder_config(l, d));
     TRY(loader_vocabulary(l));
+    l->gathers = true;
     TRY(load_layers(l, d));
+    l->gathers = false;
     TRY(loader_vector(l, &m->output_norm, m->config.n_embd, true, "output_norm.weight"));
     m->tied = !model_file_tensor_find(l->file, "output.weight");
     m->head = m->tied ? &m->embd : &m->head_own;

@@ -77,6 +77,24 @@ static int choose_tile(const struct lathe_model *model, struct matrix *m, struct
     return 0;
 }
 
+/* The order of a matrix's columns is its own, or that of the one whose input it shares. If they differ it is laid out as f32, which
+ * can have its columns in any order. */
+static int choose_order(struct loader *l, struct matrix *m, const char *name)
+{
+    const int32_t *own = m->tensor->order;
+    m->order = l->sharer ? l->sharer->order : own;
+    if (own && !l->gathers)
+        return err_set(l->err, LATHE_E_UNSUPPORTED,
+                       "tensor %s has its columns in an order of its own (act-order), which cannot run there",
+                       name);
+    if (m->order && own && memcmp(m->order, own, (size_t)m->n_col * sizeof *own) == 0)
+        m->order = own;
+    if (m->order == own)
+        return 0;
+    m->format = FORMAT_F32;
+    return 0;
+}
+
 int matrix_choose_kernels(const struct lathe_model *model, struct matrix *m, struct lathe_err *err)
 {
     const struct kern_row *dot = model->exact ? NULL : kern_choose(KERN_TILE_DOT, m->format, KERN_MANY);
@@ -105,11 +123,15 @@ static int matrix_init(struct loader *l, struct matrix *m, struct row_range rows
     if (l->load_as && t->type != l->load_as->id && format_is_float(t->type) &&
         n_col % l->load_as->block_n == 0)
         m->format = (enum format_id)l->load_as->id;
-    if ((t->piece || t->source) && (t->dim[2] != (uint64_t)(rows.of / rows.n) || rows.first % rows.n))
+    TRY(choose_order(l, m, full));
+    bool one = t->source && t->dim[2] == 1; /* any rows of it can be made */
+    if ((t->piece || (t->source && !one)) &&
+        (t->dim[2] != (uint64_t)(rows.of / rows.n) || rows.first % rows.n))
         return err_set(l->err, LATHE_E_UNSUPPORTED, "tensor %s is in pieces and cannot run as one matrix",
                        full);
     m->rows = first_row(t, rows, n_col);
-    m->piece = rows.first / rows.n;
+    m->piece = one ? 0 : rows.first / rows.n;
+    m->first = one ? rows.first : 0;
     m->n_panel = (n_row + LANES - 1) / LANES;
     TRY(matrix_choose_kernels(l->model, m, l->err));
     snprintf(full, sizeof full, "%s.bias", name);

@@ -25,6 +25,13 @@ static void prepare_rows(const struct pass *p, const struct input *in, int row, 
 {
     const float *x = in->x + row * in->x_stride;
     int64_t stride = in->x_stride;
+    if (in->order) {
+        for (int t = 0; t < n; t++)
+            for (int k = 0; k < in->n_col; k++)
+                norm[t * norm_stride + k] = x[t * stride + in->order[k]];
+        x = norm;
+        stride = norm_stride;
+    }
     if (in->norm) {
         for (int t = 0; t < n; t++)
             p->kern->rmsnorm(x + t * stride, in->norm, in->n_col, p->model->config.norm_eps,
@@ -94,6 +101,7 @@ static void quantize_piece(const struct pool_op *op, int piece, int worker)
     const struct matmul *mm = op->arg;
     struct input normed = mm->in;
     normed.norm = NULL;
+    normed.order = NULL;
     normed.x = mm->pass->norm;
     normed.x_stride = mm->pass->norm_stride;
     prepare_shared(mm, piece, worker, &normed);
@@ -106,7 +114,7 @@ struct prepared matmul_own_input(const struct matmul *mm, int row, int n, int wo
     const struct input *in = &mm->in;
     if (!is_there)
         prepare(p, in, row, n, s->norm, p->max_col, s->act);
-    if (in->norm)
+    if (in->norm || in->order)
         return (struct prepared){s->act, s->norm, p->max_col, row};
     return (struct prepared){s->act, in->x + row * in->x_stride, in->x_stride, row};
 }
@@ -121,7 +129,7 @@ struct prepared matmul_input(const struct matmul *mm, int worker)
         *tag = mm->tag;
         return matmul_own_input(mm, 0, mm->n_row, worker, is_there);
     }
-    if (in->norm)
+    if (in->norm || in->order)
         return (struct prepared){p->act, p->norm, p->norm_stride, 0};
     return (struct prepared){p->act, in->x, in->x_stride, 0};
 }
@@ -280,7 +288,7 @@ static void add_preparation(struct pass *p, struct matmul *mm, int layer)
     if (apart) {
         pass_add(p, "norm", layer, n_piece, mm, norm_piece);
         pass_add(p, "quantize", layer, n_piece, mm, quantize_piece);
-    } else if (mm->in.norm || mm->in.need_int8) {
+    } else if (mm->in.norm || mm->in.order || mm->in.need_int8) {
         pass_add(p, mm->in.norm ? "norm+quantize" : "quantize", layer, n_piece, mm, prepare_piece);
     }
 }

@@ -11,13 +11,25 @@ static size_t row_bytes_of(enum format_id format, int n_col)
     return (size_t)(n_col / f->block_n) * (size_t)f->block_bytes;
 }
 
+/* Columns from the file's order to that of the layout. */
+static void reorder(const struct matrix *m, float *values, float *room)
+{
+    const int32_t *from = m->tensor->order, *to = m->order;
+    for (int k = 0; k < m->n_col; k++)
+        room[from ? from[k] : k] = values[k];
+    for (int k = 0; k < m->n_col; k++)
+        values[k] = room[to ? to[k] : k];
+}
+
 const uint8_t *matrix_rows(const struct matrix *m, int first, int n, uint8_t *room, size_t *row_bytes)
 {
     size_t from_bytes = row_bytes_of(m->file_format, m->n_col), to_bytes = row_bytes_of(m->format, m->n_col);
     *row_bytes = to_bytes;
     if (matrix_rows_as_they_are(m))
         return m->rows + (size_t)first * from_bytes;
-    float *values = m->format == m->file_format ? NULL : mem_new((size_t)m->n_col * sizeof *values);
+    const bool other_order = m->order != m->tensor->order;
+    float *values =
+        m->format == m->file_format && !other_order ? NULL : mem_new(2 * (size_t)m->n_col * sizeof *values);
     uint8_t *made = m->rows ? NULL : mem_new(from_bytes);
     for (int i = 0; i < n; i++) {
         uint64_t row = (uint64_t)(first + i);
@@ -25,12 +37,14 @@ const uint8_t *matrix_rows(const struct matrix *m, int first, int n, uint8_t *ro
             row = mf_half_row(row, (uint64_t)m->head_dim, (uint64_t)m->n_half);
         const uint8_t *from = made ? made : m->rows + row * from_bytes;
         if (made)
-            mf_tensor_row(m->tensor, (uint64_t)m->piece, row, made);
+            mf_tensor_row(m->tensor, (uint64_t)m->piece, (uint64_t)m->first + row, made);
         if (!values) {
             memcpy(room + (size_t)i * to_bytes, from, to_bytes);
             continue;
         }
         format_by_id(m->file_format)->decode(from, values, m->n_col);
+        if (other_order)
+            reorder(m, values, values + m->n_col);
         format_encode(format_by_id(m->format), values, NULL, room + (size_t)i * to_bytes, 1, m->n_col);
     }
     free(values);

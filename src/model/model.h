@@ -26,6 +26,8 @@ struct matrix {
     const struct mf_tensor *tensor; /* where the file's rows are */
     const uint8_t *rows;            /* their first byte; NULL: they are made from the tensor's source */
     int piece;                      /* which of its matrices this is, where they are */
+    int first;                      /* its first row there, where they are made */
+    const int32_t *order;           /* column k laid out is order[k] of the input; NULL: column k */
     enum format_id file_format; /* what they are in the file: `format`, unless it is encoded when laid out */
     int head_dim, n_half;       /* of each head_dim rows the first n_half are rotary halves; 0: as they are */
     uint64_t offset;            /* in the layout */
@@ -124,7 +126,10 @@ struct loader {
     const struct model_file *file;
     struct matrix_list matrices;
     const struct format *load_as; /* of matrices of floats; NULL: as they are */
-    bool halves;                  /* the file has the rows of queries and keys as rotary halves */
+    bool gathers; /* inputs of the matrices that are declared can be brought into another order */
+    const struct matrix
+        *sharer; /* whose input the next ones read, in its order; NULL: they have one of their own */
+    bool halves; /* the file has the rows of queries and keys as rotary halves */
     struct lathe_err *err;
 };
 
@@ -178,7 +183,7 @@ static inline uint64_t matrix_bytes(const struct matrix *m)
 }
 static inline bool matrix_rows_as_they_are(const struct matrix *m)
 {
-    return m->rows && !m->n_half && m->format == m->file_format;
+    return m->rows && !m->n_half && m->format == m->file_format && m->order == m->tensor->order;
 }
 /* Rows [first, first + n) in the form that is laid out: where the file has it, or else in room for n of them.
  * *row_bytes is their length. */

@@ -39,6 +39,30 @@ int pass_take(struct pass *p, size_t n, size_t size, const char *what, void **ou
     return p->is_count ? 0 : mem_try(n, size, what, out, err);
 }
 
+/* The input of the product is read in the order of its matrices' columns; norms are in that order too. */
+static void put_order(struct pass *p, struct matmul *mm)
+{
+    const int32_t *order = mm->w[0]->order;
+    const int n = mm->in.n_col;
+    mm->in.order = order;
+    if (!order || !mm->in.norm)
+        return;
+    float *norm = arena_alloc(&p->arena, (size_t)(n + LANES) * sizeof *norm);
+    for (int k = 0; k < n; k++)
+        norm[k] = mm->in.norm[order[k]];
+    mm->in.norm = norm;
+}
+
+static bool has_orders(const struct lathe_model *m)
+{
+    bool any = false;
+    for (int i = 0; i < m->config.n_layer; i++) {
+        const struct model_layer *y = &m->layers[i];
+        any |= y->q.order || y->o.order || y->gate.order || y->down.order;
+    }
+    return any;
+}
+
 void pass_layer_changed(struct pass *p, int i)
 {
     static const char *const names[MM_PER_LAYER] = {"qkv", "attn_out", "ffn_gate_up", "ffn_down"};
@@ -92,6 +116,9 @@ void pass_layer_changed(struct pass *p, int i)
         mm[MM_GATE_UP].y[1] = p->up;
         mm[MM_GATE_UP].y_stride[1] = p->ff_stride;
     }
+    for (int j = 0; j < MM_PER_LAYER; j++)
+        if (mm[j].w[0]->n_row)
+            put_order(p, &mm[j]);
     mm[MM_O].end_norm = y->attn_end_norm;
     mm[MM_O].end_bias = y->attn_end_bias;
     mm[MM_DOWN].end_norm = y->ffn_end_norm;
@@ -191,7 +218,7 @@ static int make_buffers(struct pass *p, struct lathe_err *err)
     p->ff_stride = pass_pad(c->n_ff);
     p->max_col = (int)pass_pad(c->n_ff > c->n_embd ? c->n_ff : c->n_embd);
     p->max_col = q_dim > p->max_col ? (int)pass_pad(q_dim) : p->max_col;
-    p->norm_stride = p->x_stride;
+    p->norm_stride = has_orders(p->model) ? p->max_col : p->x_stride;
     p->logits_stride = pass_pad(c->encoder ? c->n_class : c->n_vocab);
     TAKE(p, n * p->x_stride, p->x, "activations");
     TAKE(p, n * p->qkv_stride, p->qkv, "activations");

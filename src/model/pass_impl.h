@@ -25,6 +25,8 @@ struct input {
     const float *x;
     int64_t x_stride;
     const float *norm; /* [n_col], or NULL */
+    const int32_t
+        *order; /* the matrices read x[order[k]] as their column k, and norm is in that order; NULL: x[k] */
     int n_col;
     bool need_int8, need_f32;
     bool planes; /* int8 in two planes, 15 bits: the rows of the matmul are pairs of slots */

@@ -32,7 +32,7 @@ static void piece_rows(const struct row_chain *c, int piece, int *first, int *la
 static bool hands_over(const struct matmul *mm)
 {
     return (mm->epilogue == EPI_SILU_MUL || mm->epilogue == EPI_ACT) && mm[1].in.need_int8 &&
-           !mm[1].in.need_f32;
+           !mm[1].in.need_f32 && !mm[1].in.order;
 }
 
 /* silu(gate) * up of two panels, or the activation of one product's, 32 columns: one block of the next product's input. */

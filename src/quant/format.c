@@ -4,17 +4,23 @@
 #include <stdio.h>
 #include <string.h>
 
+void parts_decode(const struct format *f, const struct parts *p, int i, float *y)
+{
+    struct columns c;
+    c.level = NULL;
+    f->columns(p, i, &c);
+    for (int k = 0; k < 32; k++)
+        y[k] = c.level ? c.d * c.level[p->q[32 * i + k]]
+                       : __builtin_fmaf(c.w[k / 16], (float)c.q[k], c.m[k / 16]);
+}
+
 static void decode_blocks(const struct format *f, const uint8_t *x, float *y, int64_t n)
 {
     struct parts p;
-    struct columns c;
     for (int64_t b = 0; b < n / f->block_n; b++, x += f->block_bytes) {
         f->take(x, &p);
-        for (int i = 0; i < f->block_n / 32; i++, y += 32) {
-            f->columns(&p, i, &c);
-            for (int k = 0; k < 32; k++)
-                y[k] = __builtin_fmaf(c.w[k / 16], (float)c.q[k], c.m[k / 16]);
-        }
+        for (int i = 0; i < f->block_n / 32; i++, y += 32)
+            parts_decode(f, &p, i, y);
     }
 }
 

@@ -228,6 +228,19 @@ int calib_layer(struct calib *c, int layer, bool next, pass_tap_fn *tap, void *u
     return 0;
 }
 
+/* What inputs are measured, and matrices made again, in is the order of the model; one whose columns are in another is quantized
+ * already, and by a method of its own. */
+static int check_orders(const struct model_file *f, struct lathe_err *err)
+{
+    for (uint64_t i = 0; i < model_file_n_tensor(f); i++)
+        if (model_file_tensor(f, i)->order)
+            return err_set(
+                err, LATHE_E_UNSUPPORTED,
+                "tensor %.100s has its columns in an order of its own (act-order) and cannot be calibrated",
+                model_file_tensor(f, i)->name);
+    return 0;
+}
+
 static int open_all(struct calib *c, const char *path, struct lathe_err *err)
 {
     struct lathe_model_options mo;
@@ -237,6 +250,7 @@ static int open_all(struct calib *c, const char *path, struct lathe_err *err)
     mo.progress = c->o.progress;
     mo.user = c->o.user;
     TRY(lathe_model_open(path, &mo, &c->model, err));
+    TRY(check_orders(c->model->file, err));
     if (c->o.n_ctx > c->model->config.n_ctx_train && c->model->config.n_ctx_train > 0)
         c->o.n_ctx = c->model->config.n_ctx_train;
     c->row_bytes = ROW_HEAD + 2 * (size_t)c->model->config.n_embd;

@@ -14,6 +14,7 @@
 #include "format/gguf_write.h"
 #include "quant/encode.h"
 #include "shape/calibrate.h"
+#include "shape/quantize_folder.h"
 
 /* Of one row: sums of squares; bad: the first column that is no number, + 1. */
 struct row_sums {
@@ -250,6 +251,8 @@ int lathe_quantize(const char *from, const char *to, const struct lathe_quantize
     struct model_file *f;
     char note[400];
     *q.report = (struct lathe_quantize_report){0};
+    if (quantize_folder_is(opts->type))
+        return quantize_folder(from, to, opts, NULL, NULL, q.report, err);
     TRY(mix_find(opts->type ? opts->type : "", &q.mix.mix, err));
     TRY(gguf_write_open(from, &f, note, err));
     q.f = f;

@@ -101,7 +101,7 @@ BAD_CONFIG = {
     "zero": ({"num_attention_heads": 0}, "num_attention_heads is 0"),
     "many layers": ({"num_hidden_layers": 5000}, "is 5000; at most 4096"),
     "fewer layers": ({"num_hidden_layers": 1}, "is of a layer that config.json has not"),
-    "quantized": ({"quantization_config": {"quant_method": "gptq"}}, "quantization_config"),
+    "quantized": ({"quantization_config": {"quant_method": "hqq"}}, "quantized by 'hqq'"),
     "dynamic": ({"rope_scaling": {"type": "dynamic", "factor": 2.0}}, "'dynamic' cannot run"),
     "rope key": ({"rope_scaling": {"type": "linear", "factor": 2.0, "foo": 1}}, "'foo', which is not known"),
     "rope key without a name": ({"rope_scaling": {"type": "linear", "factor": 2.0, "": 1}}, "'', which is not known"),

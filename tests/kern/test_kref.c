@@ -26,8 +26,9 @@ static void near(double got, double want, double bound, const char *what, int at
 /* A random file-form matrix of 16 rows, decoded by the format's own row and packed as a panel. */
 struct weights {
     struct guarded panel;
-    float *rows;  /* [16][n_col] */
-    double *size; /* of each weight, its scale's product and its minimum, which may cancel */
+    float *rows;   /* [16][n_col] */
+    double *meant; /* by tiles: NF4's integers are near its levels */
+    double *size;  /* of each weight, its scale's product and its minimum, which may cancel */
 };
 
 /* Block b of a file with finite scales and values of sane size. */
@@ -48,7 +49,7 @@ static void tame_block(const struct format *f, uint8_t *b)
         b[55] &= 0xbf; /* |d| < 2 */
 }
 
-static void sizes(const struct format *f, const uint8_t *row, int n_col, double *size)
+static void sizes(const struct format *f, const uint8_t *row, int n_col, double *meant, double *size)
 {
     struct parts p;
     struct columns c;
@@ -57,6 +58,7 @@ static void sizes(const struct format *f, const uint8_t *row, int n_col, double 
             f->take(row + (size_t)(k / f->block_n * f->block_bytes), &p);
         if (k % 32 == 0)
             f->columns(&p, k % f->block_n / 32, &c);
+        meant[k] = (double)c.w[k % 32 / 16] * c.q[k % 32] + (double)c.m[k % 32 / 16];
         size[k] = fabs((double)c.w[k % 32 / 16] * c.q[k % 32]) + fabs((double)c.m[k % 32 / 16]);
     }
 }
@@ -67,12 +69,14 @@ static struct weights weights(enum format_id format, int n_row, int n_col)
     size_t row_bytes = (size_t)(n_col / f->block_n * f->block_bytes);
     uint8_t *file = malloc(16 * row_bytes);
     struct weights w = {.rows = calloc(16 * (size_t)n_col, sizeof *w.rows),
+                        .meant = calloc(16 * (size_t)n_col, sizeof *w.meant),
                         .size = calloc(16 * (size_t)n_col, sizeof *w.size),
                         .panel = guarded_new(panel_bytes(format, n_col))};
     for (size_t at = 0; at < 16 * row_bytes; at += (size_t)f->block_bytes)
         tame_block(f, file + at);
     for (int r = 0; r < n_row; r++) {
-        sizes(f, file + (size_t)r * row_bytes, n_col, w.size + (size_t)r * (size_t)n_col);
+        sizes(f, file + (size_t)r * row_bytes, n_col, w.meant + (size_t)r * (size_t)n_col,
+              w.size + (size_t)r * (size_t)n_col);
         f->decode(file + (size_t)r * row_bytes, w.rows + (size_t)r * (size_t)n_col, n_col);
     }
     panel_pack(format, file, row_bytes, n_row, n_col, w.panel.p);
@@ -84,14 +88,17 @@ static void weights_free(struct weights *w)
 {
     guarded_free(&w->panel);
     free(w->rows);
+    free(w->meant);
     free(w->size);
 }
 
 static const enum format_id formats[] = {
-    FORMAT_F32,    FORMAT_F16,   FORMAT_BF16,    FORMAT_Q4_0,  FORMAT_Q4_1,  FORMAT_Q8_0,  FORMAT_Q5_0,
-    FORMAT_Q5_1,   FORMAT_Q2_K,  FORMAT_Q3_K,    FORMAT_Q4_K,  FORMAT_Q5_K,  FORMAT_Q6_K,  FORMAT_IQ4_NL,
-    FORMAT_IQ4_XS, FORMAT_MXFP4, FORMAT_TQ1_0,   FORMAT_TQ2_0, FORMAT_IQ1_S, FORMAT_IQ1_M, FORMAT_IQ2_XXS,
-    FORMAT_IQ2_XS, FORMAT_IQ2_S, FORMAT_IQ3_XXS, FORMAT_IQ3_S};
+    FORMAT_F32,   FORMAT_F16,     FORMAT_BF16,    FORMAT_Q4_0,     FORMAT_Q4_1,    FORMAT_Q8_0,
+    FORMAT_Q5_0,  FORMAT_Q5_1,    FORMAT_Q2_K,    FORMAT_Q3_K,     FORMAT_Q4_K,    FORMAT_Q5_K,
+    FORMAT_Q6_K,  FORMAT_IQ4_NL,  FORMAT_IQ4_XS,  FORMAT_MXFP4,    FORMAT_TQ1_0,   FORMAT_TQ2_0,
+    FORMAT_IQ1_S, FORMAT_IQ1_M,   FORMAT_IQ2_XXS, FORMAT_IQ2_XS,   FORMAT_IQ2_S,   FORMAT_IQ3_XXS,
+    FORMAT_IQ3_S, FORMAT_INT4_32, FORMAT_INT4_64, FORMAT_INT4_128, FORMAT_INT8_32, FORMAT_INT8_128,
+    FORMAT_NF4};
 enum { N_FORMAT = sizeof formats / sizeof *formats };
 
 /* The panel as f32: what the tile reads in place, or what the row makes of it. */
@@ -201,7 +208,8 @@ static void dots(void **state)
                     for (int k = 0; k < n_col; k++) {
                         const struct act_block *at = &a[t / 4 * n_block + k / 32];
                         double xv = at->q[k % 32 / 4][t % 4][k % 4] * (double)at->d[t % 4];
-                        double wv = (double)w.rows[(size_t)r * (size_t)n_col + (size_t)k];
+                        size_t at_k = (size_t)r * (size_t)n_col + (size_t)k;
+                        double wv = formats[i] == FORMAT_NF4 ? w.meant[at_k] : (double)w.rows[at_k];
                         sum += wv * xv;
                         size += w.size[(size_t)r * (size_t)n_col + (size_t)k] * fabs(xv);
                     }

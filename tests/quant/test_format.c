@@ -39,7 +39,7 @@ static void rows_are_found(void **state)
         assert_true(f->runs == (f->decode != NULL));
         n_run += f->runs;
     }
-    assert_int_equal(n_run, 25);
+    assert_int_equal(n_run, 31);
     assert_null(format_by_id(4)); /* a type that was removed */
     assert_null(format_by_id(UINT32_MAX));
     assert_null(format_by_name("q4_0"));
@@ -185,9 +185,30 @@ static void same_as_the_package(void **state)
     assert_true(at == n);
     int n_block_format = 0;
     for (uint32_t id = 0; id < 1000; id++)
-        n_block_format += format_by_id(id) && format_by_id(id)->take;
+        n_block_format += format_by_id(id) && format_by_id(id)->take && format_in_gguf(id);
     assert_int_equal(n_type, n_block_format); /* none is left out */
     free(raw);
+}
+
+/* Formats of this program alone: 19 bits of a scale, integers less a zero point; levels of NF4. */
+static void known_blocks_of_our_own(void **state)
+{
+    float y[128];
+    uint8_t int4[67] = {0x80, 0x3f, 0x20 | 7, 0xf0}, /* d = 1 + 2^-10, z = 7 */
+        int8[131] = {0x00, 0x40, 0x00, 0x80, 0x7f},  /* d = 2 */
+        nf4[36] = {0x00, 0x00, 0x20, 0x41, 0x0f, 0x71};
+    format_by_id(FORMAT_INT4_128)->decode(int4, y, 128);
+    assert_true(y[0] == -7 * 1.0009765625f && y[1] == 8 * 1.0009765625f && y[127] == -7 * 1.0009765625f);
+    format_by_id(FORMAT_INT4_64)->decode(int4, y, 64);
+    assert_true(y[1] == 8 * 1.0009765625f && y[63] == -7 * 1.0009765625f);
+    format_by_id(FORMAT_INT4_32)->decode(int4, y, 32);
+    assert_true(y[1] == 8 * 1.0009765625f && y[31] == -7 * 1.0009765625f);
+    format_by_id(FORMAT_INT8_128)->decode(int8, y, 128);
+    assert_true(y[0] == -256 && y[1] == 254 && y[127] == 0);
+    format_by_id(FORMAT_INT8_32)->decode(int8, y, 32);
+    assert_true(y[0] == -256 && y[1] == 254 && y[31] == 0);
+    format_by_id(FORMAT_NF4)->decode(nf4, y, 64); /* d = 10 */
+    assert_true(y[0] == -10 && y[1] == 10 && y[2] == 0 && y[3] == 10 * -0.6961928009986877f && y[63] == -10);
 }
 
 static void microscaling_nan(void **state)
@@ -202,9 +223,13 @@ static void microscaling_nan(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(rows_are_found),      cmocka_unit_test(decoders_follow_the_definition),
-        cmocka_unit_test(known_blocks),        cmocka_unit_test(encoding_and_decoding),
-        cmocka_unit_test(same_as_the_package), cmocka_unit_test(microscaling_nan),
+        cmocka_unit_test(rows_are_found),
+        cmocka_unit_test(decoders_follow_the_definition),
+        cmocka_unit_test(known_blocks),
+        cmocka_unit_test(encoding_and_decoding),
+        cmocka_unit_test(same_as_the_package),
+        cmocka_unit_test(microscaling_nan),
+        cmocka_unit_test(known_blocks_of_our_own),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -27,7 +27,7 @@ static void every_byte_comes_back(void **state)
             assert_int_equal(back[f->block_bytes], after);
         }
     }
-    assert_int_equal(n, 13);
+    assert_int_equal(n, 19);
 }
 
 int main(void)

@@ -12,14 +12,13 @@
 
 struct scales_neon {
     float32x4_t w[2], m;    /* MATH_INT: d and -dmin */
-    int32x4_t sc[2], mn[2]; /* of MATH_INT, each half's */
+    int32x4_t sc[2], mn[2]; /* of MATH_INT, each half's; mn[0]: zero points */
 };
 
 /* What operands are too large by: values that are looked up in a table are looked up signed. */
 ALWAYS int offset_neon(struct form f)
 {
-    bool signed_already =
-        f.ints == INTS_8 || f.ints == INTS_IQ4 || f.ints == INTS_FP4 || f.scales == SCALES_GRID;
+    bool signed_already = f.ints == INTS_8 || form_values(f) || f.scales == SCALES_GRID;
     return signed_already ? 0 : f.offset;
 }
 
@@ -57,11 +56,7 @@ ALWAYS int8x16_t line_neon(struct form f, const uint8_t *body, int p, int i, int
     if (f.ints == INTS_8)
         return vreinterpretq_s8_u8(veorq_u8(vld1q_u8(ints + 64 * j + 16 * p), vdupq_n_u8(128)));
     uint8x16_t v = codes_neon(f, ints, p, j);
-    if (f.ints == INTS_IQ4)
-        return vqtbl1q_s8(vld1q_s8(iq4_values), v);
-    if (f.ints == INTS_FP4)
-        return vqtbl1q_s8(vld1q_s8(mxfp4_values), v);
-    return vreinterpretq_s8_u8(v);
+    return form_values(f) ? vqtbl1q_s8(vld1q_s8(form_values(f)), v) : vreinterpretq_s8_u8(v);
 }
 
 /* ---- scales ---- */
@@ -133,6 +128,18 @@ ALWAYS void scales_neon(struct form f, const uint8_t *head, int slot, const uint
 {
     if (f.scales == SCALES_E8M0) {
         s->w[0] = exponent_lanes(head + 16 * slot, p);
+        return;
+    }
+    if (f.scales == SCALES_F32) {
+        s->w[0] = vmulq_n_f32(vld1q_f32((const float *)(head + 64 * slot) + 4 * p), NF4_STEP);
+        return;
+    }
+    if (form_has_19(f)) {
+        uint32x4_t low = byte_lanes(head + 32 * f.n_super + 16 * slot, p),
+                   zero = vandq_u32(low, vdupq_n_u32(31));
+        uint32x4_t high = vshll_n_u16(vld1_u16((const uint16_t *)(head + 32 * slot + 8 * p)), 16);
+        s->w[0] = vreinterpretq_f32_u32(vorrq_u32(high, vshlq_n_u32(veorq_u32(low, zero), 8)));
+        s->mn[0] = vreinterpretq_s32_u32(zero);
         return;
     }
     if (f.ints == INTS_IQ1_M) {

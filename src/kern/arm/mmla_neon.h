@@ -70,9 +70,7 @@ ALWAYS int8x16_t row_pair(struct form f, const struct chunk *c, const uint8_t *b
     uint8x16_t v = vreinterpretq_u8_s8(
         interleave(vreinterpretq_s8_u8(vld1q_u8(ints)), vreinterpretq_s8_u8(vld1q_u8(ints + 64)), h));
     v = g < 2 ? vandq_u8(v, vdupq_n_u8(15)) : vshrq_n_u8(v, 4);
-    if (f.ints == INTS_IQ4)
-        return vqtbl1q_s8(vld1q_s8(iq4_values), v);
-    return f.ints == INTS_FP4 ? vqtbl1q_s8(vld1q_s8(mxfp4_values), v) : vreinterpretq_s8_u8(v);
+    return form_values(f) ? vqtbl1q_s8(vld1q_s8(form_values(f)), v) : vreinterpretq_s8_u8(v);
 }
 
 /* Pairs of operands in the order in which planes of 4 bits are loaded once. */

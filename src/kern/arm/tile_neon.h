@@ -102,6 +102,10 @@ ALWAYS void block_one(struct form f, const struct chunk *c, const uint8_t *head,
         {
             const struct act_block *group = x + out_group(n, o) * c->stride;
             float32x4_t *a = &acc[r * n + o];
+            if (form_has_zero(f))
+                sum[r * n + o] =
+                    vmlsq_s32(sum[r * n + o], out_rows_s32(s.mn[0], n, o),
+                              out_tokens_s32(vaddq_s32(half_sums(group, 0), half_sums(group, 1)), n, o));
             float32x4_t w = vmulq_f32(out_rows_f32(s.w[0], n, o), out_number(c, b, group->d, n, o, 0));
             *a = vfmaq_f32(*a, vcvtq_f32_s32(sum[r * n + o]), w);
             if (f.has_min)

@@ -28,13 +28,24 @@ ALWAYS void weight_scales(struct form f, const struct scales_neon *s, int h, flo
 }
 
 /* A quarter of a line, 4 rows x 4 columns, becomes a quarter of four rows of out[column][16]. */
-ALWAYS void unpack_line(int8x16_t line, int offset, float32x4_t w, float32x4_t m, float *out)
+ALWAYS void unpack_line(int8x16_t line, int32x4_t zero, float32x4_t w, float32x4_t m, float *out)
 {
     UNROLL for (int c = 0; c < 4; c++)
     {
         int32x4_t q = vshrq_n_s32(vreinterpretq_s32_s8(line) << (24 - 8 * c), 24);
-        vst1q_f32(out + c * LANES, vfmaq_f32(m, w, vcvtq_f32_s32(vsubq_s32(q, vdupq_n_s32(offset)))));
+        vst1q_f32(out + c * LANES, vfmaq_f32(m, w, vcvtq_f32_s32(vsubq_s32(q, zero))));
     }
+}
+
+/* The same of exact levels, in place of the integers near them. */
+ALWAYS void unpack_levels(struct form f, const uint8_t *head, int slot, const uint8_t *body, int p, int i,
+                          int j, float *out)
+{
+    const float *d = (const float *)(head + 64 * slot) + 4 * p;
+    uint8_t code[16];
+    vst1q_u8(code, codes_neon(f, body + i * f.int_bytes, p, j));
+    for (int k = 0; k < 16; k++)
+        out[k % 4 * LANES + k / 4] = d[k / 4] * nf4_levels[code[k]];
 }
 
 ALWAYS void unpack(struct form f, const uint8_t *panel, int k0, int n_k, float *out)
@@ -55,7 +66,11 @@ ALWAYS void unpack(struct form f, const uint8_t *panel, int k0, int n_k, float *
                 weight_scales(f, &s, j / 4, &w, &m);
                 int8x16_t line =
                     f.scales == SCALES_GRID ? vld1q_s8(lines + 64 * j + 16 * p) : line_neon(f, body, p, i, j);
-                unpack_line(line, offset_neon(f), w, m, out + 4 * j * LANES + 4 * p);
+                int32x4_t zero = form_has_zero(f) ? s.mn[0] : vdupq_n_s32(offset_neon(f));
+                if (f.ints == INTS_NF4)
+                    unpack_levels(f, panel + at.head, at.slot, body, p, i, j, out + 4 * j * LANES + 4 * p);
+                else
+                    unpack_line(line, zero, w, m, out + 4 * j * LANES + 4 * p);
             }
         }
     }

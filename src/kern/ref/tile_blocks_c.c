@@ -66,15 +66,15 @@ static void unpack(const struct form *f, const uint8_t *panel, int k0, int n_k, 
 {
     const struct format *format = format_by_id((uint32_t)f->format);
     struct parts p;
-    struct columns c;
+    float w[ACT_BLOCK];
     for (int r = 0; r < LANES; r++)
         for (int b = k0 / ACT_BLOCK; b < (k0 + n_k) / ACT_BLOCK; b++) {
             float *to = out + (size_t)(b - k0 / ACT_BLOCK) * ACT_BLOCK * LANES + r;
             if (b % f->n_block == 0 || b == k0 / ACT_BLOCK)
                 blocks_get(f, panel, b / f->n_block, r, &p);
-            format->columns(&p, b % f->n_block, &c);
+            parts_decode(format, &p, b % f->n_block, w);
             for (int k = 0; k < ACT_BLOCK; k++)
-                to[k * LANES] = __builtin_fmaf(c.w[k / 16], (float)c.q[k], c.m[k / 16]);
+                to[k * LANES] = w[k];
         }
 }
 

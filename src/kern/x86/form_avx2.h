@@ -10,9 +10,10 @@
 #include "quant/parts.h"
 
 struct scales_avx2 {
-    __m256 w[2], m;   /* MATH_INT: d and -dmin */
-    __m256i sc[2];    /* of MATH_INT: a row's scale in both words */
-    __m256i pair, mn; /* scales and minima of both halves, a word each */
+    __m256 w[2], m; /* MATH_INT: d and -dmin */
+    __m256i sc[2];  /* of MATH_INT: a row's scale in both words */
+    __m256i pair,
+        mn; /* scales and minima of both halves, a word each; the negative zero point, in both words */
 };
 
 /* ---- integers ---- */
@@ -60,9 +61,7 @@ ALWAYS __m256i line_avx2(struct form f, const uint8_t *body, int p, int i, int j
     if (f.scales == SCALES_GRID)
         return grid_line(f, body, p, i, j);
     __m256i v = codes_avx2(f, ints, p, j);
-    if (f.ints == INTS_IQ4)
-        return values_avx2(iq4_values, f.offset, 0, 255, v);
-    return f.ints == INTS_FP4 ? values_avx2(mxfp4_values, f.offset, 0, 255, v) : v;
+    return form_values(f) ? values_avx2(form_values(f), f.offset, 0, 255, v) : v;
 }
 
 /* The same as two planes of nibbles. */
@@ -70,9 +69,9 @@ ALWAYS void planes_avx2(struct form f, const uint8_t *body, int p, int i, int j,
 {
     const uint8_t *ints = body + f.scale_bytes + i * f.int_bytes;
     __m256i v = codes_avx2(f, ints, p, j);
-    if (f.ints == INTS_IQ4) {
-        *low = values_avx2(iq4_values, f.offset, 0, 15, v);
-        *high = values_avx2(iq4_values, f.offset, 4, 15, v);
+    if (form_values(f)) {
+        *low = values_avx2(form_values(f), f.offset, 0, 15, v);
+        *high = values_avx2(form_values(f), f.offset, 4, 15, v);
         return;
     }
     *low = masked(v, 15);
@@ -89,6 +88,17 @@ ALWAYS __m256 half_lanes(const uint8_t *at, int p)
 ALWAYS __m256i byte_lanes(const uint8_t *at, int p)
 {
     return _mm256_cvtepu8_epi32(_mm_loadl_epi64((const __m128i *)(at + 8 * p)));
+}
+
+/* Numbers of 19 bits, and the zero points. */
+ALWAYS void lanes_19(const uint8_t *high, const uint8_t *low, int p, struct scales_avx2 *s)
+{
+    __m256i h = _mm256_cvtepu16_epi32(_mm_load_si128((const __m128i *)(high + 16 * p))),
+            b = byte_lanes(low, p);
+    __m256i zero = _mm256_and_si256(b, _mm256_set1_epi32(31));
+    b = _mm256_slli_epi32(_mm256_andnot_si256(_mm256_set1_epi32(31), b), 8);
+    s->w[0] = _mm256_castsi256_ps(_mm256_or_si256(_mm256_slli_epi32(h, 16), b));
+    s->mn = _mm256_sub_epi16(_mm256_setzero_si256(), _mm256_or_si256(zero, _mm256_slli_epi32(zero, 16)));
 }
 
 /* 2^(e - 128); e = 0 and 1 are subnormal, 255 is NaN. */
@@ -151,6 +161,15 @@ ALWAYS void scales_avx2(struct form f, const uint8_t *head, int slot, const uint
 {
     if (f.scales == SCALES_E8M0) {
         s->w[0] = exponent_lanes(head + 16 * slot, p);
+        return;
+    }
+    if (f.scales == SCALES_F32) {
+        s->w[0] = _mm256_mul_ps(_mm256_load_ps((const float *)(head + 64 * slot) + 8 * p),
+                                _mm256_set1_ps(NF4_STEP));
+        return;
+    }
+    if (form_has_19(f)) {
+        lanes_19(head + 32 * slot, head + 32 * f.n_super + 16 * slot, p, s);
         return;
     }
     if (f.ints == INTS_IQ1_M) {

@@ -9,9 +9,10 @@
 #include "quant/parts.h"
 
 struct scales_avx512 {
-    __m512 w[2], m;   /* MATH_INT: d and -dmin */
-    __m512i sc[2];    /* of MATH_INT: a row's scale in both words */
-    __m512i pair, mn; /* of MATH_INT: scales and minima of both halves, a word each */
+    __m512 w[2], m; /* MATH_INT: d and -dmin */
+    __m512i sc[2];  /* of MATH_INT: a row's scale in both words */
+    __m512i pair,
+        mn; /* of MATH_INT: scales and minima of both halves, a word each; the negative zero point, in both words */
 };
 
 /* ---- integers ---- */
@@ -57,11 +58,7 @@ ALWAYS __m512i line_avx512(struct form f, const uint8_t *body, int i, int j)
     if (high.bits)
         v = masked_bits(plane_avx512(ints + high.at, high.bits, j, high.shift),
                         (((1 << high.bits) - 1) << high.shift) * 0x01010101, v);
-    if (f.ints == INTS_IQ4)
-        v = _mm512_shuffle_epi8(values_avx512(iq4_values, f.offset), v);
-    if (f.ints == INTS_FP4)
-        v = _mm512_shuffle_epi8(values_avx512(mxfp4_values, f.offset), v);
-    return v;
+    return form_values(f) ? _mm512_shuffle_epi8(values_avx512(form_values(f), f.offset), v) : v;
 }
 
 /* Columns 8g..8g+7: two lines. */
@@ -103,6 +100,16 @@ ALWAYS __m512 half_lanes(const uint8_t *p)
 ALWAYS __m512i byte_lanes(const uint8_t *p)
 {
     return _mm512_cvtepu8_epi32(_mm_load_si128((const __m128i *)p));
+}
+
+/* Numbers of 19 bits, and the zero points. */
+ALWAYS void lanes_19(const uint8_t *high, const uint8_t *low, struct scales_avx512 *s)
+{
+    __m512i h = _mm512_cvtepu16_epi32(_mm256_load_si256((const __m256i *)high)), b = byte_lanes(low);
+    __m512i zero = _mm512_and_si512(b, _mm512_set1_epi32(31));
+    b = _mm512_slli_epi32(_mm512_andnot_si512(_mm512_set1_epi32(31), b), 8);
+    s->w[0] = _mm512_castsi512_ps(_mm512_or_si512(_mm512_slli_epi32(h, 16), b));
+    s->mn = _mm512_sub_epi16(_mm512_setzero_si512(), _mm512_or_si512(zero, _mm512_slli_epi32(zero, 16)));
 }
 
 /* 2^(e - 128); e = 0 and 1 are subnormal, 255 is NaN. */
@@ -157,6 +164,14 @@ ALWAYS void scales_avx512(struct form f, const uint8_t *head, int slot, const ui
 {
     if (f.scales == SCALES_E8M0) {
         s->w[0] = exponent_lanes(head + 16 * slot);
+        return;
+    }
+    if (f.scales == SCALES_F32) {
+        s->w[0] = _mm512_mul_ps(_mm512_load_ps((const float *)(head + 64 * slot)), _mm512_set1_ps(NF4_STEP));
+        return;
+    }
+    if (form_has_19(f)) {
+        lanes_19(head + 32 * slot, head + 32 * f.n_super + 16 * slot, s);
         return;
     }
     if (f.ints == INTS_IQ1_M) {

@@ -115,7 +115,9 @@ ALWAYS void scale(struct form f, const struct scales_avx512 *s, const struct amx
             continue;
         }
         __m512i sum = _mm512_load_si512(sums->of[0][t]);
-        if (offset)
+        if (form_has_zero(f))
+            sum = _mm512_add_epi32(sum, dot_minima(s->mn, xt->half[t % ACT_GROUP]));
+        else if (offset)
             sum = _mm512_add_epi32(sum, minus_offset(offset, xt->n8sum[t % ACT_GROUP]));
         acc[t] = add_sum(f, s, sum, xt, t % ACT_GROUP, acc[t]);
     }

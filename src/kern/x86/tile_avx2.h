@@ -51,6 +51,8 @@ ALWAYS void block_nibbles(struct form f, const struct scales_avx2 scales[2], con
         __m256i dot = _mm256_madd_epi16(s.v[t][p], ones);
         if (f.offset)
             dot = _mm256_add_epi32(dot, _mm256_set1_epi32(x->n8sum[t]));
+        if (form_has_zero(f))
+            dot = _mm256_add_epi32(dot, _mm256_madd_epi16(broadcast4(x->half[t]), scales[p].mn));
         acc[t][p] = add_block(f, &scales[p], dot, x, t, acc[t][p]);
     }
 }
@@ -162,7 +164,7 @@ ALWAYS void tile_block(struct form f, const uint8_t *head, int slot, const uint8
     {
         struct scales_avx2 s;
         scales_avx2(f, head, slot, body, p, i, &s);
-        if (f.ints == INTS_8 || f.ints == INTS_IQ4)
+        if (f.ints == INTS_8 || f.ints == INTS_IQ4 || f.ints == INTS_NF4)
             block_planes(f, &s, body, p, i, x, n, acc);
         else if (f.math == MATH_16)
             block_two(f, &s, body, p, i, x, n, acc);

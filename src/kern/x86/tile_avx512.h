@@ -62,7 +62,8 @@ ALWAYS void block_one(struct form f, const struct scales_avx512 *s, const uint8_
     const int offset = f.math == MATH_INT && !f.has_min ? SCALED_OFFSET : f.offset;
     __m512i sum[TILE_TOK];
     UNROLL for (int t = 0; t < n; t++) sum[t] =
-        minus_offset(offset, x[t / ACT_GROUP * group_stride].n8sum[t % ACT_GROUP]);
+        form_has_zero(f) ? dot_minima(s->mn, x[t / ACT_GROUP * group_stride].half[t % ACT_GROUP])
+                         : minus_offset(offset, x[t / ACT_GROUP * group_stride].n8sum[t % ACT_GROUP]);
     __m512i w[2];
     UNROLL for (int k = 0; k < 8; k++)
     {

@@ -19,8 +19,10 @@ ALWAYS void block_one(struct form f, const struct scales_avx2 scales[2], const u
                       const struct act_block *x, int n, __m256 acc[][2])
 {
     __m256i sum[ACT_GROUP][2];
-    UNROLL for (int t = 0; t < n; t++) sum[t][0] = sum[t][1] =
-        f.offset ? minus_offset(f, x->n8sum[t]) : _mm256_setzero_si256();
+    UNROLL for (int t = 0; t < n; t++) UNROLL for (int p = 0; p < 2; p++) sum[t][p] =
+        form_has_zero(f) ? _mm256_madd_epi16(broadcast4(x->half[t]), scales[p].mn)
+        : f.offset       ? minus_offset(f, x->n8sum[t])
+                         : _mm256_setzero_si256();
     UNROLL for (int k = 0; k < 8; k++)
     {
         const int j = line_order[f.ints == INTS_8 || f.ints >= INTS_TRITS][k];

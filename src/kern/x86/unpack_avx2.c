@@ -33,6 +33,23 @@ ALWAYS void weight_scales(struct form f, const struct scales_avx2 *s, int h, __m
     }
 }
 
+/* Exact levels in place of the integers near them. */
+ALWAYS void unpack_levels(struct form f, const uint8_t *head, int slot, const uint8_t *body, int p, int i,
+                          float *out)
+{
+    struct form codes = f;
+    const __m256 d = _mm256_load_ps((const float *)(head + 64 * slot) + 8 * p);
+    codes.ints = INTS_4;
+    UNROLL for (int j = 0; j < 8; j++)
+    {
+        __m256i line = line_avx2(codes, body, p, i, j);
+        for (int c = 0; c < 4; c++, out += LANES) {
+            __m256i code = _mm256_and_si256(_mm256_srli_epi32(line, 8 * c), _mm256_set1_epi32(15));
+            _mm256_storeu_ps(out, _mm256_mul_ps(d, _mm256_i32gather_ps(nf4_levels, code, 4)));
+        }
+    }
+}
+
 /* Half a line of 8 rows x 4 columns becomes half of four rows of out[column][16]. */
 ALWAYS void unpack_half(struct form f, const uint8_t *head, int slot, const uint8_t *body, int p, int i,
                         float *out)
@@ -47,6 +64,8 @@ ALWAYS void unpack_half(struct form f, const uint8_t *head, int slot, const uint
         for (int c = 0; c < 4; c++, out += LANES) {
             __m256i q = _mm256_and_si256(_mm256_srli_epi32(line, 8 * c), _mm256_set1_epi32(255));
             q = _mm256_sub_epi32(q, _mm256_set1_epi32(f.offset));
+            if (form_has_zero(f))
+                q = _mm256_add_epi32(q, _mm256_srai_epi32(s.mn, 16));
             _mm256_storeu_ps(out, _mm256_fmadd_ps(w, _mm256_cvtepi32_ps(q), m));
         }
     }
@@ -56,8 +75,9 @@ ALWAYS void unpack(struct form f, const uint8_t *panel, int k0, int n_k, float *
 {
     for (int b = k0 / ACT_BLOCK; b < (k0 + n_k) / ACT_BLOCK; b++, out += ACT_BLOCK * LANES) {
         struct form_place at = form_place(f, b / f.n_block);
-        unpack_half(f, panel + at.head, at.slot, panel + at.body, 0, b % f.n_block, out);
-        unpack_half(f, panel + at.head, at.slot, panel + at.body, 1, b % f.n_block, out + 8);
+        for (int p = 0; p < 2; p++)
+            (f.ints == INTS_NF4 ? unpack_levels : unpack_half)(f, panel + at.head, at.slot, panel + at.body,
+                                                               p, b % f.n_block, out + 8 * p);
     }
 }
 

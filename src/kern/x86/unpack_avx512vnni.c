@@ -33,6 +33,23 @@ ALWAYS void weight_scales(struct form f, const struct scales_avx512 *s, int h, _
     }
 }
 
+/* Exact levels in place of the integers near them. */
+ALWAYS void unpack_levels(struct form f, const uint8_t *head, int slot, const uint8_t *body, int i,
+                          float *out)
+{
+    struct form codes = f;
+    const __m512 d = _mm512_load_ps((const float *)(head + 64 * slot)), levels = _mm512_loadu_ps(nf4_levels);
+    codes.ints = INTS_4;
+    UNROLL for (int j = 0; j < 8; j++)
+    {
+        __m512i line = line_avx512(codes, body, i, j);
+        for (int c = 0; c < 4; c++, out += LANES) {
+            __m512i code = _mm512_srli_epi32(line, (unsigned)(8 * c)); /* its low four bits count */
+            _mm512_storeu_ps(out, _mm512_mul_ps(d, _mm512_permutexvar_ps(code, levels)));
+        }
+    }
+}
+
 /* Each line of 16 rows x 4 columns becomes four rows of out[column][16]. */
 ALWAYS void unpack_block(struct form f, const uint8_t *head, int slot, const uint8_t *body, int i, float *out)
 {
@@ -49,6 +66,8 @@ ALWAYS void unpack_block(struct form f, const uint8_t *head, int slot, const uin
             __m512i q =
                 _mm512_and_si512(_mm512_srli_epi32(line[j % 2], (unsigned)(8 * c)), _mm512_set1_epi32(255));
             q = _mm512_sub_epi32(q, _mm512_set1_epi32(f.offset));
+            if (form_has_zero(f))
+                q = _mm512_add_epi32(q, _mm512_srai_epi32(s.mn, 16));
             _mm512_storeu_ps(out, _mm512_fmadd_ps(w, _mm512_cvtepi32_ps(q), m));
         }
     }
@@ -58,7 +77,10 @@ ALWAYS void unpack(struct form f, const uint8_t *panel, int k0, int n_k, float *
 {
     for (int b = k0 / ACT_BLOCK; b < (k0 + n_k) / ACT_BLOCK; b++, out += ACT_BLOCK * LANES) {
         struct form_place at = form_place(f, b / f.n_block);
-        unpack_block(f, panel + at.head, at.slot, panel + at.body, b % f.n_block, out);
+        if (f.ints == INTS_NF4)
+            unpack_levels(f, panel + at.head, at.slot, panel + at.body, b % f.n_block, out);
+        else
+            unpack_block(f, panel + at.head, at.slot, panel + at.body, b % f.n_block, out);
     }
 }
 

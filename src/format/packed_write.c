@@ -1,0 +1,403 @@
+/* The writer of quantized folders. What is quantized is every matrix of a layer that the view knows (no norm, no router, no head or
+ * embedding); each tensor of the folder's files is either that or copied as it is, in the order of the files, to one file:
+ *
+ *     header first, since all sizes are known before anything is computed -> tensors, one after another -> config.json last
+ *
+ * A folder without config.json is no model, so that what is there is whole. */
+#include "format/packed_write.h"
+#include <errno.h>
+#include <inttypes.h>
+#include <jansson.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+#include "base/mem.h"
+#include "base/new_file.h"
+#include "format/gguf_write.h"
+#include "format/safetensors.h"
+#include "format/view.h"
+
+enum { MAX_PATH = 4200 };
+
+/* A tensor of the folder's files. */
+struct item {
+    struct st_tensor t;
+    const char *quantized; /* its name in the view; NULL: copied */
+};
+
+struct writer {
+    const struct packed_write *o;
+    struct model_file *f;
+    char from[MAX_PATH], to[MAX_PATH];
+    struct item *item;
+    uint64_t n, n_bytes, n_quantized, n_done;
+    bool has_order;
+    json_t *header, *kept;
+    struct arena names;
+    struct new_file out;
+    struct lathe_err *err;
+};
+
+/* ---- what is quantized ---- */
+
+static int by_data(const void *a, const void *b)
+{
+    const struct mf_tensor *const *x = a, *const *y = b;
+    return (*x)->data < (*y)->data ? -1 : (*x)->data > (*y)->data;
+}
+
+static bool is_layers(const struct mf_tensor *t)
+{
+    return strncmp(t->name, "blk.", 4) == 0 && t->n_dim == 2 && t->data && !gguf_stays_f32(t);
+}
+
+/* Whether the layout has room for a matrix of this shape. */
+static bool can_hold(const struct packed_write *o, uint64_t n_row, uint64_t n_col)
+{
+    uint64_t group = o->group < 0 ? n_col : (uint64_t)o->group;
+    if (o->kind == WRITE_NF4)
+        return n_col % 64 == 0;
+    bool rows = o->kind == WRITE_BYTES || o->kind == WRITE_INTS || n_row % 8 == 0;
+    return rows && n_col % 32 == 0 && n_col % group == 0;
+}
+
+/* Experts are pieces of one tensor of the view. */
+static const char *expert_of(const struct writer *w, const uint8_t *data)
+{
+    for (uint64_t i = 0; i < model_file_n_tensor(w->f); i++) {
+        const struct mf_tensor *t = model_file_tensor(w->f, i);
+        for (uint64_t k = 0; t->piece && k < t->dim[2]; k++)
+            if (t->piece[k] == data)
+                return t->name;
+    }
+    return NULL;
+}
+
+static int choose(struct writer *w)
+{
+    uint64_t n = model_file_n_tensor(w->f), n_all = 0;
+    const struct mf_tensor **all = mem_new((n + 1) * sizeof *all);
+    bool has_experts = false;
+    for (uint64_t i = 0; i < n; i++) {
+        const struct mf_tensor *t = model_file_tensor(w->f, i);
+        has_experts |= t->piece != NULL;
+        if (is_layers(t))
+            all[n_all++] = t;
+    }
+    qsort(all, n_all, sizeof *all, by_data);
+    for (uint64_t i = 0; i < w->n; i++) {
+        struct item *x = &w->item[i];
+        struct mf_tensor key = {.data = x->t.data}, *at = &key;
+        if (x->t.n_dim != 2 || !x->t.n_bytes)
+            continue;
+        const struct mf_tensor **found = bsearch(&at, all, n_all, sizeof *all, by_data);
+        x->quantized = found ? (*found)->name : has_experts ? expert_of(w, x->t.data) : NULL;
+        if (!x->quantized || can_hold(w->o, x->t.dim[0], x->t.dim[1]))
+            continue;
+        if (w->o->kept)
+            w->o->kept(w->o->user, x->quantized, x->t.dim[0] * x->t.dim[1], x->t.n_bytes);
+        size_t len = strlen(x->t.name), end = strlen(".weight");
+        json_array_append_new(w->kept, json_stringn(x->t.name, len > end ? len - end : len));
+        x->quantized = NULL;
+    }
+    free(all);
+    return 0;
+}
+
+/* The folder's tensors: all its files' in turn. */
+static int list(struct writer *w)
+{
+    for (int i = 0; i < w->f->n_more; i++) {
+        const struct mf_part *part = &w->f->more[i]->part;
+        struct st_tensor *t;
+        uint64_t n;
+        if (!safetensors_looks_like(part->p, part->n))
+            continue;
+        TRY(safetensors_read(part, &w->names, &t, &n, w->err));
+        w->item = mem_grow(w->item, (size_t)(w->n + n + 1) * sizeof *w->item);
+        for (uint64_t k = 0; k < n; k++)
+            w->item[w->n++] = (struct item){.t = t[k]};
+        free(t);
+    }
+    if (!w->n)
+        return err_set(w->err, LATHE_E_UNSUPPORTED,
+                       "%s is no folder of safetensors: a quantized folder is made from one, which has the "
+                       "tokenizer and "
+                       "the configuration",
+                       mf_path_tail(w->from));
+    return choose(w);
+}
+
+/* ---- the header ---- */
+
+static uint32_t scale_type(const struct writer *w, const struct item *x)
+{
+    bool own = w->o->kind == WRITE_INTS || w->o->kind == WRITE_BYTES || w->o->kind == WRITE_NF4;
+    return own && x->t.type == FORMAT_BF16 ? FORMAT_BF16 : FORMAT_F16;
+}
+
+static void put_entry(struct writer *w, const char *name, const char *dtype, int n_dim, const uint64_t *dim,
+                      uint64_t n_bytes)
+{
+    json_t *shape = json_array();
+    for (int i = 0; i < n_dim; i++)
+        json_array_append_new(shape, json_integer((json_int_t)dim[i]));
+    json_object_set_new(w->header, name,
+                        json_pack("{ss so s[II]}", "dtype", dtype, "shape", shape, "data_offsets",
+                                  (json_int_t)w->n_bytes, (json_int_t)(w->n_bytes + n_bytes)));
+    w->n_bytes += n_bytes;
+}
+
+static void put_entries(struct writer *w, const struct item *x)
+{
+    struct packed_part part[PACKED_MAX_PART];
+    char name[MF_MAX_NAME + 64];
+    if (!x->quantized) {
+        put_entry(w, x->t.name, x->t.dtype, x->t.n_dim, x->t.dim, x->t.n_bytes);
+        return;
+    }
+    int n = packed_parts(w->o, scale_type(w, x), x->t.dim[0], x->t.dim[1], part);
+    size_t stem = strlen(x->t.name) - strlen(".weight");
+    for (int i = 0; i < n; i++) {
+        snprintf(name, sizeof name, "%.*s%s", (int)stem, x->t.name, part[i].end);
+        put_entry(w, name, part[i].dtype, part[i].n_dim, part[i].dim, part[i].n_bytes);
+    }
+}
+
+static int write_header(struct writer *w)
+{
+    w->header = json_pack("{s{ss}}", "__metadata__", "format", "pt");
+    for (uint64_t i = 0; i < w->n; i++) {
+        w->n_quantized += w->item[i].quantized != NULL;
+        put_entries(w, &w->item[i]);
+    }
+    if (!w->n_quantized)
+        return err_set(w->err, LATHE_E_UNSUPPORTED,
+                       "%s has no matrix that this layout can hold: groups must divide their columns",
+                       mf_path_tail(w->from));
+    char path[MAX_PATH + 32], *text = json_dumps(w->header, JSON_COMPACT);
+    static const char spaces[] = "       ";
+    uint64_t n = strlen(text), pad = (8 - n % 8) % 8, all = n + pad;
+    snprintf(path, sizeof path, "%s/model.safetensors", w->to);
+    char *kept = arena_dup(&w->names, path, strlen(path));
+    int rc = new_file_open(&w->out, kept, 8 + all + w->n_bytes, w->err);
+    rc = rc ? rc : new_file_write(&w->out, &all, sizeof all, w->err);
+    rc = rc ? rc : new_file_write(&w->out, text, n, w->err);
+    rc = rc ? rc : new_file_write(&w->out, spaces, pad, w->err);
+    free(text);
+    return rc;
+}
+
+/* ---- tensors ---- */
+
+static void values_free(struct packed_values *v)
+{
+    free(v->q);
+    free(v->scale);
+    free(v->zero);
+    free(v->g_idx);
+    free(v->code);
+    free(v->nested);
+}
+
+static int values_new(const struct writer *w, const struct item *x, struct packed_values *v)
+{
+    bool nf4 = w->o->kind == WRITE_NF4;
+    uint64_t n_row = x->t.dim[0], n_col = x->t.dim[1];
+    *v = (struct packed_values){.n_row = n_row, .n_col = n_col, .scale_type = scale_type(w, x)};
+    v->group = nf4 ? 64 : w->o->group < 0 ? n_col : (uint64_t)w->o->group;
+    v->n_group = nf4 ? n_row * n_col / 64 : n_col / v->group;
+    uint64_t n_scale = nf4 ? v->n_group : n_row * v->n_group;
+    static const char what[] = "a matrix that is quantized";
+    TRY(mem_try(n_row * n_col, 1, what, (void **)&v->q, w->err));
+    TRY(mem_try(n_scale, sizeof *v->scale, what, (void **)&v->scale, w->err));
+    TRY(mem_try(n_scale, 1, what, (void **)&v->zero, w->err));
+    TRY(mem_try(n_col, sizeof *v->g_idx, what, (void **)&v->g_idx, w->err));
+    TRY(mem_try(nf4 ? v->n_group : 1, 1, what, (void **)&v->code, w->err));
+    TRY(mem_try(nf4 ? (v->n_group + 255) / 256 : 1, sizeof *v->nested, what, (void **)&v->nested, w->err));
+    for (uint64_t k = 0; k < n_col; k++)
+        v->g_idx[k] = (int32_t)(k / v->group);
+    return 0;
+}
+
+static int check_order(struct writer *w, const struct item *x, const struct packed_values *v)
+{
+    bool plain = true;
+    for (uint64_t k = 0; k < v->n_col; k++)
+        plain &= v->g_idx[k] == (int32_t)(k / v->group);
+    w->has_order |= !plain;
+    return plain || w->o->kind == WRITE_GPTQ
+               ? 0
+               : err_set(
+                     w->err, LATHE_E_UNSUPPORTED,
+                     "tensor %.100s has its columns in an order of their own, which only gptq's layout keeps",
+                     x->quantized);
+}
+
+static int write_parts(struct writer *w, const struct item *x, const struct packed_values *v)
+{
+    struct packed_part part[PACKED_MAX_PART];
+    int n = packed_parts(w->o, v->scale_type, v->n_row, v->n_col, part), rc = 0;
+    for (int i = 0; !rc && i < n; i++) {
+        void *room;
+        TRY(mem_try(part[i].n_bytes, 1, "a tensor of the file", &room, w->err));
+        packed_put(w->o, v, i, room);
+        rc = new_file_write(&w->out, room, part[i].n_bytes, w->err);
+        free(room);
+    }
+    return rc;
+}
+
+static int write_matrix(struct writer *w, const struct item *x)
+{
+    struct packed_values v;
+    void *rows = NULL;
+    uint64_t n = x->t.dim[0] * x->t.dim[1];
+    int rc;
+    TRY_GOTO(values_new(w, x, &v));
+    TRY_GOTO(mem_try(n, sizeof(float), "a matrix that is quantized", &rows, w->err));
+    format_by_id(x->t.type)->decode(x->t.data, rows, (int64_t)n);
+    struct packed_source s = {x->quantized, rows, x->t.n_bytes};
+    TRY_GOTO(w->o->fill(w->o->user, &s, &v, w->err));
+    TRY_GOTO(check_order(w, x, &v));
+    rc = write_parts(w, x, &v);
+done:
+    free(rows);
+    values_free(&v);
+    return rc;
+}
+
+static int write_tensors(struct writer *w)
+{
+    for (uint64_t i = 0; i < w->n; i++) {
+        const struct item *x = &w->item[i];
+        TRY(x->quantized ? write_matrix(w, x) : new_file_write(&w->out, x->t.data, x->t.n_bytes, w->err));
+        w->n_done += x->quantized != NULL;
+        if (w->o->progress && x->quantized)
+            w->o->progress(w->o->user, (double)w->n_done / (double)w->n_quantized);
+    }
+    return model_file_damaged(w->f)
+               ? err_set(w->err, LATHE_E_FILE, "%s was cut while it was read", mf_path_tail(w->from))
+               : 0;
+}
+
+/* ---- the other files ---- */
+
+static json_t *config_of(const struct writer *w)
+{
+    const struct packed_write *o = w->o;
+    json_t *skip = json_array_size(w->kept) ? w->kept : json_null();
+    if (o->kind == WRITE_GPTQ)
+        return json_pack("{ss si sI sb sb ss sb ss}", "quant_method", "gptq", "bits", 4, "group_size",
+                         (json_int_t)o->group, "desc_act", w->has_order, "sym", o->symmetric,
+                         "checkpoint_format", "gptq", "lm_head", 0, "pack_dtype", "int32");
+    if (o->kind == WRITE_AWQ)
+        return json_pack("{ss si sI sb ss sO}", "quant_method", "awq", "bits", 4, "group_size",
+                         (json_int_t)o->group, "zero_point", 1, "version", "gemm", "modules_to_not_convert",
+                         skip);
+    if (o->kind == WRITE_NF4)
+        return json_pack("{ss sb sb ss sb ss ss sO}", "quant_method", "bitsandbytes", "load_in_4bit", 1,
+                         "load_in_8bit", 0, "bnb_4bit_quant_type", "nf4", "bnb_4bit_use_double_quant", 1,
+                         "bnb_4bit_compute_dtype", "bfloat16", "bnb_4bit_quant_storage", "uint8",
+                         "llm_int8_skip_modules", skip);
+    bool bytes = o->kind == WRITE_BYTES, rows = o->group < 0;
+    json_t *weights = json_pack("{si ss sb ss so}", "num_bits", bytes ? 8 : 4, "type", "int", "symmetric",
+                                o->symmetric || bytes, "strategy", rows ? "channel" : "group", "group_size",
+                                rows ? json_null() : json_integer((json_int_t)o->group)),
+           *ignore = json_deep_copy(w->kept);
+    json_array_append_new(ignore, json_string("lm_head"));
+    return json_pack("{ss ss ss so s{s{s[s] so}}}", "quant_method", "compressed-tensors", "format",
+                     bytes ? "int-quantized" : "pack-quantized", "quantization_status", "compressed",
+                     "ignore", ignore, "config_groups", "group_0", "targets", "Linear", "weights", weights);
+}
+
+static int write_all(const char *path, const void *p, size_t n, struct lathe_err *err)
+{
+    struct new_file out = {.fd = -1};
+    TRY(new_file_open(&out, path, n, err));
+    return new_file_close(&out, new_file_write(&out, p, n, err), err);
+}
+
+static int write_config(struct writer *w)
+{
+    char path[MAX_PATH + 32];
+    json_error_t why;
+    json_t *config = json_loadb((const char *)w->f->part.p, w->f->part.n, 0, &why);
+    if (!json_is_object(config)) {
+        json_decref(config);
+        return err_set(w->err, LATHE_E_FILE, "%sconfig.json was changed while it was read",
+                       mf_path_tail(w->from));
+    }
+    json_object_set_new(config, "quantization_config", config_of(w));
+    char *text = json_dumps(config, JSON_INDENT(2));
+    json_decref(config);
+    snprintf(path, sizeof path, "%s/config.json", w->to);
+    int rc = text ? write_all(path, text, strlen(text), w->err) : LATHE_E_FAILED;
+    free(text);
+    return rc;
+}
+
+/* Those that the view has read, which are all that belong to the model. */
+static int copy_others(struct writer *w)
+{
+    char path[MAX_PATH + 300];
+    for (int i = 0; i < w->f->n_more; i++) {
+        const struct mf_part *part = &w->f->more[i]->part;
+        const char *slash = strrchr(part->path, '/'), *name = slash ? slash + 1 : part->path;
+        if (safetensors_looks_like(part->p, part->n) || strstr(name, ".safetensors"))
+            continue;
+        snprintf(path, sizeof path, "%s/%.256s", w->to, name);
+        TRY(write_all(path, part->p, part->n, w->err));
+    }
+    return 0;
+}
+
+/* ---- all ---- */
+
+static int make_folder(struct writer *w)
+{
+    char path[MAX_PATH + 32];
+    struct stat a, b;
+    if (mkdir(w->to, 0777) && errno != EEXIST)
+        return err_set(w->err, LATHE_E_IO, "cannot make the folder %s: %s", mf_path_tail(w->to),
+                       strerror(errno));
+    snprintf(path, sizeof path, "%s/config.json", w->to);
+    if (stat(w->to, &a) == 0 && !S_ISDIR(a.st_mode))
+        return err_set(w->err, LATHE_E_USAGE, "%s is no folder: a quantized model in safetensors is one",
+                       mf_path_tail(w->to));
+    return access(path, F_OK) ? 0
+           : stat(path, &b)
+               ? 0
+               : err_set(w->err, LATHE_E_USAGE, "%s has a model already: name another folder to write",
+                         mf_path_tail(w->to));
+}
+
+static int run(struct writer *w)
+{
+    TRY(list(w));
+    TRY(make_folder(w));
+    int rc = write_header(w);
+    if (!rc)
+        rc = write_tensors(w);
+    TRY(w->out.fd < 0 ? rc : new_file_close(&w->out, rc, w->err));
+    TRY(copy_others(w));
+    return write_config(w);
+}
+
+int packed_write(const char *from, const struct packed_write *o, const char *to, struct lathe_err *err)
+{
+    struct writer w = {.o = o, .err = err, .out.fd = -1, .kept = json_array()};
+    snprintf(w.from, sizeof w.from, "%s", from);
+    snprintf(w.to, sizeof w.to, "%s", to);
+    int rc = model_file_open(from, &w.f, err);
+    if (!rc)
+        rc = run(&w);
+    json_decref(w.header);
+    json_decref(w.kept);
+    free(w.item);
+    arena_free(&w.names);
+    model_file_free(w.f);
+    return rc;
+}

@@ -1,0 +1,4 @@
+/* int8 tile of INT4_32 panels for NEON. */
+#include "kern/arm/tile_neon.h"
+
+TILE_DOT(tile_dot_int4_32_neon, form_INT4_32)

@@ -1,0 +1,4 @@
+/* int8 tile of INT8_32 panels for NEON. */
+#include "kern/arm/tile_neon.h"
+
+TILE_DOT(tile_dot_int8_32_neon, form_INT8_32)

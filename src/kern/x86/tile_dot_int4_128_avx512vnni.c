@@ -1,0 +1,4 @@
+/* int8 tile of INT4_128 panels for AVX-512 VNNI. */
+#include "kern/x86/tile_avx512.h"
+
+TILE_DOT(tile_dot_int4_128_avx512vnni, form_INT4_128)

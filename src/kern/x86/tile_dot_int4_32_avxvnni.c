@@ -1,0 +1,4 @@
+/* int8 tile of INT4_32 panels for AVX-VNNI. */
+#include "kern/x86/tile_avxvnni.h"
+
+TILE_DOT(tile_dot_int4_32_avxvnni, form_INT4_32)

@@ -1,0 +1,4 @@
+/* int8 tile of INT4_64 panels for AMX. */
+#include "kern/x86/tile_amxint8.h"
+
+TILE_AMX(tile_dot_int4_64_amxint8, form_INT4_64)

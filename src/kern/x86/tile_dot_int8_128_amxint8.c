@@ -1,0 +1,4 @@
+/* int8 tile of INT8_128 panels for AMX. */
+#include "kern/x86/tile_amxint8.h"
+
+TILE_AMX(tile_dot_int8_128_amxint8, form_INT8_128)

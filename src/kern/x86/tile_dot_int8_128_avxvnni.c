@@ -1,0 +1,4 @@
+/* int8 tile of INT8_128 panels for AVX-VNNI. */
+#include "kern/x86/tile_avxvnni.h"
+
+TILE_DOT(tile_dot_int8_128_avxvnni, form_INT8_128)
