@@ -141,7 +141,7 @@ static void load_queries(const struct pass *p, const struct attn_piece *a, int l
 /* One span of keys and values: of the open ones, or as its page has it. */
 struct span_view {
     const uint8_t *k, *v;
-    bool closed;
+    bool closed, sink; /* sink: the first position's key is apart */
 };
 
 /* Which keys of a span each query of a tile sees: [first, n), ascending in the queries. */
@@ -166,15 +166,30 @@ static void window_softmax(const struct pass *p, const struct visible *seen, int
         memset(score + i * SPAN, 0, (size_t)seen->first[i] * sizeof *score);
 }
 
+/* Scores with the first position's key, which is in f16 and in one column: of a tile whose lanes begin at each of its numbers the
+ * first lane. The others read on into the values. */
+static void sink_scores(const struct pass *p, const struct span_view *view, struct scratch *s, int v0, int n)
+{
+    float lanes[TILE_TOK * LANES];
+    int hd = p->form.head_dim;
+    p->k.tile(view->k + kv_sink_at(&p->form), 1, LANES, 1, hd, s->query + v0 * hd, hd, n, false, lanes,
+              LANES);
+    for (int i = 0; i < n; i++)
+        s->score[i * SPAN] = lanes[i * LANES];
+}
+
 /* Scores of queries v0 .. v0+n with the first n_group groups of keys, or with all. */
 static void key_scores(const struct pass *p, const struct span_view *view, struct scratch *s, int v0, int n,
                        int n_group)
 {
     int hd = p->form.head_dim;
-    if (view->closed && p->k.strip)
+    if (view->closed && p->k.strip) {
         p->k.strip(view->k, STRIP_GROUPS, hd, s->query + v0 * hd, hd, n, s->score, SPAN);
-    else
+        if (view->sink)
+            sink_scores(p, view, s, v0, n);
+    } else {
         p->k.tile(view->k, SPAN, LANES, n_group, hd, s->query + v0 * hd, hd, n, false, s->score, SPAN);
+    }
 }
 
 /* out[n][value_dim], of the first n_key values; of a closed span's all. */
@@ -311,7 +326,8 @@ static int next_queries(const struct pass *p, const struct attn_piece *a, int la
     bool closed = p->form.closes && v >= n_open;
     const uint8_t *at =
         closed ? kv_page_at(p, s, span, layer, kv_head) : kv_open_at(p, s, span, layer, kv_head);
-    *view = (struct span_view){at, at + (closed ? p->form.k.bytes : p->form.k.open_bytes), closed};
+    *view = (struct span_view){at, at + (closed ? p->form.k.bytes : p->form.k.open_bytes), closed,
+                               span == 0 && kv_has_sink(&p->form)};
     if (p->form.closes && !closed && n > n_open - v)
         n = n_open - v;
     return n < TILE_TOK ? n : TILE_TOK;

@@ -13,7 +13,12 @@
  * Integers (q8_0, q4) need a whole span to find their scales. A sequence that runs has a slot with its open span, the last one, in floats; when
  * a span is whole it is closed: made into the integers of its page (kern/span.h; a half that stays floats is copied). A
  * query meets the span that it is in itself as floats and those before it as their pages have them, whatever pass closed
- * them: so what it sees is a matter of its position alone. */
+ * them: so what it sees is a matter of its position alone.
+ *
+ * The first position of a sequence is where attention goes that has nowhere to go (Xiao et al. 2023, attention sinks), and its key
+ * is unlike all others: of its span it would widen the range of every channel, and is much looked at. So behind the strip of
+ * keys in 4 bits there is room for one key in f16, which the first page uses (SmolLM2 q4_1, 40 chunks: q4 costs 0.08 of perplexity with it,
+ * 0.16 without). */
 #ifndef LATHE_MODEL_KV_H
 #define LATHE_MODEL_KV_H
 #include "kern/span.h"
@@ -85,6 +90,18 @@ static inline int kv_n_strip(int value_dim)
     return (value_dim + STRIP_LANES - 1) / STRIP_LANES;
 }
 
+/* Eight bits have range enough. */
+static inline bool kv_has_sink(const struct kv_form *f)
+{
+    return f->k.format == FORMAT_Q4_1;
+}
+
+/* Where the first position's key is in a page's keys. */
+static inline size_t kv_sink_at(const struct kv_form *f)
+{
+    return strip_bytes(f->k.format, STRIP_GROUPS, f->head_dim);
+}
+
 static inline struct kv_form kv_form_of(const struct lathe_model *m, struct kv_types types)
 {
     struct kv_form f = {.head_dim = m->config.head_dim};
@@ -96,7 +113,9 @@ static inline struct kv_form kv_form_of(const struct lathe_model *m, struct kv_t
     f.v.open = v_closes ? FORMAT_F16 : f.v.format;
     f.k.open_bytes = (size_t)SPAN * (size_t)f.head_dim * (size_t)kv_elem_bytes(f.k.open);
     f.v.open_bytes = (size_t)SPAN * (size_t)f.value_dim * (size_t)kv_elem_bytes(f.v.open);
-    f.k.bytes = k_closes ? strip_bytes(f.k.format, STRIP_GROUPS, f.head_dim) : f.k.open_bytes;
+    f.k.bytes = k_closes ? kv_sink_at(&f) : f.k.open_bytes;
+    if (kv_has_sink(&f))
+        f.k.bytes += (size_t)f.head_dim * sizeof(uint16_t);
     f.v.bytes = v_closes ? kv_value_strips(f.v.format, f.value_dim, kv_n_strip(f.value_dim)) : f.v.open_bytes;
     f.n_head = m->config.n_head_kv;
     f.n_layer = m->config.encoder ? 1 : m->config.n_layer;

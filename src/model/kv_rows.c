@@ -127,12 +127,29 @@ void kv_put_add(struct pass *p, struct attention *a)
 
 /* ---- spans ---- */
 
-static void close_keys(const struct pass *p, const uint8_t *open, uint8_t *page)
+/* The first key of a sequence apart: in the strip its neighbour stands for it. */
+static void close_first_keys(const struct pass *p, uint16_t *open, uint8_t *page)
 {
-    if (p->k.pack)
-        p->k.pack((const uint16_t *)open, SPAN, STRIP_GROUPS, p->form.head_dim, page);
-    else
+    uint16_t sink[1024];
+    int n = p->form.head_dim;
+    for (int d = 0; d < n; d++) {
+        sink[d] = open[d * SPAN];
+        open[d * SPAN] = open[d * SPAN + 1];
+    }
+    p->k.pack(open, SPAN, STRIP_GROUPS, n, page);
+    for (int d = 0; d < n; d++)
+        open[d * SPAN] = sink[d];
+    memcpy(page + kv_sink_at(&p->form), sink, (size_t)n * sizeof *sink);
+}
+
+static void close_keys(const struct pass *p, int span, uint8_t *open, uint8_t *page)
+{
+    if (!p->k.pack)
         memcpy(page, open, p->form.k.bytes);
+    else if (span == 0 && kv_has_sink(&p->form))
+        close_first_keys(p, (uint16_t *)open, page);
+    else
+        p->k.pack((const uint16_t *)open, SPAN, STRIP_GROUPS, p->form.head_dim, page);
 }
 
 static void close_values(const struct pass *p, const uint8_t *open, uint8_t *page)
@@ -152,9 +169,9 @@ static void close_piece(const struct pool_op *op, int piece, int worker)
     const struct kv_moving *m = &p->closing[piece / p->form.n_head];
     const struct pass_seq *s = &p->whole->seqs[m->seq];
     int head = piece % p->form.n_head;
-    const uint8_t *open = kv_open_at(p, s, m->span, at->layer, head);
-    uint8_t *page = kv_page_at(p, s, m->span, at->layer, head);
-    close_keys(p, open, page);
+    uint8_t *open = kv_open_at(p, s, m->span, at->layer, head),
+            *page = kv_page_at(p, s, m->span, at->layer, head);
+    close_keys(p, m->span, open, page);
     close_values(p, open + p->form.k.open_bytes, page + p->form.k.bytes);
 }
 
