@@ -130,7 +130,7 @@ void kv_put_add(struct pass *p, struct attention *a)
 /* The first key of a sequence apart: in the strip its neighbour stands for it. */
 static void close_first_keys(const struct pass *p, uint16_t *open, uint8_t *page)
 {
-    uint16_t sink[1024];
+    uint16_t sink[1024] = {0};
     int n = p->form.head_dim;
     for (int d = 0; d < n; d++) {
         sink[d] = open[d * SPAN];
