@@ -279,7 +279,12 @@ enum lathe_preempt {
     LATHE_PREEMPT_RECOMPUTE  /* its tokens run through the model again */
 };
 
-enum lathe_kv_type { LATHE_KV_F16, LATHE_KV_BF16 };
+/* What the KV cache keeps. Q8_0 and Q4 are integers of 8 and 4 bits with a scale and a least value, of keys for each channel over 64
+ * positions, of values for each position over 64 channels. The 64 positions that a token is in itself are in f16 for it: a
+ * sequence that runs has that much more. A model opened with `exact` keeps f32. */
+enum lathe_kv_type { LATHE_KV_F16, LATHE_KV_BF16, LATHE_KV_Q8_0, LATHE_KV_Q4 };
+/* For lathe_engine_options.kv_value_type. */
+#define LATHE_KV_VALUES(type) ((int)(type) + 1)
 
 enum lathe_firm { LATHE_FIRM_CTX = 1, LATHE_FIRM_SEQ = 2, LATHE_FIRM_KV = 4, LATHE_FIRM_CHUNK = 8, LATHE_FIRM_SWAP = 16, LATHE_FIRM_QUEUE = 32 };
 
@@ -290,7 +295,8 @@ struct lathe_engine_options {
     int n_kv_token; /* tokens of KV cache over all sequences; 0: n_ctx * n_seq */
     int n_chunk;    /* most prompt tokens that one pass takes; 0: 512 */
     float target_itl_ms; /* while sequences generate, prompts get no more of a pass than keeps it this short; 0: no bound */
-    enum lathe_kv_type kv_type;
+    enum lathe_kv_type kv_type; /* of keys, and of values unless kv_value_type says otherwise */
+    int kv_value_type;          /* LATHE_KV_VALUES(an enum lathe_kv_type); 0: as the keys */
     bool no_prefix_cache;  /* nothing of a sequence is kept for later ones that begin alike */
     enum lathe_preempt preempt;
     uint64_t swap_bytes;   /* memory for the pages of preempted sequences */

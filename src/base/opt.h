@@ -16,6 +16,7 @@ enum opt_type {
     OPT_INTS,   /* struct opt_ints: numbers with commas between, each min..max */
     OPT_SIZE,   /* uint64_t, bytes: a whole number with K, M, G or T (of 1024) behind it or without */
     OPT_CHOICE, /* int: index of the value in the row's meta, which reads "on|off" */
+    OPT_PAIR,   /* struct opt_pair: one of such values, or two with a colon between */
 };
 
 #define OPT_LIST_MAX 64
@@ -29,6 +30,11 @@ struct opt_ints {
     int n;
 };
 
+/* One value given stands in both places. */
+struct opt_pair {
+    int first, second;
+};
+
 struct opt_row {
     unsigned group; /* one bit */
     const char *name;
@@ -37,7 +43,7 @@ struct opt_row {
     size_t offset;
     const char *def; /* as the user would write it; NULL: none */
     double min, max;
-    const char *meta; /* what the value is called in help; of OPT_CHOICE the values */
+    const char *meta; /* what the value is called in help; of OPT_CHOICE and OPT_PAIR the values */
     const char *env;  /* NULL: none; the command line wins */
     const char *help;
 };

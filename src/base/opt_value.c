@@ -29,11 +29,14 @@ void opt_range_text(const struct opt_row *row, struct buf *out)
         buf_puts(out, "a size in bytes such as 800M or 2G");
         break;
     case OPT_CHOICE:
+    case OPT_PAIR:
         for (const char *p = row->meta; *p;) {
             size_t n = strcspn(p, "|");
             buf_printf(out, "%s%.*s", p == row->meta ? "" : p[n] ? ", " : " or ", (int)n, p);
             p += n + (p[n] == '|');
         }
+        if (row->type == OPT_PAIR)
+            buf_puts(out, ", or two of them with a colon between");
         break;
     case OPT_TEXT:
     case OPT_LIST:
@@ -111,9 +114,8 @@ bool opt_flag(const char *s, bool *out)
     return false;
 }
 
-static bool read_choice(const char *s, const char *choices, int *out)
+static bool read_choice(const char *s, size_t n_s, const char *choices, int *out)
 {
-    size_t n_s = strlen(s);
     int i = 0;
     for (const char *p = choices; *p; i++) {
         size_t n = strcspn(p, "|");
@@ -124,6 +126,19 @@ static bool read_choice(const char *s, const char *choices, int *out)
         p += n + (p[n] == '|');
     }
     return false;
+}
+
+static bool read_pair(const char *s, const char *choices, struct opt_pair *out)
+{
+    size_t n = strcspn(s, ":");
+    struct opt_pair pair;
+    if (!read_choice(s, n, choices, &pair.first))
+        return false;
+    pair.second = pair.first;
+    if (s[n] && !read_choice(s + n + 1, strlen(s + n + 1), choices, &pair.second))
+        return false;
+    *out = pair;
+    return true;
 }
 
 static bool read_list(const char *s, struct opt_list *out)
@@ -164,7 +179,10 @@ int opt_set(const struct opt_row *row, const char *value, void *values, struct l
         ok = read_ints(value, row, field);
         break;
     case OPT_CHOICE:
-        ok = read_choice(value, row->meta, field);
+        ok = read_choice(value, strlen(value), row->meta, field);
+        break;
+    case OPT_PAIR:
+        ok = read_pair(value, row->meta, field);
         break;
     }
     if (ok)
@@ -239,6 +257,17 @@ static void put_list(const struct opt_list *list, struct buf *out)
     buf_putc(out, ']');
 }
 
+static void put_pair(const char *choices, const struct opt_pair *pair, struct buf *out)
+{
+    buf_putc(out, '"');
+    put_choice(choices, pair->first, out);
+    if (pair->second != pair->first) {
+        buf_putc(out, ':');
+        put_choice(choices, pair->second, out);
+    }
+    buf_putc(out, '"');
+}
+
 void opt_value_text(const struct opt_row *row, const void *values, struct buf *out)
 {
     const void *field = (const char *)values + row->offset;
@@ -272,6 +301,9 @@ void opt_value_text(const struct opt_row *row, const void *values, struct buf *o
         buf_putc(out, '"');
         put_choice(row->meta, *(const int *)field, out);
         buf_putc(out, '"');
+        break;
+    case OPT_PAIR:
+        put_pair(row->meta, field, out);
         break;
     }
 }

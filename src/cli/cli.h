@@ -8,9 +8,10 @@ struct cli_options {
     const char *completion;
     const char *model, *cache_dir, *chat_template; /* model */
     bool no_cache, exact, lock;
-    int load_as, precision, convert_type;                          /* choices of their rows */
-    int n_thread, n_ctx, n_chunk, fusion, kv_type, power, profile; /* engine */
-    int n_predict, n_logprob, stats;                               /* answer */
+    int load_as, precision, convert_type;                 /* choices of their rows */
+    int n_thread, n_ctx, n_chunk, fusion, power, profile; /* engine */
+    struct opt_pair kv_type;                              /* enum lathe_kv_type */
+    int n_predict, n_logprob, stats;                      /* answer */
     struct opt_list stop, logit_bias;
     bool ignore_eos, special, raw;
     const char *system, *prompt, *dump_logits;

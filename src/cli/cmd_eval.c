@@ -31,7 +31,8 @@ static struct cli_options reference_options(const struct cli_options *o)
     struct cli_options r = *o;
     r.model = o->ref;
     r.exact = o->ref_exact;
-    r.load_as = r.precision = r.kv_type = 0;
+    r.load_as = r.precision = 0;
+    r.kv_type = (struct opt_pair){LATHE_KV_F16, LATHE_KV_F16};
     r.fusion = 1;
     return r;
 }

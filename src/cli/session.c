@@ -75,7 +75,8 @@ struct lathe_engine_options session_engine_options(const struct session *s, cons
     eo.n_seq = n_seq;
     eo.n_kv_token = o->n_kv_token;
     eo.n_chunk = o->n_chunk;
-    eo.kv_type = o->kv_type ? LATHE_KV_BF16 : LATHE_KV_F16;
+    eo.kv_type = (enum lathe_kv_type)o->kv_type.first;
+    eo.kv_value_type = LATHE_KV_VALUES(o->kv_type.second);
     eo.no_fusion = o->fusion == 0;
     eo.no_prefix_cache = o->no_prefix_cache;
     eo.target_itl_ms = o->target_itl_ms;

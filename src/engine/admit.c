@@ -32,7 +32,7 @@ void publish_end(struct lathe_engine *e, struct seq *s)
 {
     int i = s->n_past / SPAN, n = s->n_past % SPAN;
     publish(e, s);
-    if (n && s->n_in_tree == i)
+    if (n && s->n_in_tree == i && !e->pages.form.closes)
         prefix_insert(&e->prefix, s->request.salt, seq_page_before(s, i), s->tokens + (size_t)i * SPAN, n,
                       s->pages[i]);
 }
@@ -79,21 +79,21 @@ static double now_ms(void)
 static bool copying_pays(const struct lathe_engine *e, const struct seq *s)
 {
     const struct budget *b = &e->budget;
-    double n_bytes = 2.0 * pages_for(s->n_past) * (double)e->pages.form.page_bytes;
+    double n_bytes = 2.0 * pages_for(seq_n_in_pages(e, s)) * (double)e->pages.form.page_bytes;
     return b->copy_rate <= 0 || b->work_ms <= 0 ||
            n_bytes / b->copy_rate * 1e3 < b->work_ms * budget_work(b, 0, s->n_past);
 }
 
 static bool wants_swap(const struct lathe_engine *e, const struct seq *s)
 {
-    return e->options.preempt != LATHE_PREEMPT_RECOMPUTE && s->n_past > 0 &&
-           e->swap.n_free >= pages_for(s->n_past) &&
+    int n = seq_n_in_pages(e, s);
+    return e->options.preempt != LATHE_PREEMPT_RECOMPUTE && n > 0 && e->swap.n_free >= pages_for(n) &&
            (e->options.preempt == LATHE_PREEMPT_SWAP || copying_pays(e, s));
 }
 
 static void swap_out(struct lathe_engine *e, struct seq *s)
 {
-    int n = pages_for(s->n_past);
+    int n = pages_for(seq_n_in_pages(e, s));
     double start = now_ms();
     if (!s->saved)
         s->saved = mem_new((size_t)s->n_page_max * sizeof *s->saved);
@@ -101,15 +101,14 @@ static void swap_out(struct lathe_engine *e, struct seq *s)
         s->saved[i] = swap_take(&e->swap);
         pages_save(&e->pages, s->pages[i], swap_at(&e->swap, s->saved[i]));
     }
-    s->n_saved = s->n_past;
+    s->n_saved = seq_n_in_pages(e, s); /* an open span is computed again: less than a page, in one pass */
     budget_note_copy(&e->budget, (double)n * (double)e->pages.form.page_bytes, now_ms() - start);
 }
 
-static void leave_slot(struct lathe_engine *e, struct seq *s)
+void leave_slot(struct lathe_engine *e, struct seq *s)
 {
-    for (int i = 0; i < e->plan.n_seq; i++)
-        if (e->slots[i] == s)
-            e->slots[i] = NULL;
+    e->slots[s->slot] = NULL;
+    pages_leave_slot(&e->pages, s->slot);
     e->n_running--;
 }
 
@@ -255,7 +254,8 @@ static bool enter(struct lathe_engine *e, struct seq *s)
     }
     count_hit(e, s, s->n_past);
     s->state = SEQ_RUNNING;
-    e->slots[free_slot(e)] = s;
+    s->slot = free_slot(e);
+    e->slots[s->slot] = s;
     e->n_running++;
     return true;
 }

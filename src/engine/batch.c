@@ -26,6 +26,7 @@ static void batch_add(struct lathe_engine *e, struct pass_batch *b, struct seq *
                                                .pos0 = s->n_past,
                                                .n_out = n_out,
                                                .pages = s->pages,
+                                               .slot = s->slot,
                                                .n_key = e->model->config.encoder ? s->n_token : 0,
                                                .out_first = s->embedding && reads_first(s),
                                                .second_at = s->request.second_at};

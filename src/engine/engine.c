@@ -47,9 +47,9 @@ static double position_work(const struct lathe_model *m)
 static int start(struct lathe_engine *e, struct lathe_err *err)
 {
     TRY(engine_plan(e, mem_resident(), err));
-    struct kv_form form = kv_form_of(e->model, e->options.kv_type);
+    struct kv_form form = kv_form_of(e->model, kv_types_of(&e->options));
     const char *poison = getenv("LATHE_POISON_KV");
-    TRY(pages_init(&e->pages, &form, e->plan.n_page, poison && *poison == '1', err));
+    TRY(pages_init(&e->pages, &form, e->plan.n_page, e->plan.n_seq, poison && *poison == '1', err));
     TRY(swap_init(&e->swap, form.page_bytes, e->plan.swap_bytes, err));
     e->budget.position_work = position_work(e->model);
     TRY(prefix_init(&e->prefix, &e->pages, e->budget.position_work, e->options.no_prefix_cache, err));
@@ -226,8 +226,7 @@ static void clear_slots(struct lathe_engine *e)
         struct seq *s = e->slots[i];
         if (!s || s->state != SEQ_DONE)
             continue;
-        e->slots[i] = NULL;
-        e->n_running--;
+        leave_slot(e, s);
         publish_end(e, s);
         seq_drop_pages(e, s);
         s->next = e->ended;

@@ -30,6 +30,7 @@ struct seq {
     int32_t *pages; /* [n_page_max] */
     int n_page, n_page_max;
     int n_in_tree;  /* of them, the first ones, whole */
+    int slot;       /* while it runs: its place in the engine's slots, and that of its open span */
     int32_t *saved; /* swap slots of n_saved tokens; NULL: none */
     int n_saved;
     bool was_preempted;
@@ -82,6 +83,10 @@ struct lathe_engine {
     int n_row_max, n_out_max; /* rows of a pass, rows of one call of the output head */
 };
 
+/* The types of keys and values that are asked for, and whether there are such (kv_types.c). */
+int kv_types_check(const struct lathe_engine_options *o, struct lathe_err *err);
+struct kv_types kv_types_of(const struct lathe_engine_options *o);
+
 /* The memory plan (plan.c): checks the options and fills plan, n_row_max and n_out_max, made to fit options.memory_bytes.
  * resident_bytes: what the process has, the model loaded; 0: not known. */
 int engine_plan(struct lathe_engine *e, uint64_t resident_bytes, struct lathe_err *err);
@@ -109,6 +114,11 @@ static inline int pages_for(int n_token)
 {
     return (n_token + SPAN - 1) / SPAN;
 }
+/* Tokens whose KV its pages have: of closed spans (model/kv.h) whole pages. */
+static inline int seq_n_in_pages(const struct lathe_engine *e, const struct seq *s)
+{
+    return e->pages.form.closes ? s->n_past / SPAN * SPAN : s->n_past;
+}
 /* The page in front of its page i; -1 at the start. */
 static inline int32_t seq_page_before(const struct seq *s, int i)
 {
@@ -125,6 +135,8 @@ void engine_finish(struct lathe_engine *e, struct seq *s, enum lathe_finish why,
 
 /* Who runs (admit.c). Slots and pages for those whose turn it is. */
 void admit(struct lathe_engine *e);
+/* The slot of a running sequence is free afterwards. */
+void leave_slot(struct lathe_engine *e, struct seq *s);
 /* Pages for the next token of every running sequence; who goes last gives his up if there are too few. */
 void grow(struct lathe_engine *e);
 /* After a pass, whole pages go into the tree; at the end of a sequence, what is left of it too. */

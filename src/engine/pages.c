@@ -4,25 +4,34 @@
 #include <stdlib.h>
 #include <string.h>
 
-int pages_init(struct pages *p, const struct kv_form *form, int n_page, bool poison, struct lathe_err *err)
+static size_t kv_bytes(const struct pages *p)
 {
-    uint64_t n_bytes;
-    *p = (struct pages){.form = *form, .n_page = n_page, .poison = poison};
-    if (!mem_mul(form->page_bytes, (uint64_t)n_page, &n_bytes))
+    return p->form.page_bytes * (size_t)p->n_page + p->form.open_slot_bytes * (size_t)p->n_slot;
+}
+
+int pages_init(struct pages *p, const struct kv_form *form, int n_page, int n_slot, bool poison,
+               struct lathe_err *err)
+{
+    uint64_t n_bytes, open_bytes;
+    *p = (struct pages){.form = *form, .n_page = n_page, .n_slot = n_slot, .poison = poison};
+    if (!mem_mul(form->page_bytes, (uint64_t)n_page, &n_bytes) ||
+        !mem_mul(form->open_slot_bytes, (uint64_t)n_slot, &open_bytes) || n_bytes + open_bytes < n_bytes)
         return err_set(err, LATHE_E_NOMEM, "KV cache of %d pages of %zu bytes cannot be addressed", n_page,
                        form->page_bytes);
-    TRY(mem_map(n_bytes, "KV cache", (void **)&p->kv, err));
+    TRY(mem_map(n_bytes + open_bytes, "KV cache", (void **)&p->kv, err));
     p->n_ref = mem_new((size_t)n_page * sizeof *p->n_ref);
     for (int i = 0; i < n_page; i++) {
         p->n_ref[i] = 1;
         pages_drop(p, i);
     }
+    for (int i = 0; i < n_slot; i++)
+        pages_leave_slot(p, i);
     return 0;
 }
 
 void pages_free_all(struct pages *p)
 {
-    mem_unmap(p->kv, p->form.page_bytes * (size_t)p->n_page);
+    mem_unmap(p->kv, kv_bytes(p));
     free(p->n_ref);
     *p = (struct pages){0};
 }
@@ -75,9 +84,16 @@ void pages_drop(struct pages *p, int32_t page)
     assert(page >= 0 && page < p->n_page && p->n_ref[page] > 0);
     if (--p->n_ref[page])
         return;
-    for (int i = 0; p->poison && i < n_part(p); i++) /* all ones: NaN as f16, bf16 and f32 */
+    for (int i = 0; p->poison && i < n_part(p);
+         i++) /* all ones: NaN as f16, bf16 and f32, and so of integers the scales */
         memset(part_at(p, page, i), 0xff, p->form.head_bytes);
     p->n_free++;
+}
+
+void pages_leave_slot(struct pages *p, int slot)
+{
+    if (p->poison)
+        memset(p->kv + kv_open_offset(&p->form, p->n_page, slot, 0, 0), 0xff, p->form.open_slot_bytes);
 }
 
 void pages_copy(struct pages *p, int32_t from, int32_t to)

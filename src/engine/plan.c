@@ -36,6 +36,7 @@ struct choice {
 struct sizes {
     const struct lathe_engine *e;
     uint64_t page_bytes; /* of KV, and what each sequence keeps for a page */
+    uint64_t open_bytes; /* of KV, for each sequence */
     uint64_t weight_bytes, other_bytes;
 };
 
@@ -53,7 +54,7 @@ static struct pass_limits limits_of(const struct lathe_engine *e, const struct c
                                 .n_ctx = c->n_ctx,
                                 .n_out = n_out_of(c->n_seq),
                                 .n_page = (int)c->n_page,
-                                .kv_type = e->options.kv_type,
+                                .kv_types = kv_types_of(&e->options),
                                 .no_fusion = e->options.no_fusion,
                                 .by_head = e->numa.n_node > 1};
 }
@@ -106,15 +107,16 @@ static bool fits(const struct sizes *z, struct choice *c, int64_t n_wished, uint
 {
     int64_t one = pages_of(c->n_ctx),
             least = n_wished < one || z->e->options.firm & LATHE_FIRM_KV ? n_wished : one;
-    uint64_t fixed = z->weight_bytes + (c->buffer_bytes = buffers_of(z, c));
+    uint64_t fixed = z->weight_bytes + (c->buffer_bytes = buffers_of(z, c)),
+             open = (uint64_t)c->n_seq * z->open_bytes;
     c->n_page = least;
-    c->kv_bytes = (uint64_t)least * z->page_bytes;
+    c->kv_bytes = open + (uint64_t)least * z->page_bytes;
     if (bound && (fixed > bound || c->kv_bytes > bound - fixed))
         return false;
-    int64_t room = bound ? (int64_t)((bound - fixed) / z->page_bytes) : INT64_MAX;
+    int64_t room = bound ? (int64_t)((bound - fixed - open) / z->page_bytes) : INT64_MAX;
     c->n_page = n_wished < room ? n_wished : room;
     c->n_page = c->n_page > least ? c->n_page : least;
-    c->kv_bytes = (uint64_t)c->n_page * z->page_bytes;
+    c->kv_bytes = open + (uint64_t)c->n_page * z->page_bytes;
     return true;
 }
 
@@ -190,10 +192,7 @@ static int check(const struct lathe_engine_options *o, struct lathe_err *err)
             return err_set(err, LATHE_E_USAGE, "%s is %lld, expected %lld..%lld", rows[i].name,
                            (long long)rows[i].v, (long long)(rows[i].least ? rows[i].least : 1),
                            (long long)rows[i].most);
-    if (o->kv_type != LATHE_KV_F16 && o->kv_type != LATHE_KV_BF16)
-        return err_set(err, LATHE_E_USAGE, "kv_type is %d, expected %d (f16) or %d (bf16)", (int)o->kv_type,
-                       LATHE_KV_F16, LATHE_KV_BF16);
-    return 0;
+    return kv_types_check(o, err);
 }
 
 /* Positions that are looked up end where their table does. */
@@ -209,11 +208,12 @@ static int check_ctx(const struct lathe_engine *e, struct lathe_err *err)
 static struct sizes sizes_of(const struct lathe_engine *e, uint64_t have)
 {
     struct lathe_model_info info;
-    struct kv_form form = kv_form_of(e->model, e->options.kv_type);
+    struct kv_form form = kv_form_of(e->model, kv_types_of(&e->options));
     lathe_model_get_info(e->model, &info);
     struct sizes z = {.e = e, .weight_bytes = info.resident_bytes};
     z.other_bytes = have > info.resident_bytes + OTHER_LEAST ? have - info.resident_bytes : OTHER_LEAST;
     z.page_bytes = form.page_bytes + PREFIX_PAGE_BYTES + sizeof *e->pages.n_ref;
+    z.open_bytes = form.open_slot_bytes;
     return z;
 }
 

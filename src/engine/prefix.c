@@ -144,6 +144,8 @@ struct prefix_match prefix_match(struct prefix *t, uint64_t salt, const int32_t 
         tokens += SPAN;
         n -= SPAN;
     }
+    if (t->pages->form.closes) /* the first tokens of a closed span met it open */
+        return m;
     for (int32_t c = *children_of(t, at); c >= 0; c = t->nodes[c].next) {
         const struct prefix_node *node = &t->nodes[c];
         int same =

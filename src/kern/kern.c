@@ -19,7 +19,8 @@ enum { N_ROW = sizeof rows / sizeof *rows };
 
 bool kern_op_has_weight(enum kern_op op)
 {
-    return op == KERN_TILE_DOT || op == KERN_TILE_F32 || op == KERN_UNPACK;
+    return op == KERN_TILE_DOT || op == KERN_TILE_F32 || op == KERN_TILE_SPAN || op == KERN_PACK_SPAN ||
+           op == KERN_UNPACK;
 }
 
 const struct kern_row *kern_row(int i)

@@ -55,6 +55,12 @@ typedef void tile_dot_fn(const uint8_t *panel, int n_block, const struct act_blo
  * for n_group groups of 16 lanes; strides in elements; w is f32, f16 or bf16 by the row. */
 typedef void tile_f32_fn(const void *w, int64_t w_stride, int64_t w_group, int n_group, int n_k,
                          const float *x, int64_t x_stride, int n_tok, bool add, float *y, int64_t y_stride);
+/* y[t * y_stride + i] = sum_k w[k][i] * x[t * x_stride + k] of a strip of n_row rows of n_group * 16 lanes (kern/span.h), n_group <= 4,
+ * n_tok <= 12. */
+typedef void tile_span_fn(const uint8_t *strip, int n_group, int n_row, const float *x, int64_t x_stride,
+                          int n_tok, float *y, int64_t y_stride);
+/* A strip of rows half[k * stride + i], i < n_group * 16, of f16. */
+typedef void pack_span_fn(const uint16_t *half, int64_t stride, int n_group, int n_row, uint8_t *strip);
 /* y[t * y_stride + r] = (add ? y : 0) + b[r], r < 16, t < n_tok. */
 typedef void bias_fn(const float *b, int n_tok, bool add, float *y, int64_t y_stride);
 /* out[k][16] = f32 of the panel's columns k0 .. k0+n_k; k0 and n_k multiples of 32 for quantized formats. */
@@ -99,6 +105,8 @@ typedef float sum_exp_fn(const float *x, int n, float max);
 enum kern_op {
     KERN_TILE_DOT,
     KERN_TILE_F32,
+    KERN_TILE_SPAN,
+    KERN_PACK_SPAN,
     KERN_UNPACK,
     KERN_QUANTIZE,
     KERN_BIAS,

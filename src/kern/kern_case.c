@@ -7,6 +7,7 @@
 #include "base/splitmix.h"
 #include "kern/panel.h"
 #include "kern/scalar.h"
+#include "kern/span.h"
 
 /* ---- numbers ---- */
 
@@ -203,6 +204,12 @@ static int tile_w_group(struct kern_shape s)
     return s.n % 2 ? LANES : LANES * s.n;
 }
 
+/* From row to row of the halves that become a strip. */
+static int span_stride(struct kern_shape s)
+{
+    return s.n_group * LANES + s.x_gap;
+}
+
 /* Operations whose output has two bytes a number. */
 static bool to_half(enum kern_op op)
 {
@@ -230,6 +237,15 @@ void kern_case_plan(struct kern_case *c, const struct kern_row *row, struct kern
         c->in_bytes[0] = (size_t)(s.n * s.n_group * LANES) * (row->format == FORMAT_F32 ? 4 : 2);
         c->in_bytes[1] = (size_t)((s.n_tok - 1) * (s.n + s.x_gap) + s.n) * 4;
         c->in_bytes[2] = c->out_bytes = (size_t)((s.n_tok - 1) * s.stride + s.n_group * LANES) * 4;
+        break;
+    case KERN_TILE_SPAN:
+        c->in_bytes[0] = strip_bytes(row->format, s.n_group, s.n);
+        c->in_bytes[1] = (size_t)((s.n_tok - 1) * (s.n + s.x_gap) + s.n) * 4;
+        c->out_bytes = (size_t)((s.n_tok - 1) * s.stride + s.n_group * LANES) * 4;
+        break;
+    case KERN_PACK_SPAN:
+        c->in_bytes[0] = (size_t)((s.n - 1) * span_stride(s) + s.n_group * LANES) * 2;
+        c->out_bytes = strip_bytes(row->format, s.n_group, s.n);
         break;
     case KERN_UNPACK:
         c->in_bytes[0] = panel_bytes(row->format, s.extra + s.n);
@@ -285,6 +301,23 @@ static void fill_tile_f32(struct kern_case *c, uint64_t *state)
     fill_floats(KIND_RANDOM, c->in_bytes[2], state, c->in[2]);
 }
 
+static void fill_halves(struct kern_case *c, size_t n_bytes, uint64_t *state)
+{
+    for (size_t i = 0; i < n_bytes / 2; i++) {
+        uint16_t h = kern_kind_half(c->s.kind, (int)i, state);
+        memcpy(c->in[0] + 2 * i, &h, 2);
+    }
+}
+
+static void fill_tile_span(struct kern_case *c, uint64_t *state)
+{
+    size_t head = strip_head_bytes(c->s.n);
+    fill_halves(c, head, state);
+    for (size_t i = head; i < c->in_bytes[0]; i++)
+        c->in[0][i] = kind_byte(c->s.kind, (int)i, state);
+    fill_floats(c->s.kind, c->in_bytes[1], state, c->in[1]);
+}
+
 static void fill_span_merge(struct kern_case *c, uint64_t *state)
 {
     int n_query = c->s.n_tok;
@@ -331,6 +364,12 @@ void kern_case_fill(struct kern_case *c, uint64_t *state)
     case KERN_TILE_F32:
         fill_tile_f32(c, state);
         c->begin = c->in[2];
+        break;
+    case KERN_TILE_SPAN:
+        fill_tile_span(c, state);
+        break;
+    case KERN_PACK_SPAN:
+        fill_halves(c, c->in_bytes[0], state);
         break;
     case KERN_UNPACK:
         kern_fill_panel(c->row->format, c->s.kind, LANES - c->s.n_tok % 3, c->s.extra + c->s.n, state,
@@ -386,6 +425,12 @@ void kern_case_call(const struct kern_case *c, const struct kern_row *row, uint8
     case KERN_TILE_F32:
         ((tile_f32_fn *)row->fn)(c->in[0], tile_w_stride(s), tile_w_group(s), s.n_group, s.n, in1,
                                  s.n + s.x_gap, s.n_tok, s.extra != 0, y, s.stride);
+        break;
+    case KERN_TILE_SPAN:
+        ((tile_span_fn *)row->fn)(c->in[0], s.n_group, s.n, in1, s.n + s.x_gap, s.n_tok, y, s.stride);
+        break;
+    case KERN_PACK_SPAN:
+        ((pack_span_fn *)row->fn)((const uint16_t *)c->in[0], span_stride(s), s.n_group, s.n, out);
         break;
     case KERN_UNPACK:
         ((unpack_fn *)row->fn)(c->in[0], s.extra, s.n, y);
@@ -463,7 +508,8 @@ static bool same_word(const struct kern_case *c, size_t i, uint32_t a, uint32_t 
     size_t at = i % (sizeof(struct act_block) / 4), n_score = (size_t)c->s.n_tok * 64;
     if (a == b)
         return true;
-    if (c->row->op == KERN_ARGMAX || (c->row->op == KERN_QUANTIZE && (at < word_d || at >= word_n8sum)))
+    if (c->row->op == KERN_ARGMAX || c->row->op == KERN_PACK_SPAN ||
+        (c->row->op == KERN_QUANTIZE && (at < word_d || at >= word_n8sum)))
         return false; /* integers */
     /* The largest of a row of zeros may be either zero: nothing that follows can tell. */
     if (c->row->op == KERN_SPAN_SOFTMAX && i >= n_score && i < n_score + (size_t)c->s.n_tok &&

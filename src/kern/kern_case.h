@@ -25,12 +25,12 @@ enum kern_kind {
 
 struct kern_shape {
     enum kern_kind kind;
-    int n;       /* blocks, columns, elements */
-    int n_tok;   /* tokens, queries; unpack: n_tok % 3 rows of the panel are absent */
-    int extra;   /* tiles: add; unpack: first column; span_merge: which values are missing; else in place */
-    int stride;  /* tiles: of the output */
-    int x_gap;   /* tile_dot: blocks between groups; tile_f32, quantize: columns between rows */
-    int n_group; /* tile_f32: groups of 16 lanes */
+    int n;      /* blocks, columns, elements; of a strip rows */
+    int n_tok;  /* tokens, queries; unpack: n_tok % 3 rows of the panel are absent */
+    int extra;  /* tiles: add; unpack: first column; span_merge: which values are missing; else in place */
+    int stride; /* tiles: of the output */
+    int x_gap; /* tile_dot: blocks between groups; tile_f32, tile_span, pack_span, quantize: columns between rows */
+    int n_group; /* tile_f32, tile_span, pack_span: groups of 16 lanes */
 };
 
 enum { KERN_N_IN = 3, KERN_MAX_QUERY = 16 };

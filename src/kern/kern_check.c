@@ -42,6 +42,19 @@ static bool tile_at(enum kern_op op, int block_n, int i, struct kern_shape *s)
     return i < (large ? 14 : 28);
 }
 
+/* Strips of 1 to 4 groups, rows up to and past whole 16s. */
+static bool strip_at(int i, struct kern_shape *s)
+{
+    static const int tokens[] = {1, 12, 2, 3, 7, 4, 6}, rows[] = {64, 1, 17, 24, 33};
+    *s = (struct kern_shape){.n = rows[i % 5],
+                             .n_tok = tokens[i % 7],
+                             .n_group = 4 - i % 4,
+                             .x_gap = i % 3,
+                             .stride = LANES * (4 - i % 4) + 5 * (i % 2)};
+    s->kind = kind_at(i % 3 == 2, i / 3);
+    return i < 28;
+}
+
 static bool unpack_at(int step, int i, struct kern_shape *s)
 {
     *s = (struct kern_shape){.n = (i % 3 + 1) * step, .n_tok = i, .extra = i / 3 % 3 * step};
@@ -74,6 +87,9 @@ static bool shape_at(const struct kern_row *row, int i, struct kern_shape *s)
     case KERN_TILE_DOT:
     case KERN_TILE_F32:
         return tile_at(row->op, format_by_id((uint32_t)row->format)->block_n, i, s);
+    case KERN_TILE_SPAN:
+    case KERN_PACK_SPAN:
+        return strip_at(i, s);
     case KERN_UNPACK:
         return unpack_at(format_by_id((uint32_t)row->format)->block_n, i, s);
     case KERN_QUANTIZE:

@@ -13,7 +13,7 @@ enum { SEED = 21, N_ROUND = 5, ROUND_NS = 3000, MAX_LOOP = 64, SLOW_NS = 300000,
 
 static bool is_tile(enum kern_op op)
 {
-    return op == KERN_TILE_DOT || op == KERN_TILE_F32;
+    return op == KERN_TILE_DOT || op == KERN_TILE_F32 || op == KERN_TILE_SPAN;
 }
 
 static struct kern_shape shape_of(enum kern_op op)
@@ -23,6 +23,9 @@ static struct kern_shape shape_of(enum kern_op op)
         return (struct kern_shape){KIND_RANDOM, N_COL / ACT_BLOCK, TILE_TOK, 0, LANES, 0, 0};
     case KERN_TILE_F32:
         return (struct kern_shape){KIND_RANDOM, 64, TILE_TOK, 0, 4 * LANES, 64, 4};
+    case KERN_TILE_SPAN:
+    case KERN_PACK_SPAN:
+        return (struct kern_shape){KIND_RANDOM, 64, TILE_TOK, 0, 4 * LANES, 0, 4};
     case KERN_QUANTIZE:
         return (struct kern_shape){KIND_RANDOM, N_COL, ACT_GROUP, 0, 0, 0, 0};
     case KERN_SPAN_SOFTMAX:

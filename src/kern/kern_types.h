@@ -48,6 +48,10 @@
     KERN(TILE_F32, tile_f32, F32, "f32", ISA, tile_f32_##isa, "portable")             \
     KERN(TILE_F32, tile_f32, F16, "f32", ISA, tile_f16_##isa, "portable")             \
     KERN(TILE_F32, tile_f32, BF16, "f32", ISA, tile_bf16_##isa, "portable")           \
+    KERN(TILE_SPAN, tile_span, Q4_1, "f32", ISA, tile_span_q4_##isa, "portable")      \
+    KERN(TILE_SPAN, tile_span, Q8_1, "f32", ISA, tile_span_q8_##isa, "portable")      \
+    KERN(PACK_SPAN, pack_span, Q4_1, "f16", ISA, pack_span_q4_##isa, "portable")      \
+    KERN(PACK_SPAN, pack_span, Q8_1, "f16", ISA, pack_span_q8_##isa, "portable")      \
     KERN(UNPACK, unpack, F16, "-", ISA, unpack_f16_##isa, "portable")                 \
     KERN(UNPACK, unpack, BF16, "-", ISA, unpack_bf16_##isa, "portable")               \
     KERN_TYPES(KERN_UNPACKED, ISA, isa, "portable")                                   \

@@ -3,7 +3,7 @@
  * by what has the registers, after both are defined: it defines tile_n. */
 #ifndef LATHE_KERN_TILE_F32_H
 #define LATHE_KERN_TILE_F32_H
-#include "kern/inline.h"
+#include "kern/column.h"
 #include "kern/kern.h"
 
 /* What a call is about, with w and y moved on from group to group. */
@@ -17,39 +17,6 @@ struct tile {
     float *y;
     int64_t y_stride;
 };
-
-/* A column of up to 12 rows of x. A pointer to each row would be more than there are registers, and a compiler keeps those
- * that do not fit in vector registers (Zen 4, 12 rows: 77 % of the peak): two pointers move, and the rows' distances from
- * them are 0, 1, 2, 4 (an index times its scale), 3 and 5 strides. */
-struct column {
-    const char *half[2];
-    int64_t one, three, five; /* strides in bytes */
-};
-
-ALWAYS struct column column_first(const struct tile *c)
-{
-    int64_t one = c->x_stride * (int64_t)sizeof *c->x;
-    return (struct column){{(const char *)c->x, (const char *)c->x + 6 * one}, one, 3 * one, 5 * one};
-}
-
-/* The distances are opaque from here on: else the compiler makes pointers of them again. */
-ALWAYS void column_begin(struct column *x)
-{
-    __asm__("" : "+r"(x->one), "+r"(x->three), "+r"(x->five));
-}
-
-ALWAYS float column_row(const struct column *x, int row)
-{
-    int i = row % 6;
-    int64_t distance = i == 3 ? x->three : i == 5 ? x->five : i * x->one;
-    return *(const float *)(x->half[row / 6] + distance);
-}
-
-ALWAYS void column_next(struct column *x)
-{
-    x->half[0] += sizeof(float);
-    x->half[1] += sizeof(float);
-}
 
 /* n_group groups times n tokens, both constants. */
 ALWAYS void tile_n(enum format_id of, const struct tile *c, int n_group, int n);

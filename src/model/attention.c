@@ -3,7 +3,7 @@
  * Every query meets its spans in ascending order: each span's (max, sum, output) is computed from scratch and
  * merged by one function, for prefill and decode alike. A piece is up to 64 rows of one sequence for one
  * key-value head, with all query heads that share it; their query vectors lie side by side in the scratch, so
- * that one tile serves rows and heads. */
+ * that one tile serves rows and heads. Where keys and values come from and go to: kv_rows.c. */
 #include <math.h>
 #include <stdatomic.h>
 #include <string.h>
@@ -97,64 +97,6 @@ static struct pair pair_at(const struct pass *p, int i)
     return (struct pair){&p->pieces[i / n_kv], i % n_kv};
 }
 
-static uint8_t *head_at(const struct pass *p, const struct pass_seq *s, int span, int layer, int kv_head)
-{
-    return p->kv + kv_offset(&p->form, p->limits.n_page, s->pages[span],
-                             layer < p->form.n_layer ? layer : p->form.n_layer - 1, kv_head);
-}
-
-/* ---- writing keys and values ---- */
-
-static void write_key(const struct pass *p, const float *k, uint8_t *head, int slot)
-{
-    int n = p->form.head_dim;
-    if (p->form.elem_bytes == 4) {
-        float *out = (float *)head + slot;
-        for (int d = 0; d < n; d++)
-            out[d * SPAN] = k[d];
-        return;
-    }
-    uint16_t half[1024], *out = (uint16_t *)head + slot;
-    p->kv_store(k, half, n);
-    for (int d = 0; d < n; d++)
-        out[d * SPAN] = half[d];
-}
-
-static void write_value(const struct pass *p, const float *v, uint8_t *head, int slot)
-{
-    uint8_t *out =
-        head + p->form.k_bytes + (size_t)slot * (size_t)p->form.value_dim * (size_t)p->form.elem_bytes;
-    int n = p->form.head_dim, pad = p->form.value_dim - n;
-    if (p->form.elem_bytes == 4)
-        memcpy(out, v, (size_t)n * 4);
-    else
-        p->kv_store(v, (uint16_t *)out, n);
-    if (pad)
-        memset(out + (size_t)n * (size_t)p->form.elem_bytes, 0, (size_t)pad * (size_t)p->form.elem_bytes);
-}
-
-static const float *rope_at(const struct pass *p, int layer, int pos)
-{
-    const float *table = p->rope[p->model->layers[layer].rope];
-    return table ? table + (size_t)pos * (size_t)p->model->config.n_rot : NULL; /* an encoder has none */
-}
-
-/* Rotates the key of one row and head, normalized first where the model does, and puts key and value into their page. */
-static void put_row(const struct pass *p, const struct pass_seq *s, int row, int layer, int kv_head)
-{
-    int pos = p->row_pos[row], hd = p->form.head_dim;
-    float *k = p->qkv + row * p->qkv_stride + p->k_at + kv_head * hd;
-    const float *v = p->qkv + row * p->qkv_stride + p->v_at + kv_head * hd;
-    uint8_t *head = head_at(p, s, pos / SPAN, layer, kv_head);
-    const struct model_layer *y = &p->model->layers[layer];
-    if (y->k_norm)
-        p->kern->rmsnorm(k, y->k_norm, hd, p->model->config.norm_eps, k);
-    if (p->model->config.n_rot)
-        p->kern->rope(k, rope_at(p, layer, pos), p->model->config.n_rot / 2, 1.0f, k);
-    write_key(p, k, head, pos % SPAN);
-    write_value(p, v, head, pos % SPAN);
-}
-
 /* ---- reading ---- */
 
 /* Rows of one head are short and lie far apart, often in the other core's cache: the hardware's streams do not
@@ -180,7 +122,7 @@ static void load_queries(const struct pass *p, const struct attn_piece *a, int l
         if (r + AHEAD < a->n_row)
             prefetch_floats(p->qkv + (a->row + r + AHEAD) * p->qkv_stride + kv_head * group * hd, group * hd,
                             false);
-        const float *cs = rope_at(p, layer, p->row_pos[a->row + r]);
+        const float *cs = pass_rope_at(p, layer, p->row_pos[a->row + r]);
         const float *q = p->qkv + (a->row + r) * p->qkv_stride + kv_head * group * hd;
         for (int g = 0; g < group; g++, query += hd) {
             const float *from = q + g * hd;
@@ -196,11 +138,10 @@ static void load_queries(const struct pass *p, const struct attn_piece *a, int l
     }
 }
 
-/* One span of keys and values as the tiles read it. */
+/* One span of keys and values: of the open ones, or as its page has it. */
 struct span_view {
-    const void *k, *v;
-    tile_f32_fn *tile;
-    size_t elem;
+    const uint8_t *k, *v;
+    bool closed, sink; /* sink: the first position's key is apart */
 };
 
 /* Which keys of a span each query of a tile sees: [first, n), ascending in the queries. */
@@ -225,32 +166,71 @@ static void window_softmax(const struct pass *p, const struct visible *seen, int
         memset(score + i * SPAN, 0, (size_t)seen->first[i] * sizeof *score);
 }
 
+/* Scores with the first position's key, which is in f16 and in one column: of a tile whose lanes begin at each of its numbers the
+ * first lane. The others read on into the values. */
+static void sink_scores(const struct pass *p, const struct span_view *view, struct scratch *s, int v0, int n)
+{
+    float lanes[TILE_TOK * LANES];
+    int hd = p->form.head_dim;
+    p->k.tile(view->k + kv_sink_at(&p->form), 1, LANES, 1, hd, s->query + v0 * hd, hd, n, false, lanes,
+              LANES);
+    for (int i = 0; i < n; i++)
+        s->score[i * SPAN] = lanes[i * LANES];
+}
+
+/* Scores of queries v0 .. v0+n with the first n_group groups of keys, or with all. */
+static void key_scores(const struct pass *p, const struct span_view *view, struct scratch *s, int v0, int n,
+                       int n_group)
+{
+    int hd = p->form.head_dim;
+    if (view->closed && p->k.strip) {
+        p->k.strip(view->k, STRIP_GROUPS, hd, s->query + v0 * hd, hd, n, s->score, SPAN);
+        if (view->sink)
+            sink_scores(p, view, s, v0, n);
+    } else {
+        p->k.tile(view->k, SPAN, LANES, n_group, hd, s->query + v0 * hd, hd, n, false, s->score, SPAN);
+    }
+}
+
+/* out[n][value_dim], of the first n_key values; of a closed span's all. */
+static void value_sums(const struct pass *p, const struct span_view *view, const float *score, int n,
+                       int n_key, float *out)
+{
+    int vd = p->form.value_dim;
+    if (!view->closed || !p->v.strip) {
+        p->v.tile(view->v, vd, LANES, vd / LANES, n_key, score, SPAN, n, false, out, vd);
+        return;
+    }
+    for (int i = 0; i < kv_n_strip(vd); i++)
+        p->v.strip(view->v + kv_value_strips(p->form.v.format, vd, i), kv_value_groups(vd, i), SPAN, score,
+                   SPAN, n, out + i * STRIP_LANES, vd);
+}
+
 /* Queries v0 .. v0+n against one span: max, sum and out[n][value_dim] of the span alone. */
 static void span_tile(const struct pass *p, const struct span_view *view, struct scratch *s, int v0, int n,
                       const struct visible *seen, float *max, float *sum, float *out)
 {
     const int *n_key = seen->n;
     const float cap = p->model->config.attn_softcap;
-    int hd = p->form.head_dim, vd = p->form.value_dim, most = 0, least = SPAN;
+    int vd = p->form.value_dim, most = 0, least = SPAN;
     for (int i = 0; i < n; i++) {
         most = n_key[i] > most ? n_key[i] : most;
         least = n_key[i] < least ? n_key[i] : least;
     }
-    view->tile(view->k, SPAN, LANES, (most + LANES - 1) / LANES, hd, s->query + v0 * hd, hd, n, false,
-               s->score, SPAN);
+    key_scores(p, view, s, v0, n, (most + LANES - 1) / LANES);
     if (cap > 0)
         p->kern->softcap(s->score, n * SPAN, cap * EXP_LOG2E);
     if (seen->cut)
         window_softmax(p, seen, n, s->score, max, sum);
     else
         p->kern->span_softmax(s->score, n, n_key, max, sum);
-    view->tile(view->v, vd, LANES, vd / LANES, least, s->score, SPAN, n, false, out, vd);
+    value_sums(p, view, s->score, n, least, out);
     /* The last keys are seen by ever fewer queries: those of later rows, which come later. */
     for (int k = least, i = 0; k < most; k++) {
         while (n_key[i] <= k)
             i++;
-        view->tile((const uint8_t *)view->v + (size_t)k * (size_t)vd * view->elem, vd, LANES, vd / LANES, 1,
-                   s->score + i * SPAN + k, SPAN, n - i, true, out + i * vd, vd);
+        p->v.tile(view->v + (size_t)k * (size_t)(vd * kv_elem_bytes(p->form.v.open)), vd, LANES, vd / LANES,
+                  1, s->score + i * SPAN + k, SPAN, n - i, true, out + i * vd, vd);
     }
 }
 
@@ -335,9 +315,22 @@ static int first_span(const struct pass *p, const struct attn_piece *a, int laye
     return window && first > 0 ? first / SPAN : 0;
 }
 
-static struct span_view view_of(const struct pass *p, const uint8_t *head)
+/* The next queries of a piece, from v on, that meet a span in the same form, at most a tile of them: those in the span itself
+ * come first and meet it open. */
+static int next_queries(const struct pass *p, const struct attn_piece *a, int layer, int kv_head, int span,
+                        int v, struct span_view *view)
 {
-    return (struct span_view){head, head + p->form.k_bytes, p->kv_tile, (size_t)p->form.elem_bytes};
+    int group = p->model->config.n_head / p->model->config.n_head_kv, n = a->n_row * group - v;
+    int n_open = ((span + 1) * SPAN - p->row_pos[a->row]) * group;
+    const struct pass_seq *s = &p->batch->seqs[a->seq];
+    bool closed = p->form.closes && v >= n_open;
+    const uint8_t *at =
+        closed ? kv_page_at(p, s, span, layer, kv_head) : kv_open_at(p, s, span, layer, kv_head);
+    *view = (struct span_view){at, at + (closed ? p->form.k.bytes : p->form.k.open_bytes), closed,
+                               span == 0 && kv_has_sink(&p->form)};
+    if (p->form.closes && !closed && n > n_open - v)
+        n = n_open - v;
+    return n < TILE_TOK ? n : TILE_TOK;
 }
 
 /* All spans of one key-value head, merged as they come. */
@@ -349,12 +342,11 @@ static void attend(const struct pass *p, const struct attn_piece *a, int layer, 
     s->query_tag = 0;
     begin_merge(s, n_vec);
     for (int span = first_span(p, a, layer); span < n_span(p, a); span++) {
-        const uint8_t *head = head_at(p, &p->batch->seqs[a->seq], span, layer, kv_head);
-        struct span_view view = view_of(p, head);
-        for (int v = 0; v < n_vec; v += TILE_TOK) {
-            int n = n_vec - v < TILE_TOK ? n_vec - v : TILE_TOK;
+        for (int v = 0, n; v < n_vec; v += n) {
             float max[TILE_TOK], sum[TILE_TOK];
             struct visible seen;
+            struct span_view view;
+            n = next_queries(p, a, layer, kv_head, span, v, &view);
             if (!see_keys(p, a, layer, span, v, n, &seen))
                 continue;
             span_tile(p, &view, s, v, n, &seen, max, sum, s->span_out);
@@ -377,12 +369,11 @@ static void attend_spans(const struct attention *at, int pair, int first, int la
         load_queries(p, a, at->layer, kv_head, s->query);
     s->query_tag = at->tag + (uint64_t)pair;
     for (int span = first; span < last; span++) {
-        const uint8_t *head = head_at(p, &p->batch->seqs[a->seq], span, at->layer, kv_head);
-        struct span_view view = view_of(p, head);
         struct partial part = partial_at(p, pair, span);
-        for (int v = 0; v < n_vec; v += TILE_TOK) {
-            int n = n_vec - v < TILE_TOK ? n_vec - v : TILE_TOK;
+        for (int v = 0, n; v < n_vec; v += n) {
             struct visible seen;
+            struct span_view view;
+            n = next_queries(p, a, at->layer, kv_head, span, v, &view);
             if (see_keys(p, a, at->layer, span, v, n, &seen))
                 span_tile(p, &view, s, v, n, &seen, part.max + v, part.sum + v, part.out + v * vd);
             else
@@ -418,7 +409,7 @@ static void put_rows(const struct pass *p, const struct attn_piece *a, int layer
 {
     for (int r = a->row; r < a->row + a->n_row; r++)
         if (p->row_pos[r] / SPAN >= first && p->row_pos[r] / SPAN < last)
-            put_row(p, &p->batch->seqs[a->seq], r, layer, kv_head);
+            kv_put_row(p, &p->batch->seqs[a->seq], r, layer, kv_head);
 }
 
 /* Small batches: one piece per sequence and head writes its rows and attends. */
@@ -467,22 +458,6 @@ static void part_piece(const struct pool_op *op, int piece, int worker)
     }
 }
 
-void attention_put(const struct attention *a, int first, int last)
-{
-    const struct pass *p = a->pass;
-    /* a head's lines of its page, each with some positions of one dimension, are touched for all rows before the next's */
-    for (int h = 0; h < p->model->config.n_head_kv; h++)
-        for (int r = first; r < last; r++)
-            put_row(p, &p->batch->seqs[p->row_seq[r]], r, a->layer, h);
-}
-
-static void put_piece(const struct pool_op *op, int piece, int worker)
-{
-    const struct attention *at = op->arg;
-    const struct attn_piece *a = &at->pass->pieces[piece];
-    attention_put(at, a->row, a->row + a->n_row);
-}
-
 static void attend_piece(const struct pool_op *op, int piece, int worker)
 {
     const struct attention *at = op->arg;
@@ -492,12 +467,7 @@ static void attend_piece(const struct pool_op *op, int piece, int worker)
     attend(p, p->pieces + (p->n_piece - 1 - (pair.a - p->pieces)), at->layer, pair.kv_head, worker);
 }
 
-void attention_put_add(struct pass *p, struct attention *a)
-{
-    pass_add(p, "rope+kv write", a->layer, p->n_piece, a, put_piece);
-}
-
-void attention_add(struct pass *p, struct attention *a, bool is_put)
+void attention_add(struct pass *p, struct attention *a, enum kv_state state)
 {
     const struct model_config *c = &p->model->config;
     double kv_bytes = 0, n_ops = 0;
@@ -505,11 +475,17 @@ void attention_add(struct pass *p, struct attention *a, bool is_put)
     for (int i = 0; i < p->batch->n_seq; i++) {
         const struct pass_seq *s = &p->batch->seqs[i];
         double keys = s->pos0 + s->n_row;
-        kv_bytes += keys * 2 * c->head_dim * p->form.elem_bytes * c->n_head_kv;
+        kv_bytes += keys / SPAN * (double)p->form.head_bytes * c->n_head_kv;
         n_ops += 4.0 * c->head_dim * c->n_head * s->n_row * (s->pos0 + (s->n_row + 1) / 2.0);
     }
     struct pool_op *op;
-    a->is_put = is_put;
+    if (state == KV_TO_PUT && (!one_piece_each || p->n_closing)) {
+        kv_put_add(p, a);
+        state = KV_PUT;
+    }
+    if (state == KV_PUT)
+        kv_close_add(p, a);
+    a->is_put = state != KV_TO_PUT;
     if (one_piece_each && p->n_part > 0) {
         a->tag = p->next_tag + 1;
         p->next_tag += (uint64_t)(p->n_piece * c->n_head_kv);
@@ -517,10 +493,10 @@ void attention_add(struct pass *p, struct attention *a, bool is_put)
     } else if (one_piece_each) {
         op = pass_add(p, "attention", a->layer, p->n_piece * c->n_head_kv, a, fused_piece);
     } else {
-        if (!is_put)
-            attention_put_add(p, a);
         op = pass_add(p, "attention", a->layer, p->n_piece * c->n_head_kv, a, attend_piece);
     }
     op->bytes = kv_bytes;
     op->n_ops = n_ops;
+    if (a->layer + 1 < c->n_layer)
+        kv_keep_add(p, a);
 }

@@ -250,6 +250,7 @@ static int make_buffers(struct pass *p, struct lathe_err *err)
     TAKE(p, p->limits.n_seq, p->narrow_seqs, "batch");
     TAKE(p, n, p->row_pos, "batch");
     TAKE(p, n, p->row_seq, "batch");
+    TRY(kv_take(p, err));
     TRY(experts_new(p, &p->experts, err));
     return make_scratch(p, err);
 }
@@ -267,18 +268,10 @@ static bool has_f32_reader(const struct lathe_model *m)
     return any;
 }
 
-static void choose_kv(struct pass *p)
-{
-    const struct kern_set *k = p->kern;
-    enum format_id format = p->form.format;
-    p->kv_tile = format == FORMAT_F32 ? k->tile_f32 : format == FORMAT_F16 ? k->tile_f16 : k->tile_bf16;
-    p->kv_store = format == FORMAT_F32 ? NULL : format == FORMAT_F16 ? k->to_f16 : k->to_bf16;
-}
-
 /* The KV cache's; of one layer, where no later pass looks back into another one. */
 static struct kv_form form_of(const struct lathe_model *m, const struct pass_limits *limits)
 {
-    struct kv_form f = kv_form_of(m, limits->kv_type);
+    struct kv_form f = kv_form_of(m, limits->kv_types);
     if (limits->by_layer) {
         f.page_bytes /= (size_t)f.n_layer;
         f.n_layer = 1;
@@ -301,7 +294,7 @@ int pass_new(const struct lathe_model *m, struct pool *pool, const struct pass_l
                         .kern = kern_set()};
     TRY(mem_try(1, sizeof *p, "pass", (void **)&p, err));
     memcpy(p, &init, sizeof init);
-    choose_kv(p);
+    kv_choose(p);
     p->attn_scale = EXP_LOG2E * c->attn_scale;
     p->act_only = c->act == ACT_GELU ? p->kern->gelu : gelu_tanh;
     p->act_mul = c->act == ACT_SILU        ? p->kern->silu_mul
@@ -340,9 +333,10 @@ void pass_free(struct pass *p)
         for (size_t j = 0; j < sizeof all / sizeof *all; j++)
             free(all[j]);
     }
-    void *all[] = {p->scratch, p->x,       p->qkv,    p->att,      p->ff,          p->norm,   p->act,
-                   p->rope[0], p->rope[1], p->post,   p->out_x,    p->logits,      p->pieces, p->row_pos,
-                   p->row_seq, p->up,      p->pooled, p->partials, p->narrow_seqs, p->trace,  p->spans_done};
+    void *all[] = {p->scratch, p->x,       p->qkv,     p->att,      p->ff,          p->norm,   p->act,
+                   p->rope[0], p->rope[1], p->post,    p->out_x,    p->logits,      p->pieces, p->row_pos,
+                   p->row_seq, p->up,      p->pooled,  p->partials, p->narrow_seqs, p->trace,  p->spans_done,
+                   p->spares,  p->slots,   p->closing, p->kept};
     for (size_t j = 0; j < sizeof all / sizeof *all; j++)
         free(all[j]);
     arena_free(&p->arena);
@@ -420,12 +414,12 @@ void pass_embed_piece(const struct pool_op *op, int piece, int worker)
         embed_place(p, piece, x, p->scratch[worker].norm);
 }
 
-/* What follows q, k, v in layer i. `is_put`: the rows' KV is in its pages. */
-static void add_rest_of_layer(struct pass *p, int i, bool is_put)
+/* What follows q, k, v in layer i. */
+static void add_rest_of_layer(struct pass *p, int i, enum kv_state state)
 {
     struct matmul *mm = p->mm + i * MM_PER_LAYER;
     int n_row = p->batch->n_row;
-    attention_add(p, &p->attn[i], is_put);
+    attention_add(p, &p->attn[i], state);
     matmul_add(p, &mm[MM_O], n_row, i);
     if (p->model->layers[i].moe) {
         experts_add(p->experts, i, n_row);
@@ -444,9 +438,9 @@ static void add_layers(struct pass *p, bool narrows)
     for (int i = 0; i < n_layer; i++) {
         matmul_add(p, &p->mm[i * MM_PER_LAYER + MM_QKV], p->batch->n_row, i);
         if (i + 1 < n_layer || !narrows)
-            add_rest_of_layer(p, i, false);
+            add_rest_of_layer(p, i, KV_TO_PUT);
         else
-            attention_put_add(p, &p->attn[i]);
+            kv_put_add(p, &p->attn[i]);
     }
 }
 
@@ -455,7 +449,7 @@ static void add_chained_layers(struct pass *p, bool narrows)
     int n_row = p->batch->n_row, n_layer = p->model->config.n_layer;
     row_chain_add(p, &p->chains[0], n_row);
     for (int i = 0; i < n_layer - narrows; i++) {
-        attention_add(p, &p->attn[i], true);
+        attention_add(p, &p->attn[i], KV_PUT);
         row_chain_add(p, &p->chains[i + 1], n_row);
     }
 }
@@ -495,10 +489,10 @@ static void finish_narrow(struct pass *p)
     p->n_op = 0;
     attention_plan(p);
     if (row_chain_wanted(p, p->narrow.n_row)) {
-        attention_add(p, &p->attn[last], true);
+        attention_add(p, &p->attn[last], KV_CLOSED);
         row_chain_add(p, &p->chains[last + 1], p->narrow.n_row);
     } else {
-        add_rest_of_layer(p, last, true);
+        add_rest_of_layer(p, last, KV_CLOSED);
     }
     run(p);
 }
@@ -526,12 +520,20 @@ void pass_run(struct pass *p, const struct pass_batch *b)
     p->n_op = p->n_trace = 0;
     p->trace_start_ns = p->profile ? clock_ns() : 0;
     attention_plan(p);
+    kv_plan(p);
     pass_fill_rope(p);
     pass_add(p, "embed", -1, b->n_row, p, pass_embed_piece);
     (row_chain_wanted(p, b->n_row) ? add_chained_layers : add_layers)(p, narrows);
+    struct attention *last = &p->attn[p->model->config.n_layer - 1];
+    if (narrows)
+        kv_close_add(p, last);
     run(p);
     if (narrows && b->n_out)
         finish_narrow(p);
+    p->n_op = 0;
+    kv_keep_add(p, last);
+    if (p->n_op)
+        run(p);
 }
 
 /* The product of a head, for output rows first .. first+n where it is the first to read them. */

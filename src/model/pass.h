@@ -10,6 +10,7 @@
 struct pass_seq {
     int row0, n_row, pos0, n_out;
     const int32_t *pages;
+    int slot;       /* its open span, where there are any: no other sequence of the batch has it */
     int n_key;      /* keys that every row sees; 0: those up to its own position */
     bool out_first; /* n_out counts its first rows, not its last */
     int second_at;  /* positions from here on are the second text of a pair; 0: none are */
@@ -30,14 +31,14 @@ struct pass_limits {
     int n_ctx;  /* longest position + 1 */
     int n_out;  /* most rows of one pass_logits call */
     int n_page; /* pages of the cache */
-    enum lathe_kv_type kv_type;
+    struct kv_types kv_types;
     bool no_fusion;
     bool
         by_head; /* attention's work is shared out by heads and not by sequences: a head's KV lies at its worker */
     bool by_layer; /* only pass_layer will be called: all layers have the same KV memory one after another */
 };
 
-/* Buffers for passes of up to `limits`; `kv` is the page cache, owned by the caller. */
+/* Buffers for passes of up to `limits`; `kv` is the page cache with the open spans of n_seq slots (kv.h), owned by the caller. */
 int pass_new(const struct lathe_model *m, struct pool *pool, const struct pass_limits *limits, uint8_t *kv,
              struct pass **out, struct lathe_err *err);
 void pass_free(struct pass *p);

@@ -103,6 +103,27 @@ struct attn_piece {
     int seq, row, n_row;
 };
 
+/* How keys or values are written and read: floats, and where they are closed, strips. */
+struct kv_kernels {
+    tile_f32_fn *tile;
+    to_f16_fn *store;    /* f32 to what is open; NULL: that is f32 */
+    tile_span_fn *strip; /* NULL: not closed */
+    pack_span_fn *pack;
+};
+
+/* Where the open spans of a sequence are (kv_rows.c): its first in its slot, the next ones in spares from this one on. */
+struct kv_slot {
+    int first, spare;
+};
+
+/* A span that a pass closes or keeps; the sequence's number in the whole batch. */
+struct kv_moving {
+    int seq, span;
+};
+
+/* How far a layer's keys and values of the pass are. */
+enum kv_state { KV_TO_PUT, KV_PUT, KV_CLOSED };
+
 struct pass {
     const struct lathe_model *model;
     struct pool *pool;
@@ -110,12 +131,15 @@ struct pass {
     struct pass_limits limits;
     const struct kv_form form;
     uint8_t *kv;
-    tile_f32_fn *kv_tile; /* over keys and values as the cache has them */
-    to_f16_fn *kv_store;  /* f32 to what the cache has; NULL: f32 */
+    struct kv_kernels k, v;
     const struct kern_set *kern;
     float attn_scale; /* of the queries: log2(e) / sqrt(head_dim), since the softmax is of base 2 */
     /* batch */
-    const struct pass_batch *batch;
+    const struct pass_batch *batch, *whole;
+    uint8_t *spares;       /* open spans of one layer behind those in slots */
+    struct kv_slot *slots; /* [limits.n_seq] */
+    struct kv_moving *closing, *kept;
+    int n_closing, n_kept;
     struct pass_batch narrow;     /* only the output rows, for the rest of the last layer */
     struct pass_seq *narrow_seqs; /* [limits.n_seq] */
     struct attn_piece *pieces;    /* per kv head */
@@ -208,12 +232,26 @@ void row_chain_add(struct pass *p, struct row_chain *c, int n_row);
 bool row_chain_is(const struct pool_op *op);
 /* Adds what the newest run took to the profile and to the trace. */
 void pass_profile_add(struct pass *p);
-/* Adds attention; `is_put`: keys and values are in their pages already. */
-void attention_add(struct pass *p, struct attention *a, bool is_put);
-/* Adds only the writing of the rows' KV. */
-void attention_put_add(struct pass *p, struct attention *a);
-/* Rotates the keys of rows [first, last) and puts keys and values into their pages. */
+/* Adds attention, and what its keys and values lack. */
+void attention_add(struct pass *p, struct attention *a, enum kv_state state);
+/* Rotates the keys of rows [first, last) and puts keys and values where open spans are. */
 void attention_put(const struct attention *a, int first, int last);
 /* Cuts the batch into attention pieces. */
 void attention_plan(struct pass *p);
+/* cos and sin of a position. */
+const float *pass_rope_at(const struct pass *p, int layer, int pos);
+
+/* Keys and values (kv_rows.c). Chosen kernels and buffers of a new pass; which spans the batch opens and closes. */
+void kv_choose(struct pass *p);
+int kv_take(struct pass *p, struct lathe_err *err);
+void kv_plan(struct pass *p);
+/* Part of a span: as its page has it, which is where floats are open too; as floats, if it is one of the pass's open ones. */
+uint8_t *kv_page_at(const struct pass *p, const struct pass_seq *s, int span, int layer, int kv_head);
+uint8_t *kv_open_at(const struct pass *p, const struct pass_seq *s, int span, int layer, int kv_head);
+/* Rotates the key of one row and head, normalized first where the model does, and puts key and value into their span. */
+void kv_put_row(const struct pass *p, const struct pass_seq *s, int row, int layer, int kv_head);
+/* Operations of a layer: all rows are put, whole spans are closed, last ones that are not whole go to their slots. */
+void kv_put_add(struct pass *p, struct attention *a);
+void kv_close_add(struct pass *p, struct attention *a);
+void kv_keep_add(struct pass *p, struct attention *a);
 #endif

@@ -56,7 +56,7 @@ static void product(struct pass *p, int layer, enum matmul_kind kind, enum pass_
     show(p, mm, as, tap, user);
     matmul_add(p, mm, p->batch->n_row, layer);
     if (kind == MM_QKV)
-        attention_add(p, &p->attn[layer], false);
+        attention_add(p, &p->attn[layer], KV_TO_PUT);
     run_ops(p);
 }
 

@@ -183,7 +183,7 @@ static int make_pass(struct calib *c, struct lathe_err *err)
     int n_page = (c->o.n_ctx + SPAN - 1) / SPAN;
     struct pass_limits limits = {
         .n_row = c->o.n_ctx, .n_seq = 1, .n_ctx = c->o.n_ctx, .n_out = 1, .n_page = n_page, .by_layer = true};
-    struct kv_form form = kv_form_of(c->model, limits.kv_type);
+    struct kv_form form = kv_form_of(c->model, limits.kv_types);
     void *p;
     c->kv_bytes = form.page_bytes / (size_t)form.n_layer * (size_t)n_page;
     TRY(mem_try(c->kv_bytes, 1, "keys and values of a chunk", &p, err));

@@ -6,6 +6,7 @@
 struct values {
     bool flag;
     int n, choice;
+    struct opt_pair pair;
     uint64_t seed, size;
     float share;
     const char *text;
@@ -24,12 +25,13 @@ static const struct opt_row rows[] = {
     {A, "list", 'l', OPT_LIST, F(list), NULL, 0, 0, "TEXT", NULL, "a list"},
     {A, "ints", 'i', OPT_INTS, F(ints), "7", 0, 9, "N,...", NULL, "numbers"},
     {A, "choice", 0, OPT_CHOICE, F(choice), "b", 0, 0, "a|b|long", NULL, "a choice"},
+    {A, "pair", 0, OPT_PAIR, F(pair), "b", 0, 0, "a|b|long", NULL, "two choices"},
     {B, "other", 'o', OPT_FLAG, F(flag), NULL, 0, 0, NULL, NULL, "of another command"},
 };
 static const struct opt_group groups[] = {{A, "First"}, {B, "Second"}};
 static const struct opt_command commands[] = {{"walk", A, "", 0, "on foot", ""},
                                               {"swim", B, "[WHERE]", 1, "in water", "Only in summer."}};
-static const struct opt_table table = {"prog", "a program", rows, 10, groups, 2, commands, 2};
+static const struct opt_table table = {"prog", "a program", rows, 11, groups, 2, commands, 2};
 
 static const char *env_value;
 static const char *env_get(const char *name)
@@ -58,6 +60,7 @@ static void defaults_and_environment(void **state)
     assert_int_equal(parse(0, 0, NULL), 0);
     assert_int_equal(v.n, 5);
     assert_int_equal(v.choice, 1);
+    assert_true(v.pair.first == 1 && v.pair.second == 1);
     assert_int_equal(v.ints.n, 1);
     assert_int_equal(v.ints.v[0], 7);
     assert_true(v.share == 0.5f);
@@ -76,7 +79,7 @@ static void defaults_and_environment(void **state)
 static void every_way_to_write_an_option(void **state)
 {
     assert_int_equal(PARSE(0, "--number=3", "-s0.25", "-t", "x y", "--list", "a", "-lb", "-i", "1,2,3",
-                           "--choice", "long", "-f", "--seed=0xff"),
+                           "--choice", "long", "--pair", "a:long", "-f", "--seed=0xff"),
                      0);
     assert_int_equal(v.n, 3);
     assert_true(v.share == 0.25f);
@@ -86,6 +89,7 @@ static void every_way_to_write_an_option(void **state)
     assert_int_equal(v.ints.n, 3);
     assert_int_equal(v.ints.v[2], 3);
     assert_int_equal(v.choice, 2);
+    assert_true(v.pair.first == 0 && v.pair.second == 2);
     assert_true(v.flag);
     assert_int_equal(v.seed, 255);
     assert_int_equal(PARSE(0, "-fn", "-1", "--flag=off", "--text=", "-t--text"), 0);
@@ -121,6 +125,9 @@ static void mistakes_name_value_and_remedy(void **state)
         {"--size=2Q", "--size '2Q' is not a size in bytes such as 800M or 2G"},
         {"--seed=18446744073709551616", "--seed '18446744073709551616' is not a whole number below 2^64"},
         {"--choice=c", "--choice 'c' is not a, b or long"},
+        {"--pair=a:", "--pair 'a:' is not a, b or long, or two of them with a colon between"},
+        {"--pair=a:b:long", "--pair 'a:b:long' is not a, b or long, or two of them with a colon between"},
+        {"--pair=:a", "--pair ':a' is not a, b or long, or two of them with a colon between"},
         {"--choice=", "--choice '' is not a, b or long"},
         {"--flag=2", "--flag '2' is not on or off"},
         {"--numbr=1", "--numbr is no option of walk: did you mean --number?"},

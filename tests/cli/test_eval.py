@@ -226,3 +226,13 @@ def test_a_reference_appears_complete_or_not_at_all(run, tiny, text, tmp_path):
     assert r.returncode == 1 and b"cannot be written" in r.stderr
     r = run("eval", "-m", tiny, "-f", text, "--ref", tiny, "--tokens", "999999", "--ctx", "257", "--save-ref", tmp_path / "ref")
     assert r.returncode == 2 and list(tmp_path.iterdir()) == []
+
+
+def test_the_type_of_the_cache_is_the_candidates(run, tiny, text):
+    """The reference beside it keeps f16: its perplexity does not change."""
+    args = ["-m", tiny, "--ref", tiny, "-f", text, "--tokens", "1000"]
+    f16, q4 = measure(run, *args), measure(run, *args, "--kv-type", "q4")
+    assert q4["all"]["ref_ppl"] == f16["all"]["ref_ppl"] and q4["all"]["ppl"] != f16["all"]["ppl"]
+    assert 0 < measure(run, *args, "--kv-type", "q8_0")["all"]["kl_mean"]["value"] < q4["all"]["kl_mean"]["value"] / 4
+    spans = {(g["from"], g["to"]): g["kl_mean"]["value"] for g in q4["by_position"]}
+    assert spans[0, 31] == spans[32, 63] == 0 < spans[64, 127]

@@ -294,3 +294,28 @@ def test_version(run):
     assert text.startswith(f"lathe {d['version']} ({d['isa']})\n") and set(d["parts"]) == {"server", "pull", "config", "edit", "topology"}
     lacks = run("key", "new", "a").returncode != 0
     assert lacks != d["parts"]["server"] and ("\nwithout: server" in text) == lacks and ("\nwith: server" in text) != lacks
+
+
+LONG = "the in hello quick brown fox jumps over the lazy dog " * 5
+
+
+@pytest.mark.parametrize("kv, open_as", [("q8_0", "f16"), ("q4", "f16"), ("q8_0:q4", "f16"), ("f16:q4", "f16"), ("q4:bf16", "f16:bf16")])
+def test_integers_of_the_cache_are_the_same_however_it_is_filled(run, tiny, tmp_path, kv, open_as):
+    args = ["run", "-m", tiny, "-p", LONG, "-n", "6", *GREEDY]
+    texts = []
+    for i, how in enumerate(([], ["--chunk", "1"], ["--chunk", "50", "-t", "3"], ["--fusion", "off"])):
+        texts.append(ok(run(*args, "--kv-type", kv, *how, "--dump-logits", tmp_path / str(i))))
+        assert (tmp_path / str(i)).read_text() == (tmp_path / "0").read_text() and texts[i] == texts[0]
+    ok(run(*args, "--kv-type", open_as, "--dump-logits", tmp_path / "open"))
+    lines, floats = ((tmp_path / name).read_text().splitlines() for name in ("0", "open"))
+    assert len(lines) == len(floats) > 100 and lines[:64] == floats[:64] and lines[64:] != floats[64:]
+
+
+def test_types_of_the_cache(run, tiny):
+    for value in ("q5", "q4:", ":q4", "q4:q8_0:f16", "Q4", ""):
+        r = run("run", "-m", tiny, "-p", "x", f"--kv-type={value}")
+        assert r.returncode == 2 and r.stdout == b"" and f"--kv-type '{value}' is not f16, bf16, q8_0 or q4, or two of them".encode() in r.stderr
+    shown = ok(run("config", "show", env={"LATHE_KV_TYPE": "q8_0:q4"})).decode()
+    assert 'kv-type: "q8_0:q4"' in shown
+    args = ["run", "-m", tiny, "-p", LONG, "-n", "6", *GREEDY, "--exact"]
+    assert ok(run(*args, "--kv-type", "q4")) == ok(run(*args))

@@ -1,6 +1,6 @@
 /* The same bits, however a sequence is computed: together with 63 others or alone, in chunks of 1, 7, 64 or
  * 512, by 1, 2 or 3 threads, from kept pages or from scratch, with free pages poisoned, and on every level of
- * instructions that the CPU has; with keys and values in f16 and in bf16.
+ * instructions that the CPU has; with keys and values in f16, in bf16 and in integers.
  *
  * Every position's logits are hashed. LATHE_CPU is read once per process, so the program runs itself per
  * level (--hashes prints). */
@@ -26,7 +26,15 @@ struct hashes {
 };
 
 static bool score_less;
-static enum lathe_kv_type kv_type;
+
+/* Keys and values. */
+struct kv {
+    enum lathe_kv_type k, v;
+};
+static const struct kv f16 = {LATHE_KV_F16, LATHE_KV_F16}, bf16 = {LATHE_KV_BF16, LATHE_KV_BF16},
+                       q8 = {LATHE_KV_Q8_0, LATHE_KV_Q8_0}, q4 = {LATHE_KV_Q4, LATHE_KV_Q4},
+                       q8_q4 = {LATHE_KV_Q8_0, LATHE_KV_Q4}, bf16_q4 = {LATHE_KV_BF16, LATHE_KV_Q4};
+static struct kv kv;
 
 struct one {
     struct hashes *h;
@@ -41,7 +49,8 @@ static lathe_engine *engine(const lathe_model *m, int n_seq, int n_thread, int n
     o.n_ctx = N_CTX;
     o.n_thread = n_thread;
     o.n_chunk = n_chunk;
-    o.kv_type = kv_type;
+    o.kv_type = kv.k;
+    o.kv_value_type = LATHE_KV_VALUES(kv.v);
     return tiny_engine_of(m, &o);
 }
 
@@ -117,7 +126,8 @@ static void run_alone(const lathe_model *m, struct hashes *h)
     options.n_ctx = N_CTX;
     options.n_thread = 1;
     options.no_prefix_cache = true;
-    options.kv_type = kv_type;
+    options.kv_type = kv.k;
+    options.kv_value_type = LATHE_KV_VALUES(kv.v);
     lathe_engine *e = tiny_engine_of(m, &options);
     memset(h, 0, sizeof *h);
     for (int p = 0; p < N_PROMPT; p++) {
@@ -128,7 +138,13 @@ static void run_alone(const lathe_model *m, struct hashes *h)
     lathe_engine_free(e);
 }
 
-/* Every prompt takes over what others before it computed, as far as they agree. */
+static bool is_integer(struct kv t)
+{
+    return t.k >= LATHE_KV_Q8_0 || t.v >= LATHE_KV_Q8_0;
+}
+
+/* Every prompt takes over what others before it computed, as far as they agree; of integers whole pages alone, which all have
+ * when they are asked for a second time. */
 static void run_cached(const lathe_model *m, struct hashes *h)
 {
     lathe_engine *e = engine(m, 2, 2, 64);
@@ -136,7 +152,9 @@ static void run_cached(const lathe_model *m, struct hashes *h)
     struct lathe_event ev;
     struct lathe_engine_stats stats;
     memset(h, 0, sizeof *h);
-    for (int p = 0; p < N_PROMPT; p++) {
+    const int n_time = 1 + is_integer(kv);
+    for (int i = 0; i < N_PROMPT * n_time; i++) {
+        const int p = i / n_time;
         struct lathe_request r = request(&o, h, p);
         r.logits_from = (int)r.n_ids - 1;
         tiny_submit(e, &r);
@@ -238,14 +256,16 @@ static bool left_out(int type, int shape)
     return (getenv("LATHE_EMULATED") || threads_only) && (types[type] != 2 || (shape != 0 && !threads_only));
 }
 
-static void every_way(enum lathe_kv_type type)
+static void every_way(struct kv type)
 {
     int n_bad = 0;
-    kv_type = type;
+    kv = type;
     for (int t = 0; t < N_TYPE; t++)
         for (int s = 0; s < N_SHAPE; s++) {
-            /* how the weights are kept has no bearing on the cache: of bf16 one type of each numeric class */
-            if (left_out(t, s) || (type == LATHE_KV_BF16 && types[t] != 0 && types[t] != 2))
+            /* how the weights are kept has no bearing on the cache: of bf16 one type of each numeric class,
+             * of integers one */
+            if (left_out(t, s) ||
+                (type.k != LATHE_KV_F16 && types[t] != 2 && (types[t] != 0 || is_integer(type))))
                 continue;
             make_prompts(shapes[s].n_vocab);
             lathe_model *m = tiny_model(shapes[s], types[t], 7);
@@ -260,28 +280,62 @@ static void every_way(enum lathe_kv_type type)
 
 static void every_way_of_computing(void **state)
 {
-    every_way(LATHE_KV_F16);
+    every_way(f16);
 }
 
 static void every_way_with_bf16_keys_and_values(void **state)
 {
-    every_way(LATHE_KV_BF16);
+    every_way(bf16);
+}
+
+static void every_way_with_integers(void **state)
+{
+    every_way(q8);
+    every_way(q4);
+}
+
+static void every_way_with_one_half_in_integers(void **state)
+{
+    every_way(q8_q4);
+    every_way(bf16_q4);
+}
+
+/* The span that a token is in is in f16 for it, those before are not. */
+static void integers_begin_with_the_second_span(void **state)
+{
+    struct hashes *want = malloc(sizeof *want), *got = malloc(sizeof *got);
+    make_prompts(shapes[0].n_vocab);
+    lathe_model *m = tiny_model(shapes[0], types[0], 7);
+    kv = f16;
+    run_alone(m, want);
+    for (int i = 0; i < 2; i++) {
+        kv = i ? q8 : q4;
+        run_alone(m, got);
+        int n = 0;
+        for (int p = 0; p < N_PROMPT; p++)
+            for (int k = 0; k < prompts[p].n; k++, n++)
+                assert_true((want->at[p][k] == got->at[p][k]) == (k < 64));
+        assert_true(n > 1000);
+    }
+    lathe_model_free(m);
+    free(want);
+    free(got);
 }
 
 /* The choice has an effect: the two types round differently. */
 static void types_differ(void **state)
 {
-    struct hashes *f16 = malloc(sizeof *f16), *bf16 = malloc(sizeof *bf16);
+    struct hashes *one = malloc(sizeof *one), *other = malloc(sizeof *other);
     make_prompts(shapes[0].n_vocab);
     lathe_model *m = tiny_model(shapes[0], types[0], 7);
-    kv_type = LATHE_KV_F16;
-    run_alone(m, f16);
-    kv_type = LATHE_KV_BF16;
-    run_alone(m, bf16);
-    assert_memory_not_equal(f16->at, bf16->at, sizeof f16->at);
+    kv = f16;
+    run_alone(m, one);
+    kv = bf16;
+    run_alone(m, other);
+    assert_memory_not_equal(one->at, other->at, sizeof one->at);
     lathe_model_free(m);
-    free(f16);
-    free(bf16);
+    free(one);
+    free(other);
 }
 
 /* ---- instruction sets ---- */
@@ -289,16 +343,17 @@ static void types_differ(void **state)
 static int print_hashes(void)
 {
     struct hashes *h = malloc(sizeof *h);
-    for (int i = 0; i < 2 * N_TYPE; i++)
+    const struct kv each[] = {f16, bf16, q8, q4};
+    for (int i = 0; i < 4 * N_TYPE; i++)
         for (int s = 0; s < N_SHAPE; s++) {
-            int t = i / 2;
-            if (left_out(t, s))
+            int t = i / 4;
+            kv = each[i % 4];
+            if (left_out(t, s) || (is_integer(kv) && types[t] != 2))
                 continue;
-            kv_type = i % 2 ? LATHE_KV_BF16 : LATHE_KV_F16;
             make_prompts(shapes[s].n_vocab);
             lathe_model *m = tiny_model(shapes[s], types[t], 7);
             run_some(m, 30, 50, 20, 2, 64, h); /* 3 of them of several pages: plain C is slow */
-            printf("type %d shape %d KV %d: %016llx\n", types[t], s, kv_type,
+            printf("type %d shape %d KV %d: %016llx\n", types[t], s, (int)kv.k,
                    (unsigned long long)XXH3_64bits(h->at, sizeof h->at));
             lathe_model_free(m);
         }
@@ -382,10 +437,17 @@ int main(int argc, char **argv)
     if (argc > 1 && !strcmp(argv[1], "--hashes"))
         return print_hashes();
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(every_way_of_computing), cmocka_unit_test(every_way_with_bf16_keys_and_values),
-        cmocka_unit_test(types_differ),           cmocka_unit_test(avx2_equals_plain_c),
-        cmocka_unit_test(neon_equals_plain_c),    cmocka_unit_test(dotprod_equals_plain_c),
-        cmocka_unit_test(i8mm_equals_plain_c),    cmocka_unit_test(avx512vnni_equals_plain_c),
+        cmocka_unit_test(every_way_of_computing),
+        cmocka_unit_test(every_way_with_bf16_keys_and_values),
+        cmocka_unit_test(every_way_with_integers),
+        cmocka_unit_test(every_way_with_one_half_in_integers),
+        cmocka_unit_test(integers_begin_with_the_second_span),
+        cmocka_unit_test(types_differ),
+        cmocka_unit_test(avx2_equals_plain_c),
+        cmocka_unit_test(neon_equals_plain_c),
+        cmocka_unit_test(dotprod_equals_plain_c),
+        cmocka_unit_test(i8mm_equals_plain_c),
+        cmocka_unit_test(avx512vnni_equals_plain_c),
         cmocka_unit_test(nodes_do_not_matter),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

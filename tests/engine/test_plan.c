@@ -176,6 +176,30 @@ static void bf16_is_as_large_as_f16(void **state)
     o.kv_type = (enum lathe_kv_type)7;
     assert_int_equal(lathe_engine_new(model, &o, &e, &err), LATHE_E_USAGE);
     assert_non_null(strstr(err.text, "kv_type is 7"));
+    o.kv_type = LATHE_KV_Q4;
+    o.kv_value_type = 5;
+    assert_int_equal(lathe_engine_new(model, &o, &e, &err), LATHE_E_USAGE);
+    assert_non_null(strstr(err.text, "kv_value_type is 5"));
+}
+
+/* In the same memory, with what sequences have open counted. */
+static void integers_hold_more_tokens(void **state)
+{
+    struct lathe_engine_options o = options(0);
+    const struct lathe_engine_plan full = plan(o);
+    o = options(full.total_bytes - full.kv_bytes + full.kv_bytes / 8);
+    o.n_seq = 1;
+    o.n_ctx = 4096;
+    o.n_kv_token = full.n_kv_token;
+    const double f16 = plan(o).n_kv_token;
+    assert_true(f16 < full.n_kv_token);
+    o.kv_type = LATHE_KV_Q8_0;
+    assert_true(plan(o).n_kv_token > 1.7 * f16);
+    o.kv_value_type = LATHE_KV_VALUES(LATHE_KV_Q4);
+    assert_true(plan(o).n_kv_token > 2.2 * f16);
+    o.kv_type = LATHE_KV_Q4;
+    o.kv_value_type = 0;
+    assert_true(plan(o).n_kv_token > 2.9 * f16 && plan(o).n_kv_token <= full.n_kv_token);
 }
 
 /* The buffers that are counted are those that are made. */
@@ -223,6 +247,7 @@ int main(void)
         cmocka_unit_test(counted_as_made),
         cmocka_unit_test(partials_are_bounded),
         cmocka_unit_test(bf16_is_as_large_as_f16),
+        cmocka_unit_test(integers_hold_more_tokens),
     };
     return cmocka_run_group_tests(tests, open_model, close_model);
 }

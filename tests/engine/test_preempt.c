@@ -7,6 +7,7 @@
 enum { N_CTX = 320, N_REQUEST = 16, MAX_PREDICT = 150 };
 
 static lathe_model *model;
+static enum lathe_kv_type keys, values;
 static int n_prompt_id = 256; /* that prompts are made of */
 
 static int open_model(void **state)
@@ -86,6 +87,8 @@ static struct lathe_engine_options options(int n_seq, int n_page)
     o.n_thread = 2;
     o.n_chunk = 64;
     o.n_kv_token = n_page * 64;
+    o.kv_type = keys;
+    o.kv_value_type = LATHE_KV_VALUES(values);
     return o;
 }
 
@@ -149,7 +152,7 @@ static void same(const struct heard *want, const struct heard *got)
     }
 }
 
-static void few_pages_give_the_same_answers(void **state)
+static void few_pages(int n_way)
 {
     static struct heard alone[N_REQUEST + 1], got[N_REQUEST + 1];
     struct lathe_engine_stats stats;
@@ -157,7 +160,7 @@ static void few_pages_give_the_same_answers(void **state)
     o.no_prefix_cache = true;
     run_all(o, alone, &stats);
     assert_int_equal(stats.n_preempt_recompute + stats.n_preempt_swap, 0);
-    for (int way = 0; way < 12; way++) {
+    for (int way = 0; way < n_way; way++) {
         o = options(N_REQUEST, way < 6 ? 15 : 6); /* 15 pages: three of the longest sequences */
         o.preempt = way % 3 == 0   ? LATHE_PREEMPT_RECOMPUTE
                     : way % 3 == 1 ? LATHE_PREEMPT_SWAP
@@ -173,14 +176,34 @@ static void few_pages_give_the_same_answers(void **state)
     }
     o = options(N_REQUEST, 15); /* swap space for a page or two only: the rest is computed again */
     o.preempt = LATHE_PREEMPT_SWAP;
-    o.swap_bytes = 100000;
+    o.swap_bytes = keys == LATHE_KV_F16 ? 100000 : 25000;
     run_all(o, got, &stats);
     same(alone, got);
     assert_true(stats.n_preempt_recompute > 0);
 }
 
+static void few_pages_give_the_same_answers(void **state)
+{
+    few_pages(12);
+}
+
+/* Of sequences with an open span whole pages are swapped, the rest is computed again. */
+static void few_pages_of_integers_do_so_too(void **state)
+{
+    static const enum lathe_kv_type types[][2] = {{LATHE_KV_Q4, LATHE_KV_Q4},
+                                                  {LATHE_KV_Q8_0, LATHE_KV_Q8_0},
+                                                  {LATHE_KV_Q8_0, LATHE_KV_Q4},
+                                                  {LATHE_KV_Q4, LATHE_KV_BF16}};
+    for (size_t i = 0; i < sizeof types / sizeof *types; i++) {
+        keys = types[i][0];
+        values = types[i][1];
+        few_pages(6);
+    }
+    keys = values = LATHE_KV_F16;
+}
+
 /* Windows, caps, two rotary sets, sinks, experts: what a layer is made of changes nothing in this. */
-static void architectures_give_the_same_answers(void **state)
+static void architectures(void)
 {
 #if defined(__x86_64__)
     static const char *const names[] = {"mistral_window", "gemma2_all",  "gemma3_all", "mixtral_experts",
@@ -219,6 +242,14 @@ static void architectures_give_the_same_answers(void **state)
     }
     model = small;
     n_prompt_id = 256;
+}
+
+static void architectures_give_the_same_answers(void **state)
+{
+    architectures();
+    keys = values = LATHE_KV_Q4;
+    architectures();
+    keys = values = LATHE_KV_F16;
 }
 
 static void prompt_logprobs_are_those_of_the_tokens(void **state)
@@ -467,6 +498,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(few_pages_give_the_same_answers),
+        cmocka_unit_test(few_pages_of_integers_do_so_too),
         cmocka_unit_test(architectures_give_the_same_answers),
         cmocka_unit_test(prompt_logprobs_are_those_of_the_tokens),
         cmocka_unit_test(embeddings_are_of_length_one_and_the_same_in_any_company),

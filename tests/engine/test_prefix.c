@@ -18,13 +18,12 @@ static void make_tree(double position_cost, bool off)
     struct lathe_err err;
     struct kv_form form = {.head_dim = 16,
                            .value_dim = 16,
-                           .elem_bytes = 2,
-                           .k_bytes = 2048,
+                           .k.bytes = 2048,
                            .head_bytes = 4096,
                            .page_bytes = 4096,
                            .n_head = 1,
                            .n_layer = 1};
-    assert_int_equal(pages_init(&pages, &form, N_PAGE, true, &err), 0);
+    assert_int_equal(pages_init(&pages, &form, N_PAGE, 1, true, &err), 0);
     assert_int_equal(prefix_init(&tree, &pages, position_cost, off, &err), 0);
 }
 

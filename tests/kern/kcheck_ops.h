@@ -62,6 +62,14 @@ static inline bool shape_at(const struct kern_row *row, int i, struct kern_shape
         s->n_group = i / 216 + 1;
         s->stride = LANES * s->n_group + 5 * (i / 3 % 2);
         return i < 12 * 2 * 9 * 6;
+    case KERN_TILE_SPAN:
+    case KERN_PACK_SPAN:
+        s->n_tok = i % 12 + 1;
+        s->n_group = i / 12 % 4 + 1;
+        s->n = columns[i / 48 % 9];
+        s->x_gap = i / 48 % 3 * 5;
+        s->stride = LANES * s->n_group + 5 * (i / 3 % 2);
+        return i < 12 * 4 * 9;
     case KERN_UNPACK: { /* n columns from column `extra` on */
         int step = format_by_id((uint32_t)row->format)->block_n;
         s->n = (i % 6 + 1) * step;

@@ -175,7 +175,9 @@ static double now_s(void)
 static double n_ops(const struct kern_case *c)
 {
     double n = 2.0 * c->s.n * LANES * c->s.n_tok;
-    return c->row->op == KERN_TILE_DOT ? n * ACT_BLOCK : c->row->op == KERN_TILE_F32 ? n * c->s.n_group : 0;
+    if (c->row->op == KERN_TILE_F32 || c->row->op == KERN_TILE_SPAN)
+        return n * c->s.n_group;
+    return c->row->op == KERN_TILE_DOT ? n * ACT_BLOCK : 0;
 }
 
 static double n_bytes(const struct kern_case *c)
@@ -214,12 +216,12 @@ static int bench(const char *filter)
         const struct kern_row *row = kern_row(i);
         if (!cpu_supports(row->isa) || (filter && !strstr(row->name, filter)))
             continue;
-        bool tile = row->op == KERN_TILE_DOT || row->op == KERN_TILE_F32;
+        bool tile = row->op == KERN_TILE_DOT || row->op == KERN_TILE_F32 || row->op == KERN_TILE_SPAN;
         for (int t = 0; t < (tile ? 3 : 1); t++) {
             struct kern_shape s = {.kind = KIND_RANDOM, .n = 4096, .n_tok = tokens[t], .stride = LANES};
             if (row->op == KERN_TILE_DOT)
                 s.n = 2048 / ACT_BLOCK;
-            else if (row->op == KERN_TILE_F32)
+            else if (row->op == KERN_TILE_F32 || row->op == KERN_TILE_SPAN || row->op == KERN_PACK_SPAN)
                 s = (struct kern_shape){KIND_RANDOM, 64, tokens[t], 0, 4 * LANES, 3, 4};
             else if (row->op == KERN_SPAN_MERGE || row->op == KERN_SPAN_SOFTMAX)
                 s = (struct kern_shape){.kind = KIND_RANDOM, .n = 64, .n_tok = 12};

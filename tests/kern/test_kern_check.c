@@ -15,6 +15,7 @@
 #include "kern/kern_verdicts.h"
 #include "kern/panel.h"
 #include "kern/scalar.h"
+#include "kern/span.h"
 #include "float_state.h"
 #include "tmp_dir.h"
 
@@ -247,6 +248,40 @@ static void does_nothing(const uint8_t *panel, int k0, int n_k, float *out)
 {
 }
 
+static void strip_descending(const uint8_t *strip, int n_group, int n_row, const float *x, int64_t x_stride,
+                             int n_tok, float *y, int64_t y_stride)
+{
+    const uint8_t *codes = strip + strip_head_bytes(n_row);
+    for (int i = 0; i < n_tok * n_group * LANES; i++) {
+        int t = i / (n_group * LANES), lane = i % (n_group * LANES);
+        float acc = 0;
+        for (int k = n_row - 1; k >= 0; k--) {
+            struct strip_row row;
+            memcpy(&row, strip + (size_t)k * sizeof row, sizeof row);
+            float code = codes[k * n_group * LANES + lane];
+            float w = __builtin_fmaf(code, f16_to_f32(row.scale), f16_to_f32(row.least));
+            acc = __builtin_fmaf(w, x[t * x_stride + k], acc);
+        }
+        y[t * y_stride + lane] = acc;
+    }
+}
+
+static void odd_groups_keep_rubbish(const uint16_t *half, int64_t stride, int n_group, int n_row,
+                                    uint8_t *strip)
+{
+    pack_span_q4_c(half, stride, n_group, n_row, strip);
+    if (n_group % 2)
+        strip[strip_bytes(FORMAT_Q4_1, n_group, n_row) - 1] |= 0xf0;
+}
+
+static void negative_zero(const uint16_t *half, int64_t stride, int n_group, int n_row, uint8_t *strip)
+{
+    pack_span_q8_c(half, stride, n_group, n_row, strip);
+    for (int k = 0; k < n_row; k++)
+        if (strip[4 * k + 2] == 0 && strip[4 * k + 3] == 0)
+            strip[4 * k + 3] = 0x80;
+}
+
 #define WRONG(OP, WEIGHT, fn)                                                                     \
     {                                                                                             \
         KERN_##OP, #OP, #WEIGHT, "-", FORMAT_##WEIGHT, CPU_C, #fn, "portable", (void (*)(void))fn \
@@ -263,6 +298,9 @@ static void faults_are_caught(void **state)
         WRONG(TILE_DOT, Q4_1, one_group_for_all),
         WRONG(TILE_F32, F32, unfused),
         WRONG(TILE_F32, F16, wrong_at_x_stride_64),
+        WRONG(TILE_SPAN, Q8_1, strip_descending),
+        WRONG(PACK_SPAN, Q4_1, odd_groups_keep_rubbish),
+        WRONG(PACK_SPAN, Q8_1, negative_zero),
         WRONG(UNPACK, Q4_1, first_column_ignored),
         WRONG(UNPACK, BF16, one_bit),
         WRONG(UNPACK, F16, does_nothing),
@@ -522,7 +560,7 @@ static void costs_are_measured(void **state)
             continue;
         assert_true(kern_cost_measure(&r, 1, cost_ps));
         assert_true(cost_ps[0][KERN_ONE] > 0 && cost_ps[0][KERN_MANY] > 0);
-        if (r->op != KERN_TILE_DOT && r->op != KERN_TILE_F32)
+        if (r->op != KERN_TILE_DOT && r->op != KERN_TILE_F32 && r->op != KERN_TILE_SPAN)
             assert_int_equal(cost_ps[0][KERN_ONE], cost_ps[0][KERN_MANY]);
     }
 }

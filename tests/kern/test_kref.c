@@ -3,6 +3,7 @@
  * test_kcheck.) */
 #include "unit.h"
 #include "kern/kcheck_data.h"
+#include "kern/span.h"
 #include "quant/parts.h"
 
 #define EPS 0x1p-24 /* half an ulp of f32, relative */
@@ -456,6 +457,76 @@ static void argmax_by_definition(void **state)
     }
 }
 
+/* Tile of one strip, as f32: a row of x picks a row of the strip. */
+static void strip_numbers(enum format_id format, const uint8_t *strip, int n_group, int n_row, float *out)
+{
+    float one[80] = {0};
+    for (int k = 0; k < n_row; k++) {
+        one[k] = 1;
+        (format == FORMAT_Q4_1 ? tile_span_q4_c : tile_span_q8_c)(strip, n_group, n_row, one, n_row, 1,
+                                                                  out + k * n_group * LANES, n_group * LANES);
+        one[k] = 0;
+    }
+}
+
+/* Packed and read again, a number is within half a step of its row, and the ends of the row within the rounding of the
+ * step, which is an f16: relative 2^-11, of which a code makes at most 2^bits - 1 steps. */
+static void strips_there_and_back(void **state)
+{
+    static const enum format_id of[] = {FORMAT_Q4_1, FORMAT_Q8_1};
+    for (int round = 0; round < 400; round++) {
+        enum format_id format = of[round % 2];
+        int n_group = round / 2 % 4 + 1, n_row = 1 + (int)(rng() % 80), n = n_group * LANES, gap = round % 3;
+        double most = (1 << strip_bits(format)) - 1;
+        uint16_t *half = malloc((size_t)(n_row * (n + gap)) * 2);
+        uint8_t *strip = malloc(strip_bytes(format, n_group, n_row));
+        float *back = malloc((size_t)(n_row * n) * 4);
+        for (int i = 0; i < n_row * (n + gap); i++)
+            half[i] = f32_to_f16(tame_float() + (float)(i / (n + gap)));
+        (format == FORMAT_Q4_1 ? pack_span_q4_c : pack_span_q8_c)(half, n + gap, n_group, n_row, strip);
+        strip_numbers(format, strip, n_group, n_row, back);
+        for (int k = 0; k < n_row; k++) {
+            double lo = INFINITY, hi = -INFINITY;
+            for (int i = 0; i < n; i++) {
+                double x = (double)f16_to_f32(half[k * (n + gap) + i]);
+                lo = x < lo ? x : lo;
+                hi = x > hi ? x : hi;
+            }
+            double step = (hi - lo) / most, bound = step / 2 + (hi - lo) * 0x1p-11 + fabs(hi) * 2 * EPS;
+            for (int i = 0; i < n; i++)
+                near((double)back[k * n + i], (double)f16_to_f32(half[k * (n + gap) + i]), bound * 1.01,
+                     "strip", i);
+        }
+        free(half);
+        free(strip);
+        free(back);
+    }
+}
+
+/* A row that is not finite says so, and no other does; a row of equal numbers is exact. */
+static void strips_of_odd_rows(void **state)
+{
+    uint16_t half[4][LANES];
+    uint8_t strip[512];
+    float back[4 * LANES];
+    for (int i = 0; i < LANES; i++) {
+        half[0][i] = f32_to_f16(3.25f);
+        half[1][i] = i == 7 ? 0x7e00 : f32_to_f16((float)i);
+        half[2][i] = i == 0 ? 0xfc00 : f32_to_f16((float)i);
+        half[3][i] = f32_to_f16(i % 2 ? 65504.0f : -65504.0f);
+    }
+    for (int f = 0; f < 2; f++) {
+        (f ? pack_span_q8_c : pack_span_q4_c)(half[0], LANES, 1, 4, strip);
+        strip_numbers(f ? FORMAT_Q8_1 : FORMAT_Q4_1, strip, 1, 1, back);
+        for (int i = 0; i < LANES; i++)
+            assert_true(back[i] == 3.25f);
+        struct strip_row row[4];
+        memcpy(row, strip, sizeof row);
+        assert_true(row[1].scale == 0x7e00 && row[2].scale == 0x7e00);
+        assert_true(row[0].scale == 0 && row[3].scale != 0x7e00 && row[3].scale < 0x7c00);
+    }
+}
+
 int main(void)
 {
     rng_start();
@@ -469,6 +540,8 @@ int main(void)
         cmocka_unit_test(bf16_halves),
         cmocka_unit_test(vectors),
         cmocka_unit_test(attention_of_spans),
+        cmocka_unit_test(strips_there_and_back),
+        cmocka_unit_test(strips_of_odd_rows),
         cmocka_unit_test(argmax_by_definition),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -27,7 +27,7 @@ ALWAYS void tile_n(enum format_id of, const struct tile *c, int n_group, int n)
     UNROLL for (int t = 0; t < n; t++) UNROLL for (int g = 0; g < n_group; g++)
         UNROLL for (int q = 0; q < QUARTERS; q++) acc[t * n_group + g][q] =
             c->add ? vld1q_f32(c->y + t * c->y_stride + g * LANES + 4 * q) : vdupq_n_f32(0);
-    struct column x = column_first(c);
+    struct column x = column_first(c->x, c->x_stride);
     for (int k = 0; k < c->n_k; k++, column_next(&x)) {
         column_begin(&x);
         UNROLL for (int g = 0; g < n_group; g++)

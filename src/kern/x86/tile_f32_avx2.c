@@ -25,7 +25,7 @@ ALWAYS void tile_n(enum format_id of, const struct tile *c, int n_group, int n)
         acc[t * n_group + g][0] = c->add ? _mm256_loadu_ps(y) : _mm256_setzero_ps();
         acc[t * n_group + g][1] = c->add ? _mm256_loadu_ps(y + 8) : _mm256_setzero_ps();
     }
-    struct column x = column_first(c);
+    struct column x = column_first(c->x, c->x_stride);
     for (int k = 0; k < c->n_k; k++, column_next(&x)) {
         column_begin(&x);
         UNROLL for (int g = 0; g < n_group; g++)

@@ -23,7 +23,7 @@ ALWAYS void tile_n(enum format_id of, const struct tile *c, int n_group, int n)
     __m512 acc[MAX_PAIR];
     UNROLL for (int t = 0; t < n; t++) UNROLL for (int g = 0; g < n_group; g++) acc[t * n_group + g] =
         c->add ? _mm512_loadu_ps(c->y + t * c->y_stride + g * LANES) : _mm512_setzero_ps();
-    struct column x = column_first(c);
+    struct column x = column_first(c->x, c->x_stride);
     for (int k = 0; k < c->n_k; k++, column_next(&x)) {
         column_begin(&x);
         if (of != FORMAT_F32)
