@@ -26,7 +26,7 @@ struct cli_options {
     bool ref_exact;
     int n_eval_token, n_task_item;
     struct opt_list tasks;
-    const char *log_samples;
+    const char *log_samples, *html;
     int pooling, normalize, n_dimension; /* embed */
     bool truncate;
     const char *store, *sha256; /* pull */

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include "base/clock.h"
+#include "cli/eval_html.h"
 #include "cli/eval_report.h"
 #include "cli/input.h"
 #include "measure/eval_run.h"
@@ -207,21 +208,19 @@ static int open_models(struct eval *e, const struct cli_options *o, struct lathe
                       lathe_model_vocab(e->ref.model), e->ref.info.n_vocab, e->ref.info.name, err);
 }
 
-int cmd_eval(struct cli *c, struct lathe_err *err)
+static int evaluate(struct eval *e, struct cli *c, json_t **json, struct lathe_err *err)
 {
-    struct eval *e = mem_new(sizeof *e);
     double seconds = 0;
-    int rc;
-    TRY_GOTO(open_models(e, &c->o, err));
+    TRY(open_models(e, &c->o, err));
     if (c->o.text_file) {
-        TRY_GOTO(read_text(e, &c->o, err));
-        TRY_GOTO(compare_text(e, &c->o, &seconds, err));
+        TRY(read_text(e, &c->o, err));
+        TRY(compare_text(e, &c->o, &seconds, err));
         draws_init(&e->draws, e->text.n_chunk);
     }
     if (c->o.tasks.n)
-        TRY_GOTO(
-            eval_tasks_run(&e->tasks, &e->s, &c->o, e->ref.model ? &e->ref : NULL, &e->ref_options, err));
-    struct eval_report report = {.options = &c->o,
+        TRY(eval_tasks_run(&e->tasks, &e->s, &c->o, e->ref.model ? &e->ref : NULL, &e->ref_options, err));
+    struct eval_report report = {.cli = c,
+                                 .options = &c->o,
                                  .model = &e->s.info,
                                  .reference = c->o.ref ? &e->ref.info : NULL,
                                  .kept = e->kept.file ? &e->kept.head : NULL,
@@ -231,8 +230,13 @@ int cmd_eval(struct cli *c, struct lathe_err *err)
                                  .compare = &e->compare,
                                  .draws = &e->draws,
                                  .seconds = seconds};
-    rc = eval_report(&report);
-done:
+    return eval_report(&report, json);
+}
+
+static int run_one(struct cli *c, json_t **json, struct lathe_err *err)
+{
+    struct eval *e = mem_new(sizeof *e);
+    int rc = evaluate(e, c, json, err);
     eval_tasks_free(&e->tasks);
     draws_free(&e->draws);
     compare_free(&e->compare);
@@ -241,5 +245,29 @@ done:
     session_close(&e->ref);
     session_close(&e->s);
     free(e);
+    return rc;
+}
+
+/* The results of earlier runs are read first: a file that is none is found before anything is computed. */
+int cmd_eval(struct cli *c, struct lathe_err *err)
+{
+    struct eval_results *results = mem_new(sizeof *results);
+    bool measures = c->o.text_file || c->o.tasks.n || !c->operands.n;
+    json_t *json = NULL;
+    int rc = 0;
+    if (c->operands.n && !c->o.html)
+        rc = err_set(err, LATHE_E_USAGE, "results of earlier runs, such as %.200s, are for --html FILE",
+                     c->operands.v[0]);
+    for (int i = 0; !rc && i < c->operands.n; i++)
+        rc = eval_results_read(results, c->operands.v[i], err);
+    if (!rc && measures)
+        rc = run_one(c, &json, err);
+    if (!rc && json && c->o.html)
+        rc = eval_results_add(results, "this run", json_incref(json), err);
+    if (!rc && c->o.html)
+        rc = eval_html_write(results, c->o.html, err);
+    json_decref(json);
+    eval_results_free(results);
+    free(results);
     return rc;
 }

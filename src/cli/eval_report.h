@@ -1,12 +1,14 @@
 /* What lathe eval prints: a table for people, or one JSON object a candidate, from which reports over many are made. */
 #ifndef LATHE_CLI_EVAL_REPORT_H
 #define LATHE_CLI_EVAL_REPORT_H
+#include <jansson.h>
 #include "cli/eval_tasks.h"
 #include "cli/text_chunks.h"
 #include "measure/compare.h"
 #include "measure/ref_file.h"
 
 struct eval_report {
+    const struct cli *cli;
     const struct cli_options *options;
     const struct lathe_model_info *model, *reference; /* reference NULL: none */
     const struct ref_head *kept;                      /* where the reference is a kept one */
@@ -18,6 +20,6 @@ struct eval_report {
     double seconds;
 };
 
-/* Returns 0. */
-int eval_report(const struct eval_report *r);
+/* Returns 0. *json: the object, for the caller to free. */
+int eval_report(const struct eval_report *r, json_t **json);
 #endif
