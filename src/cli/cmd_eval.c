@@ -2,6 +2,7 @@
  *
  * The options of models and engines are the candidate's; the reference runs with the defaults, so that what an option costs can
  * be measured with the same file on both sides. */
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -25,6 +26,7 @@ struct eval {
     struct compare compare;
     struct draws draws;
     struct eval_tasks tasks;
+    struct eval_asks asks;
 };
 
 static struct cli_options reference_options(const struct cli_options *o)
@@ -208,6 +210,20 @@ static int open_models(struct eval *e, const struct cli_options *o, struct lathe
                       lathe_model_vocab(e->ref.model), e->ref.info.n_vocab, e->ref.info.name, err);
 }
 
+static int run_tasks(struct eval *e, const struct cli_options *o, struct lathe_err *err)
+{
+    struct session *ref = e->ref.model ? &e->ref : NULL;
+    FILE *log = o->log_samples ? fopen(o->log_samples, "w") : NULL;
+    if (o->log_samples && !log)
+        return err_set(err, LATHE_E_IO, "%s: %s", o->log_samples, strerror(errno));
+    int rc = eval_tasks_run(&e->tasks, &e->s, o, ref, &e->ref_options, log, err);
+    if (!rc)
+        rc = eval_asks_run(&e->asks, &e->s, o, ref, &e->ref_options, log, err);
+    if (log && fclose(log) && !rc)
+        rc = err_set(err, LATHE_E_IO, "%s: could not be written: is the disk full?", o->log_samples);
+    return rc;
+}
+
 static int evaluate(struct eval *e, struct cli *c, json_t **json, struct lathe_err *err)
 {
     double seconds = 0;
@@ -218,7 +234,7 @@ static int evaluate(struct eval *e, struct cli *c, json_t **json, struct lathe_e
         draws_init(&e->draws, e->text.n_chunk);
     }
     if (c->o.tasks.n)
-        TRY(eval_tasks_run(&e->tasks, &e->s, &c->o, e->ref.model ? &e->ref : NULL, &e->ref_options, err));
+        TRY(run_tasks(e, &c->o, err));
     struct eval_report report = {.cli = c,
                                  .options = &c->o,
                                  .model = &e->s.info,
@@ -226,6 +242,7 @@ static int evaluate(struct eval *e, struct cli *c, json_t **json, struct lathe_e
                                  .kept = e->kept.file ? &e->kept.head : NULL,
                                  .keep_bytes = e->keeps ? e->keep.file.n_bytes : 0,
                                  .tasks = &e->tasks,
+                                 .asks = &e->asks,
                                  .text = &e->text,
                                  .compare = &e->compare,
                                  .draws = &e->draws,
@@ -238,6 +255,7 @@ static int run_one(struct cli *c, json_t **json, struct lathe_err *err)
     struct eval *e = mem_new(sizeof *e);
     int rc = evaluate(e, c, json, err);
     eval_tasks_free(&e->tasks);
+    eval_asks_free(&e->asks);
     draws_free(&e->draws);
     compare_free(&e->compare);
     text_chunks_free(&e->text);

@@ -244,7 +244,10 @@ static void put_text(struct buf *out, const struct eval_results *r)
     put_table(out, r);
     if (has_kl)
         put_text_words(out, r, "kl_mean", "KL on this text");
-    put_text_words(out, r, "ppl", "perplexity on this text");
+    if (has_kl)
+        put_text_words(out, r, "ppl_ratio", "perplexity ratio on this text");
+    else
+        put_text_words(out, r, "ppl", "perplexity on this text");
     put_legend(out, r);
     buf_puts(out, "<div class=\"plots\">\n");
     if (has_kl) {

@@ -168,6 +168,39 @@ static json_t *json_tasks(const struct eval_tasks *t)
     return list;
 }
 
+static json_t *json_ask_score(const struct ask_file *f, const struct eval_ask_score *s)
+{
+    json_t *j = json_object(), *unchecked = json_object();
+    for (int i = 0; eval_ask_metric(f->kind, i); i++)
+        json_object_set_new(j, eval_ask_metric(f->kind, i), json_interval(s->metric[i]));
+    for (int i = 0; i < EVAL_ASK_UNCHECKED && s->unchecked[i].name; i++)
+        json_object_set_new(unchecked, s->unchecked[i].name, json_integer(s->unchecked[i].n));
+    if (f->kind == ASK_INSTRUCTIONS)
+        json_object_set(j, "unchecked", unchecked);
+    json_decref(unchecked);
+    json_object_set_new(j, "n_cut", json_integer(s->n_cut));
+    json_object_set_new(j, "n_token", json_integer(s->n_token));
+    json_object_set_new(j, "seconds", json_real(s->seconds));
+    json_object_set_new(j, "tok_s", json_real((double)s->n_token / s->seconds));
+    return j;
+}
+
+static void add_asks(json_t *list, const struct eval_asks *a)
+{
+    for (int i = 0; i < a->n; i++) {
+        const struct ask_file *f = &a->v[i].file;
+        json_t *j = json_pack("{so so si ss si sb si so}", "task", json_text(f->name, strlen(f->name)),
+                              "file", json_text(f->path, strlen(f->path)), "n_item", f->n_item, "metric",
+                              eval_ask_metric(f->kind, 0), "shots", f->n_shot, "chat", f->is_chat,
+                              "max_tokens", a->v[i].n_predict, "model", json_ask_score(f, &a->v[i].own));
+        if (a->has_reference) {
+            json_object_set_new(j, "reference", json_ask_score(f, &a->v[i].ref));
+            json_object_set_new(j, "same_verdict", json_interval(a->v[i].same_verdict));
+        }
+        json_array_append_new(list, j);
+    }
+}
+
 static json_t *json_octaves(const struct eval_report *r)
 {
     json_t *list = json_array();
@@ -211,7 +244,10 @@ json_t *eval_json(const struct eval_report *r, const struct compare_summary *all
         json_object_set_new(j, "reference", json_reference(r));
     if (r->text->n_chunk)
         add_text(j, r, all, half);
-    if (r->tasks->n)
-        json_object_set_new(j, "tasks", json_tasks(r->tasks));
+    json_t *tasks = json_tasks(r->tasks);
+    add_asks(tasks, r->asks);
+    if (json_array_size(tasks))
+        json_object_set(j, "tasks", tasks);
+    json_decref(tasks);
     return j;
 }

@@ -93,6 +93,33 @@ static void print_tasks(const struct eval_tasks *t)
     }
 }
 
+static void print_ask_score(const struct ask_file *f, const struct eval_ask_score *s, const char *whose)
+{
+    for (int k = 0; eval_ask_metric(f->kind, k); k++) {
+        printf("%s%s%-*s", k ? "  " : "", eval_ask_metric(f->kind, k),
+               (int)(46 - (k ? 2 : 0) - strlen(eval_ask_metric(f->kind, k))), whose);
+        print_interval(s->metric[k], 100, " %");
+    }
+    for (int k = 0; k < EVAL_ASK_UNCHECKED && s->unchecked[k].name; k++)
+        printf("  %s: %d passed unchecked\n", s->unchecked[k].name, s->unchecked[k].n);
+    if (s->n_cut)
+        printf("  %d answers were cut at the most tokens\n", s->n_cut);
+}
+
+static void print_asks(const struct eval_asks *a)
+{
+    for (int i = 0; i < a->n; i++) {
+        const struct eval_ask *v = &a->v[i];
+        printf("\n%s: %d items, %.1f s\n", v->file.name, v->file.n_item, v->own.seconds + v->ref.seconds);
+        print_ask_score(&v->file, &v->own, "");
+        if (!a->has_reference)
+            continue;
+        print_ask_score(&v->file, &v->ref, " of the reference");
+        printf("%-46s", "same verdict");
+        print_interval(v->same_verdict, 100, " %");
+    }
+}
+
 int eval_report(const struct eval_report *r, json_t **json)
 {
     struct compare_summary all = {.n = 0}, half = {.n = 0};
@@ -107,5 +134,6 @@ int eval_report(const struct eval_report *r, json_t **json)
     if (r->text->n_chunk)
         print_table(r, &all, &half);
     print_tasks(r->tasks);
+    print_asks(r->asks);
     return 0;
 }

@@ -2,6 +2,7 @@
 #ifndef LATHE_CLI_EVAL_REPORT_H
 #define LATHE_CLI_EVAL_REPORT_H
 #include <jansson.h>
+#include "cli/eval_asks.h"
 #include "cli/eval_tasks.h"
 #include "cli/text_chunks.h"
 #include "measure/compare.h"
@@ -14,6 +15,7 @@ struct eval_report {
     const struct ref_head *kept;                      /* where the reference is a kept one */
     uint64_t keep_bytes;                              /* of what was kept; 0: nothing was */
     const struct eval_tasks *tasks;
+    const struct eval_asks *asks;
     const struct text_chunks *text; /* without chunks: there was no text */
     const struct compare *compare;
     const struct draws *draws;
