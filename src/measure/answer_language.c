@@ -3,17 +3,19 @@
 #include "measure/answer_text.h"
 
 /* SCRIPT(name, first, last): blocks of Unicode 15; a script may have several. */
-#define SCRIPTS(S)                                                                                   \
-    S(LATIN, 'A', 'Z')                                                                               \
-    S(LATIN, 'a', 'z')                                                                               \
-    S(LATIN, 0xc0, 0x24f)                                                                            \
-    S(LATIN, 0x1e00, 0x1eff)                                                                         \
-    S(GREEK, 0x370, 0x3ff) S(CYRILLIC, 0x400, 0x52f) S(HEBREW, 0x590, 0x5ff) S(ARABIC, 0x600, 0x6ff) \
-        S(ARABIC, 0x750, 0x77f) S(DEVANAGARI, 0x900, 0x97f) S(BENGALI, 0x980, 0x9ff)                 \
-            S(GURMUKHI, 0xa00, 0xa7f) S(GUJARATI, 0xa80, 0xaff) S(TAMIL, 0xb80, 0xbff)               \
-                S(TELUGU, 0xc00, 0xc7f) S(KANNADA, 0xc80, 0xcff) S(MALAYALAM, 0xd00, 0xd7f)          \
-                    S(THAI, 0xe00, 0xe7f) S(HANGUL, 0x1100, 0x11ff) S(HANGUL, 0xac00, 0xd7af)        \
-                        S(KANA, 0x3040, 0x30ff) S(HAN, 0x4e00, 0x9fff)
+#define SCRIPTS(S)                                                                                         \
+    S(LATIN, 'A', 'Z')                                                                                     \
+    S(LATIN, 'a', 'z')                                                                                     \
+    S(LATIN, 0xc0, 0x24f)                                                                                  \
+    S(LATIN, 0x1e00, 0x1eff)                                                                               \
+    S(GREEK, 0x370, 0x3ff)                                                                                 \
+    S(CYRILLIC, 0x400, 0x52f)                                                                              \
+    S(HEBREW, 0x590, 0x5ff)                                                                                \
+    S(ARABIC, 0x600, 0x6ff)                                                                                \
+    S(ARABIC, 0x750, 0x77f) S(DEVANAGARI, 0x900, 0x97f) S(BENGALI, 0x980, 0x9ff) S(GURMUKHI, 0xa00, 0xa7f) \
+        S(GUJARATI, 0xa80, 0xaff) S(TAMIL, 0xb80, 0xbff) S(TELUGU, 0xc00, 0xc7f) S(KANNADA, 0xc80, 0xcff)  \
+            S(MALAYALAM, 0xd00, 0xd7f) S(THAI, 0xe00, 0xe7f) S(HANGUL, 0x1100, 0x11ff)                     \
+                S(HANGUL, 0xac00, 0xd7af) S(KANA, 0x3040, 0x30ff) S(HAN, 0x4e00, 0x9fff)
 
 enum script {
     NO_SCRIPT,
@@ -49,9 +51,10 @@ static const struct block {
 static const struct language {
     const char *code;
     enum script script;
-    const char *words; /* with blanks between */
+    const char *words;   /* with blanks between */
+    const char *letters; /* of its own */
 } languages[] = {
-#define LANGUAGE(code, script, words) {code, script, words},
+#define LANGUAGE(code, script, words, letters) {code, script, words, letters},
 #include "measure/languages.inc"
 #undef LANGUAGE
 };
@@ -95,10 +98,24 @@ static bool has_word(const char *words, struct str word)
     return false;
 }
 
+static bool has_letter(const char *letters, struct str word)
+{
+    uint32_t c = 0;
+    for (size_t at = 0; at < word.n;) {
+        int k = utf8_get(word.p + at, word.n - at, &c);
+        struct str one = {word.p + at, k ? (size_t)k : 1};
+        if (c >= 0x80 && memmem(letters, strlen(letters), one.p, one.n))
+            return true;
+        at += one.n;
+    }
+    return false;
+}
+
 static void count_word(struct str word, enum script script, int *n)
 {
     for (int i = 0; i < N_LANGUAGE; i++)
-        n[i] += languages[i].script == script && has_word(languages[i].words, word);
+        if (languages[i].script == script)
+            n[i] += has_word(languages[i].words, word) || has_letter(languages[i].letters, word);
 }
 
 /* Runs of letters and of what stands on them: whatever is no ASCII sign and no punctuation mark. */
@@ -135,4 +152,12 @@ const char *text_language(struct str s)
         best = best < 0 || n[i] > n[best] ? i : best;
     }
     return best < 0 || is_tie ? NULL : languages[best].code;
+}
+
+bool text_may_be(struct str s, const char *code)
+{
+    for (int i = 0; i < N_LANGUAGE; i++)
+        if (strcmp(languages[i].code, code) == 0)
+            return languages[i].script == main_script(s) || main_script(s) == NO_SCRIPT;
+    return true;
 }

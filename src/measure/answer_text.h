@@ -26,6 +26,8 @@ int text_count_sentences(struct str s);
 int text_count_capital_words(struct str s);
 
 /* Code of ISO 639-1 of the language that the text is most likely in: by its script, and where languages share one by their most
- * frequent words. NULL: nothing speaks for one. */
+ * frequent words and letters. NULL: nothing speaks for one. */
 const char *text_language(struct str s);
+/* False if most letters are of another script than the language's. */
+bool text_may_be(struct str s, const char *code);
 #endif

@@ -87,7 +87,9 @@ static enum ifeval_verdict letter_frequency(struct str s, const json_t *args)
 static enum ifeval_verdict is_in(struct str s, const char *language)
 {
     const char *found = text_language(s);
-    return !found ? IFEVAL_UNCHECKED : strcmp(found, language) == 0 ? IFEVAL_FOLLOWED : IFEVAL_NOT;
+    if (found)
+        return strcmp(found, language) == 0;
+    return text_may_be(s, language) ? IFEVAL_UNCHECKED : IFEVAL_NOT;
 }
 
 static enum ifeval_verdict response_language(struct str s, const json_t *args)

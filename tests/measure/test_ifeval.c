@@ -33,6 +33,8 @@ static const struct {
     {"language:response_language", "{\"language\": \"de\"}", "Das ist nicht die Katze und der Hund", 1, 1},
     {"language:response_language", "{\"language\": \"kn\"}", "This is the answer", 0, 0},
     {"language:response_language", "{\"language\": \"kn\"}", "123 456", 2, 2},
+    {"language:response_language", "{\"language\": \"kn\"}", "Kannada:", 0, 0},
+    {"language:response_language", "{\"language\": \"hi\"}", "\u0915\u0916", 2, 2},
     {"length_constraints:number_sentences", "{\"num_sentences\": 3, \"relation\": \"less than\"}",
      "Dr. No came. He left at 3.5 p.m. today!", 1, 1},
     {"length_constraints:number_sentences", "{\"num_sentences\": 3, \"relation\": \"at least\"}",
@@ -153,6 +155,7 @@ static void languages(void **state)
                  {"ಕನ್ನಡ", "kn"},
                  {"日本語です", "ja"},
                  {"中文", "zh"},
+                 {"vực điểm", "vi"},
                  {"", NULL},
                  {"\xff\xfe 12", NULL},
                  {"xyzzy plugh", NULL}};
