@@ -27,6 +27,8 @@ struct eval {
     struct draws draws;
     struct eval_tasks tasks;
     struct eval_asks asks;
+    struct eval_pairs pairs;
+    struct eval_needle needle;
 };
 
 static struct cli_options reference_options(const struct cli_options *o)
@@ -190,13 +192,21 @@ static int open_kept(struct eval *e, const struct cli_options *o, struct lathe_e
 
 static int open_models(struct eval *e, const struct cli_options *o, struct lathe_err *err)
 {
-    if (!o->text_file && !o->tasks.n)
-        return err_set(err, LATHE_E_USAGE, "no text: give the file to score with -f FILE, or --tasks FILE");
+    if (!o->text_file && !o->tasks.n && !o->pairs)
+        return err_set(err, LATHE_E_USAGE,
+                       "no text: give the file to score with -f FILE, or --tasks FILE, or --pairs FILE");
+    if (o->needle.n && (!o->text_file || o->save_ref))
+        return err_set(err, LATHE_E_USAGE,
+                       o->save_ref ? "--save-ref: with --needle the text is not scored"
+                                   : "--needle needs a text: give it with -f FILE");
     if (!o->text_file && o->save_ref)
         return err_set(err, LATHE_E_USAGE, "--save-ref needs a text: give it with -f FILE");
     if (o->text_file)
         TRY(input_check(o->text_file, err));
     bool is_kept = o->ref && ref_is_kept(o->ref);
+    if (is_kept && o->needle.n)
+        return err_set(err, LATHE_E_USAGE, "--needle: %s is a kept reference of a text: give a model",
+                       o->ref);
     if (is_kept)
         TRY(open_kept(e, o, err));
     TRY(session_open(&e->s, o, err));
@@ -228,13 +238,18 @@ static int evaluate(struct eval *e, struct cli *c, json_t **json, struct lathe_e
 {
     double seconds = 0;
     TRY(open_models(e, &c->o, err));
-    if (c->o.text_file) {
+    struct session *ref = e->ref.model ? &e->ref : NULL;
+    if (c->o.needle.n)
+        TRY(eval_needle_run(&e->needle, &e->s, &c->o, ref, &e->ref_options, err));
+    else if (c->o.text_file) {
         TRY(read_text(e, &c->o, err));
         TRY(compare_text(e, &c->o, &seconds, err));
         draws_init(&e->draws, e->text.n_chunk);
     }
     if (c->o.tasks.n)
         TRY(run_tasks(e, &c->o, err));
+    if (c->o.pairs)
+        TRY(eval_pairs_run(&e->pairs, &e->s, &c->o, ref, &e->ref_options, err));
     struct eval_report report = {.cli = c,
                                  .options = &c->o,
                                  .model = &e->s.info,
@@ -243,6 +258,8 @@ static int evaluate(struct eval *e, struct cli *c, json_t **json, struct lathe_e
                                  .keep_bytes = e->keeps ? e->keep.file.n_bytes : 0,
                                  .tasks = &e->tasks,
                                  .asks = &e->asks,
+                                 .pairs = &e->pairs,
+                                 .needle = &e->needle,
                                  .text = &e->text,
                                  .compare = &e->compare,
                                  .draws = &e->draws,
@@ -256,6 +273,8 @@ static int run_one(struct cli *c, json_t **json, struct lathe_err *err)
     int rc = evaluate(e, c, json, err);
     eval_tasks_free(&e->tasks);
     eval_asks_free(&e->asks);
+    eval_pairs_free(&e->pairs);
+    eval_needle_free(&e->needle);
     draws_free(&e->draws);
     compare_free(&e->compare);
     text_chunks_free(&e->text);
@@ -270,7 +289,7 @@ static int run_one(struct cli *c, json_t **json, struct lathe_err *err)
 int cmd_eval(struct cli *c, struct lathe_err *err)
 {
     struct eval_results *results = mem_new(sizeof *results);
-    bool measures = c->o.text_file || c->o.tasks.n || !c->operands.n;
+    bool measures = c->o.text_file || c->o.tasks.n || c->o.pairs || !c->operands.n;
     json_t *json = NULL;
     int rc = 0;
     if (c->operands.n && !c->o.html)

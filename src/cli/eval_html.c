@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include "base/new_file.h"
+#include "cli/eval_html_more.h"
 #include "cli/eval_html_tasks.h"
 #include "cli/eval_words.h"
 #include "cli/page.h"
@@ -274,6 +275,8 @@ int eval_html_write(const struct eval_results *r, const char *path, struct lathe
     buf_printf(&out, "<h1>%s</h1>\n", title);
     put_text(&out, r);
     eval_html_tasks(&out, r);
+    eval_html_pairs(&out, r);
+    eval_html_needle(&out, r);
     buf_printf(&out,
                "<footer><p>lathe eval %s. Bars and small numbers are intervals of 95 %%: of a text by "
                "drawing its chunks "

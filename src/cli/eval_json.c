@@ -249,5 +249,9 @@ json_t *eval_json(const struct eval_report *r, const struct compare_summary *all
     if (json_array_size(tasks))
         json_object_set(j, "tasks", tasks);
     json_decref(tasks);
+    if (r->pairs->file.n)
+        json_object_set_new(j, "pairs", eval_pairs_json(r->pairs));
+    if (r->needle->lengths.n)
+        json_object_set_new(j, "needle", eval_needle_json(r->needle));
     return j;
 }

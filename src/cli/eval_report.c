@@ -135,5 +135,7 @@ int eval_report(const struct eval_report *r, json_t **json)
         print_table(r, &all, &half);
     print_tasks(r->tasks);
     print_asks(r->asks);
+    eval_pairs_print(r->pairs);
+    eval_needle_print(r->needle);
     return 0;
 }

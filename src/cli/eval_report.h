@@ -3,6 +3,8 @@
 #define LATHE_CLI_EVAL_REPORT_H
 #include <jansson.h>
 #include "cli/eval_asks.h"
+#include "cli/eval_needle.h"
+#include "cli/eval_pairs.h"
 #include "cli/eval_tasks.h"
 #include "cli/text_chunks.h"
 #include "measure/compare.h"
@@ -16,6 +18,8 @@ struct eval_report {
     uint64_t keep_bytes;                              /* of what was kept; 0: nothing was */
     const struct eval_tasks *tasks;
     const struct eval_asks *asks;
+    const struct eval_pairs *pairs;
+    const struct eval_needle *needle;
     const struct text_chunks *text; /* without chunks: there was no text */
     const struct compare *compare;
     const struct draws *draws;
