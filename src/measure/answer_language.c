@@ -2,21 +2,6 @@
 #include "base/utf8.h"
 #include "measure/answer_text.h"
 
-/* SCRIPT(name, first, last): blocks of Unicode 15; a script may have several. */
-#define SCRIPTS(S)                                                                                         \
-    S(LATIN, 'A', 'Z')                                                                                     \
-    S(LATIN, 'a', 'z')                                                                                     \
-    S(LATIN, 0xc0, 0x24f)                                                                                  \
-    S(LATIN, 0x1e00, 0x1eff)                                                                               \
-    S(GREEK, 0x370, 0x3ff)                                                                                 \
-    S(CYRILLIC, 0x400, 0x52f)                                                                              \
-    S(HEBREW, 0x590, 0x5ff)                                                                                \
-    S(ARABIC, 0x600, 0x6ff)                                                                                \
-    S(ARABIC, 0x750, 0x77f) S(DEVANAGARI, 0x900, 0x97f) S(BENGALI, 0x980, 0x9ff) S(GURMUKHI, 0xa00, 0xa7f) \
-        S(GUJARATI, 0xa80, 0xaff) S(TAMIL, 0xb80, 0xbff) S(TELUGU, 0xc00, 0xc7f) S(KANNADA, 0xc80, 0xcff)  \
-            S(MALAYALAM, 0xd00, 0xd7f) S(THAI, 0xe00, 0xe7f) S(HANGUL, 0x1100, 0x11ff)                     \
-                S(HANGUL, 0xac00, 0xd7af) S(KANA, 0x3040, 0x30ff) S(HAN, 0x4e00, 0x9fff)
-
 enum script {
     NO_SCRIPT,
     LATIN,
@@ -39,13 +24,17 @@ enum script {
     N_SCRIPT
 };
 
+/* Blocks of Unicode 15; a script may have several. */
 static const struct block {
     enum script script;
     uint32_t first, last;
 } blocks[] = {
-#define S(name, first, last) {name, first, last},
-    SCRIPTS(S)
-#undef S
+    {LATIN, 'A', 'Z'},         {LATIN, 'a', 'z'},          {LATIN, 0xc0, 0x24f},     {LATIN, 0x1e00, 0x1eff},
+    {GREEK, 0x370, 0x3ff},     {CYRILLIC, 0x400, 0x52f},   {HEBREW, 0x590, 0x5ff},   {ARABIC, 0x600, 0x6ff},
+    {ARABIC, 0x750, 0x77f},    {DEVANAGARI, 0x900, 0x97f}, {BENGALI, 0x980, 0x9ff},  {GURMUKHI, 0xa00, 0xa7f},
+    {GUJARATI, 0xa80, 0xaff},  {TAMIL, 0xb80, 0xbff},      {TELUGU, 0xc00, 0xc7f},   {KANNADA, 0xc80, 0xcff},
+    {MALAYALAM, 0xd00, 0xd7f}, {THAI, 0xe00, 0xe7f},       {HANGUL, 0x1100, 0x11ff}, {HANGUL, 0xac00, 0xd7af},
+    {KANA, 0x3040, 0x30ff},    {HAN, 0x4e00, 0x9fff},
 };
 
 static const struct language {
