@@ -34,20 +34,22 @@ static bool is_right(const struct task_file *f, const struct task_result *r, int
     return (norm ? r[i].pick_norm : r[i].pick) == f->items[i].gold;
 }
 
-/* Perplexity per word of last words; items are drawn again as chunks of a text are. */
+/* Perplexity per word of last words; items are drawn again as chunks of a text are, many of them in blocks. */
 static struct interval word_perplexity(const struct task_file *f, const struct task_result *r)
 {
+    enum { MOST_BLOCKS = 4096 };
     struct draws d;
-    double *nll = mem_new(sizeof *nll * (size_t)f->n_item), *one = mem_new(sizeof *one * (size_t)f->n_item);
+    int n_block = f->n_item < MOST_BLOCKS ? f->n_item : MOST_BLOCKS;
+    double *nll = mem_new(sizeof *nll * (size_t)n_block), *n = mem_new(sizeof *n * (size_t)n_block);
     for (int i = 0; i < f->n_item; i++) {
-        nll[i] = -r[i].logp[0];
-        one[i] = 1;
+        nll[i % n_block] -= r[i].logp[0];
+        n[i % n_block]++;
     }
-    draws_init(&d, f->n_item);
-    struct interval v = interval_ratio(&d, nll, one, exp);
+    draws_init(&d, n_block);
+    struct interval v = interval_ratio(&d, nll, n, exp);
     draws_free(&d);
     free(nll);
-    free(one);
+    free(n);
     return v;
 }
 
