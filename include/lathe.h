@@ -106,6 +106,14 @@ struct lathe_quantized {
     const char *instead_of; /* the type that its rows cannot hold, for which `to` stands in; NULL: none */
     uint64_t n_weight, n_bytes;
     double error; /* length of what was rounded away over length of the tensor: sqrt(sum (x - w)^2 / sum x^2) */
+    /* With a method that looks at the products: their error sum |W x - Q x|^2 / sum |W x|^2 over the calibration text, and what it is by
+     * rounding alone; 0: not measured. Of a tensor of several matrices that of the last. */
+    double output_error, output_plain;
+};
+
+enum lathe_quantize_method {
+    LATHE_QUANTIZE_ROUND, /* to nearest, with the scales that make the error small; weighted by importances where there are any */
+    LATHE_QUANTIZE_GPTQ   /* column after column, what one loses is made up for by the next (Frantar et al. 2022); needs a text */
 };
 
 struct lathe_quantize_options {
@@ -113,6 +121,16 @@ struct lathe_quantize_options {
     bool pure;        /* every matrix gets the type of the mix, the output head too */
     const char *const *tensor_types; /* "PART=TYPE" for tensors whose name has the part, the first that fits; ends with NULL; may be NULL */
     int n_thread;     /* 0: one per core this process may use; the file is the same for any number */
+    enum lathe_quantize_method method;
+    const char *calib_text; /* what the model reads to see what matters, n_calib_text bytes; NULL: no calibration */
+    size_t n_calib_text;
+    const char *calib_name; /* of the text, for the importance matrix; may be NULL */
+    int calib_ctx;          /* tokens of a chunk; 0: 512 */
+    int64_t calib_tokens;   /* most that are read, in chunks spread over the text; 0: 65536 */
+    double damping;         /* GPTQ: what is added to the diagonal, as a share of its mean; 0: 0.01 */
+    bool measure_output;    /* GPTQ: measure output_error and output_plain, which takes longer */
+    const char *imatrix;      /* importance matrix to read (GGUF, as llama.cpp writes it); NULL: that of the text, if there is one */
+    const char *save_imatrix; /* where that of the text is written; NULL: nowhere */
     void (*tensor)(void *user, const struct lathe_quantized *t); /* may be NULL; each tensor, in the order of the file */
     void (*progress)(void *user, const char *what, double share); /* may be NULL; share 0..1 */
     void (*left_out)(void *user, const char *what); /* may be NULL; as in lathe_convert_options */
@@ -124,13 +142,15 @@ struct lathe_quantize_report {
     uint64_t bytes_before, bytes_after; /* of the files */
     uint64_t n_tensor, n_weight;
     uint64_t n_fallback; /* tensors that have another type than they should have, because of the length of their rows */
+    int64_t n_calib; /* tokens of the calibration text that were read */
+    uint64_t n_better, n_compared; /* with measure_output: matrices whose product is closer than by rounding alone, of all */
     double error, worst_error; /* as lathe_quantized's, of all tensors together and of the worst */
     char worst[256];     /* its name; "": nothing was rounded */
 };
 
 /* Writes the model at `from` (as lathe_convert reads it) to `to` as one GGUF file of another weight type, which appears complete or
  * not at all. Each block gets the scales that make its squared error small. Norms, vectors and what routes stay f32. NUMERIC names a
- * weight that is no finite number. `report` may be NULL. */
+ * weight that is no finite number, FILE a calibration text that is shorter than a chunk. `report` may be NULL. */
 LATHE_API int lathe_quantize(const char *from, const char *to, const struct lathe_quantize_options *opts,
                              struct lathe_quantize_report *report, struct lathe_err *err);
 

@@ -5,6 +5,7 @@
 #include "cli/cli.h"
 #include "base/json_text.h"
 #include "base/progress.h"
+#include "cli/input.h"
 #include "cli/json.h"
 #include "cli/say.h"
 
@@ -61,12 +62,14 @@ static json_t *types_json(const struct account *a)
 
 static int print_json(const struct account *a, const struct lathe_quantize_report *r)
 {
-    return json_print(json_pack("{so sI sI sI sI sf sI sf so sf}", "types", types_json(a), "tensors",
+    return json_print(json_pack("{so sI sI sI sI sf sI sf so sf sI sI sI}", "types", types_json(a), "tensors",
                                 (json_int_t)r->n_tensor, "weights", (json_int_t)r->n_weight, "bytes_before",
                                 (json_int_t)r->bytes_before, "bytes_after", (json_int_t)r->bytes_after,
                                 "bits_per_weight", 8 * (double)a->n_bytes / (double)r->n_weight, "fallbacks",
                                 (json_int_t)r->n_fallback, "relative_error", r->error, "worst_tensor",
-                                json_text(r->worst, strlen(r->worst)), "worst_error", r->worst_error));
+                                json_text(r->worst, strlen(r->worst)), "worst_error", r->worst_error,
+                                "calibration_tokens", (json_int_t)r->n_calib, "compared",
+                                (json_int_t)r->n_compared, "better", (json_int_t)r->n_better));
 }
 
 static void print_text(const struct account *a, const struct lathe_quantize_report *r)
@@ -77,6 +80,11 @@ static void print_text(const struct account *a, const struct lathe_quantize_repo
     if (r->n_fallback)
         printf("%" PRIu64 " tensors have rows that their type cannot hold and got another (%s)\n",
                r->n_fallback, a->fallback);
+    if (r->n_calib)
+        printf("calibrated on %" PRId64 " tokens\n", r->n_calib);
+    if (r->n_compared)
+        printf("%" PRIu64 " of %" PRIu64 " products are closer than by rounding alone\n", r->n_better,
+               r->n_compared);
     printf("%.1f MiB -> %.1f MiB, %.2f bits per weight, relative error %.4g",
            (double)r->bytes_before / 1048576, (double)r->bytes_after / 1048576,
            8 * (double)a->n_bytes / (double)r->n_weight, r->error);
@@ -91,6 +99,14 @@ int cmd_quantize(struct cli *c, struct lathe_err *err)
     struct lathe_quantize_report r;
     struct lathe_quantize_options o = {.type = c->o.quantize_type,
                                        .pure = c->o.pure,
+                                       .method = (enum lathe_quantize_method)c->o.quantize_method,
+                                       .calib_name = c->o.calib,
+                                       .calib_ctx = c->o.calib_ctx,
+                                       .calib_tokens = c->o.calib_tokens,
+                                       .damping = c->o.damping,
+                                       .measure_output = c->o.measure_output,
+                                       .imatrix = c->o.imatrix,
+                                       .save_imatrix = c->o.save_imatrix,
                                        .n_thread = c->o.n_thread,
                                        .tensor = add_tensor,
                                        .progress = show_progress,
@@ -104,7 +120,14 @@ int cmd_quantize(struct cli *c, struct lathe_err *err)
     const char *own[OPT_LIST_MAX + 1] = {0};
     memcpy(own, c->o.tensor_type.v, (size_t)c->o.tensor_type.n * sizeof *own);
     o.tensor_types = own;
-    int rc = lathe_quantize(c->operands.v[0], c->operands.v[1], &o, &r, err);
+    struct buf text;
+    buf_init(&text, INPUT_LIMIT);
+    int rc = c->o.calib ? input_read(c->o.calib, &text, err) : 0;
+    o.calib_text = c->o.calib ? text.p ? text.p : "" : NULL;
+    o.n_calib_text = text.n;
+    if (!rc)
+        rc = lathe_quantize(c->operands.v[0], c->operands.v[1], &o, &r, err);
+    buf_free(&text);
     progress_end(&a.bar);
     if (rc)
         return rc;

@@ -385,3 +385,22 @@ void experts_add(struct experts *x, int layer, int n_row)
     a->down->is_int8 = reads_int8(&e->down);
     pass_add(p, "combine", layer, n_row, a, combine_piece);
 }
+
+struct matmul *experts_router(struct experts *x, int layer)
+{
+    return &x->layers[layer].router;
+}
+
+void experts_show(struct experts *x, pass_tap_fn *tap, void *user)
+{
+    struct pass *p = x->p;
+    int n_embd = p->model->config.n_embd, n_ff = p->model->config.n_ff;
+    for (int a = 0; a < x->n_active; a++) {
+        int first = x->first[a], n = x->n_slot[a];
+        for (int i = 0; i < n; i++) /* what was there is in x by now */
+            memcpy(x->out + i * p->x_stride, p->norm + x->row_of[first + i] * p->norm_stride,
+                   (size_t)n_embd * sizeof *x->out);
+        tap(user, PASS_EXPERT_GATE_UP, x->active[a], x->out, p->x_stride, n, n_embd);
+        tap(user, PASS_EXPERT_DOWN, x->active[a], x->ff + first * x->ff_stride, x->ff_stride, n, n_ff);
+    }
+}

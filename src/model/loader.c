@@ -64,16 +64,30 @@ static int load_bias(struct loader *l, struct matrix *m, struct row_range rows, 
 }
 
 /* What multiplies a matrix of a float format. */
-static int choose_tile(struct loader *l, struct matrix *m)
+static int choose_tile(const struct lathe_model *model, struct matrix *m, struct lathe_err *err)
 {
     const struct kern_row *row = kern_choose(KERN_TILE_F32, m->format, KERN_MANY);
-    if (l->model->native && m->format == FORMAT_BF16)
+    if (model->native && m->format == FORMAT_BF16)
         row = kern_choose_native(KERN_TILE_F32, m->format);
     if (!row)
-        return err_set(l->err, LATHE_E_UNSUPPORTED,
+        return err_set(err, LATHE_E_UNSUPPORTED,
                        "precision native: this CPU has no bf16 dots that passed their check (lathe kernels "
                        "lists them); use portable");
     m->tile = (tile_f32_fn *)row->fn;
+    return 0;
+}
+
+int matrix_choose_kernels(const struct lathe_model *model, struct matrix *m, struct lathe_err *err)
+{
+    const struct kern_row *dot = model->exact ? NULL : kern_choose(KERN_TILE_DOT, m->format, KERN_MANY);
+    m->panel_bytes = m->panel_stride = panel_bytes(m->format, m->n_col);
+    m->dot = dot ? (tile_dot_fn *)dot->fn : NULL;
+    m->dot_few = dot ? (tile_dot_fn *)kern_choose(KERN_TILE_DOT, m->format, KERN_ONE)->fn : NULL;
+    m->tile = NULL;
+    m->unpack = NULL;
+    if (format_is_float(m->format))
+        return choose_tile(model, m, err);
+    m->unpack = (unpack_fn *)kern_choose(KERN_UNPACK, m->format, KERN_MANY)->fn;
     return 0;
 }
 
@@ -97,14 +111,7 @@ static int matrix_init(struct loader *l, struct matrix *m, struct row_range rows
     m->rows = first_row(t, rows, n_col);
     m->piece = rows.first / rows.n;
     m->n_panel = (n_row + LANES - 1) / LANES;
-    m->panel_bytes = m->panel_stride = panel_bytes(m->format, n_col);
-    const struct kern_row *dot = l->model->exact ? NULL : kern_choose(KERN_TILE_DOT, m->format, KERN_MANY);
-    m->dot = dot ? (tile_dot_fn *)dot->fn : NULL;
-    m->dot_few = dot ? (tile_dot_fn *)kern_choose(KERN_TILE_DOT, m->format, KERN_ONE)->fn : NULL;
-    if (format_is_float(m->format))
-        TRY(choose_tile(l, m));
-    else
-        m->unpack = (unpack_fn *)kern_choose(KERN_UNPACK, m->format, KERN_MANY)->fn;
+    TRY(matrix_choose_kernels(l->model, m, l->err));
     snprintf(full, sizeof full, "%s.bias", name);
     return load_bias(l, m, rows, full);
 }

@@ -38,6 +38,23 @@ const uint8_t *matrix_rows(const struct matrix *m, int first, int n, uint8_t *ro
     return room;
 }
 
+void matrix_rows_f32(const struct matrix *m, int first, int n, float *out)
+{
+    struct matrix as = *m;
+    size_t row_bytes;
+    as.format = FORMAT_F32;
+    const uint8_t *rows = matrix_rows(&as, first, n, (uint8_t *)out, &row_bytes);
+    if (rows != (const uint8_t *)out)
+        memcpy(out, rows, (size_t)n * row_bytes);
+}
+
+int64_t matrix_first_row(const struct matrix *m)
+{
+    if (!m->rows || m->tensor->piece)
+        return m->piece * (int64_t)m->tensor->dim[1];
+    return (m->rows - m->tensor->data) / (int64_t)row_bytes_of(m->file_format, m->n_col);
+}
+
 void matrix_row(const struct matrix *m, int row, float *out)
 {
     if (m->panels) {

@@ -165,6 +165,12 @@ int loader_pooling(struct loader *l, enum lathe_pooling fallback);
  * `required`. */
 int loader_vector(struct loader *l, const float **out, int n, bool required, const char *fmt, ...)
     __attribute__((format(printf, 5, 6)));
+/* Sets what a matrix of its format is computed with, and how its panels lie if they are not interleaved with others. */
+int matrix_choose_kernels(const struct lathe_model *model, struct matrix *m, struct lathe_err *err);
+/* out[n][n_col]: rows first .. first+n as f32, from the file and not from the layout. */
+void matrix_rows_f32(const struct matrix *m, int first, int n, float *out);
+/* Which of all rows of its tensor the first is. */
+int64_t matrix_first_row(const struct matrix *m);
 /* Of its panels. */
 static inline uint64_t matrix_bytes(const struct matrix *m)
 {

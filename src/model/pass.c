@@ -39,7 +39,7 @@ int pass_take(struct pass *p, size_t n, size_t size, const char *what, void **ou
     return p->is_count ? 0 : mem_try(n, size, what, out, err);
 }
 
-static void describe_layer(struct pass *p, int i)
+void pass_layer_changed(struct pass *p, int i)
 {
     static const char *const names[MM_PER_LAYER] = {"qkv", "attn_out", "ffn_gate_up", "ffn_down"};
     const struct model_layer *y = &p->model->layers[i];
@@ -248,6 +248,17 @@ static void choose_kv(struct pass *p)
     p->kv_store = format == FORMAT_F32 ? NULL : format == FORMAT_F16 ? k->to_f16 : k->to_bf16;
 }
 
+/* The KV cache's; of one layer, where no later pass looks back into another one. */
+static struct kv_form form_of(const struct lathe_model *m, const struct pass_limits *limits)
+{
+    struct kv_form f = kv_form_of(m, limits->kv_type);
+    if (limits->by_layer) {
+        f.page_bytes /= (size_t)f.n_layer;
+        f.n_layer = 1;
+    }
+    return f;
+}
+
 int pass_new(const struct lathe_model *m, struct pool *pool, const struct pass_limits *limits, uint8_t *kv,
              struct pass **out, struct lathe_err *err)
 {
@@ -258,7 +269,7 @@ int pass_new(const struct lathe_model *m, struct pool *pool, const struct pass_l
                         .pool = pool,
                         .n_worker = pool_n_worker(pool),
                         .limits = *limits,
-                        .form = kv_form_of(m, limits->kv_type),
+                        .form = form_of(m, limits),
                         .kv = kv,
                         .kern = kern_set()};
     TRY(mem_try(1, sizeof *p, "pass", (void **)&p, err));
@@ -270,7 +281,7 @@ int pass_new(const struct lathe_model *m, struct pool *pool, const struct pass_l
                  : c->act == ACT_GELU_TANH ? p->kern->gelu_mul
                                            : p->kern->glu_clamped;
     p->cap_op = c->n_layer * OPS_PER_LAYER + OPS_PER_LAYER;
-    p->any_f32 = has_f32_reader(m);
+    p->any_f32 = has_f32_reader(m) || limits->by_layer;
     int rc = make_buffers(p, err);
     if (rc) {
         pass_free(p);
@@ -282,7 +293,7 @@ int pass_new(const struct lathe_model *m, struct pool *pool, const struct pass_l
     p->ops = arena_alloc(&p->arena, (size_t)p->cap_op * sizeof *p->ops);
     p->chains[0] = (struct row_chain){p, p->mm, 1, 0, 0};
     for (int i = 0; i < c->n_layer; i++)
-        describe_layer(p, i);
+        pass_layer_changed(p, i);
     describe_heads(p);
     *out = p;
     return 0;
@@ -316,8 +327,8 @@ uint64_t pass_bytes(const struct lathe_model *m, int n_worker, const struct pass
     struct pass count = {.model = m,
                          .n_worker = n_worker,
                          .limits = *limits,
-                         .form = kv_form_of(m, limits->kv_type),
-                         .any_f32 = has_f32_reader(m),
+                         .form = form_of(m, limits),
+                         .any_f32 = has_f32_reader(m) || limits->by_layer,
                          .is_count = true};
     make_buffers(&count, NULL);
     experts_free(count.experts);
@@ -370,7 +381,7 @@ static void embed_place(const struct pass *p, int row, float *x, float *room)
     p->kern->layernorm(x, m->embd_norm, m->embd_norm_bias, n, m->config.norm_eps, x);
 }
 
-static void embed_piece(const struct pool_op *op, int piece, int worker)
+void pass_embed_piece(const struct pool_op *op, int piece, int worker)
 {
     const struct pass *p = op->arg;
     const struct model_config *c = &p->model->config;
@@ -473,6 +484,13 @@ static void fill_rope(struct pass *p, int position)
                           p->rope[i] + (size_t)position * (size_t)p->model->config.n_rot);
 }
 
+void pass_fill_rope(struct pass *p)
+{
+    for (int i = 0; i < p->batch->n_row; i++)
+        for (; p->n_rope <= p->row_pos[i]; p->n_rope++)
+            fill_rope(p, p->n_rope);
+}
+
 void pass_run(struct pass *p, const struct pass_batch *b)
 {
     assert(b->n_row <= p->limits.n_row && b->n_seq <= p->limits.n_seq);
@@ -481,10 +499,8 @@ void pass_run(struct pass *p, const struct pass_batch *b)
     p->n_op = p->n_trace = 0;
     p->trace_start_ns = p->profile ? clock_ns() : 0;
     attention_plan(p);
-    for (int i = 0; i < b->n_row; i++)
-        for (; p->n_rope <= p->row_pos[i]; p->n_rope++)
-            fill_rope(p, p->n_rope);
-    pass_add(p, "embed", -1, b->n_row, p, embed_piece);
+    pass_fill_rope(p);
+    pass_add(p, "embed", -1, b->n_row, p, pass_embed_piece);
     (row_chain_wanted(p, b->n_row) ? add_chained_layers : add_layers)(p, narrows);
     run(p);
     if (narrows && b->n_out)

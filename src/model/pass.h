@@ -34,6 +34,7 @@ struct pass_limits {
     bool no_fusion;
     bool
         by_head; /* attention's work is shared out by heads and not by sequences: a head's KV lies at its worker */
+    bool by_layer; /* only pass_layer will be called: all layers have the same KV memory one after another */
 };
 
 /* Buffers for passes of up to `limits`; `kv` is the page cache, owned by the caller. */
@@ -55,6 +56,23 @@ float *pass_logits(struct pass *p, int first, int n, int64_t *stride);
 void pass_hidden(const struct pass *p, int i, float *y);
 /* Logits of the classes of output rows first .. first+n, n <= limits.n_out, as pass_logits; for models with classes. */
 float *pass_classes(struct pass *p, int first, int n, int64_t *stride);
+
+/* ---- layer by layer, for whoever changes a model: pass_embed, then pass_layer for each layer ---- */
+
+/* What reads an input: the first four products of a layer, then the two of its chosen experts. */
+enum pass_product { PASS_QKV, PASS_O, PASS_GATE_UP, PASS_DOWN, PASS_EXPERT_GATE_UP, PASS_EXPERT_DOWN };
+/* Told of each product in a layer before it runs: its input x[n_row][stride], normalized as the product reads it, of n_col
+ * columns; expert: whose rows these are, -1 for all other products. On the caller's thread. */
+typedef void pass_tap_fn(void *user, enum pass_product product, int expert, const float *x, int64_t stride,
+                         int n_row, int n_col);
+/* Rows [n_row][stride] of the newest batch between two layers, the caller's to read and change. */
+float *pass_rows(struct pass *p, int64_t *stride);
+/* The batch's rows as the first layer gets them. */
+void pass_embed(struct pass *p, const struct pass_batch *b);
+/* Takes the rows through one layer; tap may be NULL. The KV of the layer's earlier positions is that of the newest calls for it. */
+void pass_layer(struct pass *p, const struct pass_batch *b, int layer, pass_tap_fn *tap, void *user);
+/* The matrices of a layer of the model have changed, format and place included, but for their shapes. */
+void pass_layer_changed(struct pass *p, int layer);
 
 /* What the pool ran, summed since the start; see lathe_engine_profile. */
 struct pass_profile {

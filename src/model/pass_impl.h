@@ -175,6 +175,10 @@ int pass_take(struct pass *p, size_t n, size_t size, const char *what, void **ou
 /* Adds an operation to the program. */
 struct pool_op *pass_add(struct pass *p, const char *name, int layer, int n_piece, const void *arg,
                          void (*run)(const struct pool_op *, int, int));
+/* Operation: row `piece` of the batch's embedding. */
+void pass_embed_piece(const struct pool_op *op, int piece, int worker);
+/* The rotary table up to the batch's positions. */
+void pass_fill_rope(struct pass *p);
 /* Sets what the matrices read: int8, f32 or both. */
 void matmul_needs(struct matmul *mm);
 /* Sets the rows of the next run. */

@@ -143,11 +143,12 @@ static void part_of(const struct scheme *s, const struct scheme_tile *t, const s
     p->d[1] = f32_to_f16((super ? f->scale[1][b] : f->m[first]) * up);
 }
 
-static void encode_blocks(const struct format *f, const struct scheme *s, const float *x, const float *h,
-                          uint8_t *y, int64_t n_row, int64_t n_col)
+/* n blocks of rows of n_col: taken apart to `out`, or coded to y. */
+static void fit_blocks(const struct format *f, const float *x, const float *h, int64_t n, int64_t n_col,
+                       struct parts *out, uint8_t *y)
 {
+    const struct scheme *s = scheme_of(f->id);
     int at_once = TILE_GROUPS / s->n_group;
-    int64_t n = n_row * (n_col / f->block_n);
     struct scheme_tile t;
     struct parts p;
     t.t.n = s->group_n;
@@ -162,10 +163,17 @@ static void encode_blocks(const struct format *f, const struct scheme *s, const 
         else
             search_f16(s, &t, &found);
         for (int b = 0; b < t.n_block; b++) {
-            part_of(s, &t, &found, b, &p);
-            f->put(&p, y + (at + b) * f->block_bytes);
+            part_of(s, &t, &found, b, out ? out + at + b : &p);
+            if (y)
+                f->put(&p, y + (at + b) * f->block_bytes);
         }
     }
+}
+
+void format_fit(const struct format *f, const float *x, const float *importance, int64_t n_block,
+                struct parts *out)
+{
+    fit_blocks(f, x, importance, n_block, f->block_n, out, NULL);
 }
 
 void format_encode(const struct format *f, const float *x, const float *importance, void *y, int64_t n_row,
@@ -174,7 +182,7 @@ void format_encode(const struct format *f, const float *x, const float *importan
     if (format_is_float(f->id))
         encode_floats(f->id, x, y, n_row * n_col);
     else
-        encode_blocks(f, scheme_of(f->id), x, importance, y, n_row, n_col);
+        fit_blocks(f, x, importance, n_row * (n_col / f->block_n), n_col, NULL, y);
 }
 
 /* ---- names ---- */

@@ -13,7 +13,7 @@
 #include "base/pool.h"
 #include "format/gguf_write.h"
 #include "quant/encode.h"
-#include "shape/mix.h"
+#include "shape/calibrate.h"
 
 /* Of one row: sums of squares; bad: the first column that is no number, + 1. */
 struct row_sums {
@@ -27,6 +27,7 @@ struct quantize {
     struct mix_model mix;
     const struct format **type, **wanted; /* of each tensor; NULL: stays as it is */
     struct row_sums *rows;                /* of the tensor that is written: dim[2] matrices of dim[1] */
+    struct calibrated calibrated;
     struct lathe_quantize_report *report;
     double error, value, worst;
 };
@@ -55,7 +56,15 @@ static void encode(void *user, const struct gguf_rows *r)
     const struct mf_tensor *t = model_file_tensor(q->f, r->i);
     struct row_sums *sums = q->rows + r->k * t->dim[1] + r->first;
     float *back = mem_new((size_t)r->n_col * sizeof *back);
-    format_encode(r->type, r->x, NULL, r->y, r->n_row, r->n_col);
+    const struct calibrated *c = &q->calibrated;
+    const uint8_t *made = c->made ? made_find(c->made, r->i, (int64_t)(r->k * t->dim[1] + r->first)) : NULL;
+    if (made)
+        memcpy(r->y, made,
+               (size_t)r->n_row * (size_t)(r->n_col / r->type->block_n) * (size_t)r->type->block_bytes);
+    else
+        format_encode(r->type, r->x,
+                      c->importance ? imatrix_find(c->importance, t->name, (int)r->k, (int)r->n_col) : NULL,
+                      r->y, r->n_row, r->n_col);
     for (int64_t i = 0; i < r->n_row; i++)
         measure_row(r, i, back, &sums[i]);
     free(back);
@@ -63,9 +72,16 @@ static void encode(void *user, const struct gguf_rows *r)
 
 static const struct format *choose(void *user, uint64_t i, const struct format *from)
 {
-    struct quantize *q = user;
-    q->type[i] = mix_type(&q->mix, model_file_tensor(q->f, i), &q->wanted[i]);
+    const struct quantize *q = user;
     return q->type[i] ? q->type[i] : from;
+}
+
+static void choose_types(struct quantize *q)
+{
+    for (uint64_t i = 0; i < model_file_n_tensor(q->f); i++) {
+        const struct mf_tensor *t = model_file_tensor(q->f, i);
+        q->type[i] = gguf_stays_f32(t) ? NULL : mix_type(&q->mix, t, &q->wanted[i]);
+    }
 }
 
 /* ---- the account ---- */
@@ -85,8 +101,7 @@ static int tensor_done(void *user, uint64_t i, struct lathe_err *err)
 {
     struct quantize *q = user;
     const struct mf_tensor *t = model_file_tensor(q->f, i);
-    const struct format *from = format_by_id(t->type),
-                        *to = q->type[i] && !gguf_stays_f32(t) ? q->type[i] : NULL;
+    const struct format *from = format_by_id(t->type), *to = q->type[i];
     uint64_t n_row = t->dim[1] * t->dim[2], n = n_row * t->dim[0] * t->dim[3];
     struct lathe_quantized now = {.name = t->name, .from = from ? from->name : "unknown", .n_weight = n};
     TRY(bad_number(q, t, err));
@@ -100,6 +115,10 @@ static int tensor_done(void *user, uint64_t i, struct lathe_err *err)
     now.instead_of = to && to != q->wanted[i] ? q->wanted[i]->name : NULL;
     now.n_bytes = to ? n / (uint64_t)to->block_n * (uint64_t)to->block_bytes : t->n_bytes;
     now.error = value > 0 ? sqrt(error / value) : 0;
+    if (q->calibrated.output) {
+        now.output_error = q->calibrated.output[i].error;
+        now.output_plain = q->calibrated.output[i].plain;
+    }
     struct lathe_quantize_report *s = q->report;
     s->n_tensor++;
     s->n_weight += n;
@@ -172,7 +191,7 @@ static void progress(void *user, const char *what, double share)
         q->o->progress(q->o->user, what, share);
 }
 
-static int write_file(struct quantize *q, const char *to, struct lathe_err *err)
+static int write_file(struct quantize *q, struct pool *pool, const char *to, struct lathe_err *err)
 {
     struct gguf_write w = {.choose = choose,
                            .file_type = mix_file_type(q->mix.mix),
@@ -180,18 +199,17 @@ static int write_file(struct quantize *q, const char *to, struct lathe_err *err)
                            .tensor_done = tensor_done,
                            .progress = progress,
                            .user = q,
-                           .pool = NULL};
+                           .pool = pool};
     struct stat st;
-    TRY(pool_new(q->o->n_thread > 0 ? q->o->n_thread : cpu_count(), &w.pool, err));
-    int rc = gguf_write(q->f, &w, to, err);
-    pool_free(w.pool);
-    if (!rc && stat(to, &st) == 0)
+    TRY(gguf_write(q->f, &w, to, err));
+    if (stat(to, &st) == 0)
         q->report->bytes_after = (uint64_t)st.st_size;
-    return rc;
+    return 0;
 }
 
-static int run(struct quantize *q, const char *to, struct lathe_err *err)
+static int run(struct quantize *q, const char *from, const char *to, struct lathe_err *err)
 {
+    struct pool *pool;
     struct mf_identity id;
     uint64_t n = model_file_n_tensor(q->f);
     TRY(check_paths(q->f, to, err));
@@ -202,7 +220,14 @@ static int run(struct quantize *q, const char *to, struct lathe_err *err)
     q->type = mem_new((n + 1) * sizeof *q->type);
     q->wanted = mem_new((n + 1) * sizeof *q->wanted);
     warn_of_input(q);
-    TRY(write_file(q, to, err));
+    choose_types(q);
+    TRY(pool_new(q->o->n_thread > 0 ? q->o->n_thread : cpu_count(), &pool, err));
+    int rc = calibrate(q->o, from, to, q->f, q->type, pool, &q->calibrated, q->report, err);
+    if (!rc)
+        rc = write_file(q, pool, to, err);
+    pool_free(pool);
+    if (rc)
+        return rc;
     q->report->error = q->value > 0 ? sqrt(q->error / q->value) : 0;
     q->report->worst_error = q->worst;
     return 0;
@@ -222,9 +247,10 @@ int lathe_quantize(const char *from, const char *to, const struct lathe_quantize
     q.f = f;
     if (model_file_left_out(f) && opts->left_out)
         opts->left_out(opts->user, model_file_left_out(f));
-    int rc = run(&q, to, err);
+    int rc = run(&q, from, to, err);
     if (!rc && note[0] && opts->note)
         opts->note(opts->user, note);
+    calibrated_free(&q.calibrated);
     free(q.type);
     free(q.wanted);
     free(q.rows);

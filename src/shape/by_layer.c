@@ -1,0 +1,263 @@
+/* The walk over the layers. Of each: the text goes through it as it is, while the second moments of its inputs are summed; its
+ * matrices are rounded; the text goes through it again, rounded, and on. Where the moments of all inputs are more than the memory
+ * that is allowed, they are summed in several rounds. */
+#include "shape/by_layer.h"
+#include <stdlib.h>
+#include <string.h>
+#include "base/mem.h"
+#include "base/pool.h"
+#include "kern/panel.h"
+#include "shape/gptq.h"
+#include "shape/layer_inputs.h"
+
+static void show_progress(const struct calib *c, const char *what, int layer, double share)
+{
+    calib_progress(c, what, ((double)layer + share) / calib_model((struct calib *)c)->config.n_layer);
+}
+
+/* ---- importances ---- */
+
+struct importance {
+    struct imatrix *out;
+    struct layer_input *inputs;
+    int n;
+};
+
+static const struct layer_input *input_of(const struct layer_input *inputs, int n, enum pass_product product,
+                                          int expert)
+{
+    for (int i = 0; i < n; i++)
+        if (inputs[i].product == product && inputs[i].expert == expert)
+            return &inputs[i];
+    return NULL;
+}
+
+static void add_importance(void *user, enum pass_product product, int expert, const float *x, int64_t stride,
+                           int n_row, int n_col)
+{
+    struct importance *a = user;
+    const struct layer_input *in = input_of(a->inputs, a->n, product, expert);
+    for (int i = 0; in && i < in->n_w; i++) {
+        int n_mat, k;
+        const char *name = layer_input_tensor(in->w[i], &n_mat, &k);
+        imatrix_add(a->out, name, n_mat, k, x, stride, n_row, n_col);
+    }
+}
+
+int by_layer_importance(struct calib *c, struct imatrix *out, struct lathe_err *err)
+{
+    struct lathe_model *m = calib_model(c);
+    struct importance a = {.out = out};
+    int rc = 0;
+    a.inputs = mem_new((size_t)layer_inputs_most(m) * sizeof *a.inputs);
+    for (int i = 0; i < m->config.n_layer && !rc; i++) {
+        show_progress(c, "calibrating", i, 0);
+        a.n = layer_inputs(m, i, a.inputs);
+        rc = calib_layer(c, i, true, add_importance, &a, err);
+    }
+    free(a.inputs);
+    imatrix_done(out);
+    return rc;
+}
+
+/* ---- GPTQ ---- */
+
+/* A matrix of the layer as it was, and what holds it now. */
+struct replaced {
+    struct matrix *w, was;
+    uint8_t *panels;
+};
+
+struct gptq_walk {
+    struct calib *c;
+    const struct by_layer_gptq *o;
+    struct pool *pool;
+    struct made *made;
+    struct layer_input *inputs;
+    struct hessian *h; /* of inputs [first, first + n) */
+    int first, n, n_input;
+    struct replaced *done;
+    int n_done;
+    struct lathe_err *err;
+};
+
+static void add_moments(void *user, enum pass_product product, int expert, const float *x, int64_t stride,
+                        int n_row, int n_col)
+{
+    struct gptq_walk *a = user;
+    const struct layer_input *in = input_of(a->inputs + a->first, a->n, product, expert);
+    if (in)
+        hessian_add(&a->h[in - a->inputs - a->first], a->pool, x, stride, n_row);
+}
+
+/* Rows of one matrix, 16 at a time. */
+struct matrix_job {
+    const struct gptq_walk *a;
+    const struct matrix *w;
+    const struct format *type;
+    const struct gptq_input *in;
+    uint8_t *rows, *panels; /* where the tensor's rows go, from that of the matrix on */
+    size_t row_bytes, panel_bytes;
+    struct gptq_error *errors; /* of each piece */
+};
+
+/* Where row r of the matrix is in the tensor that is written. */
+static int64_t written_row(const struct matrix_job *j, int r)
+{
+    if (!j->w->n_half || j->a->o->pairs)
+        return r;
+    return (int64_t)mf_half_row((uint64_t)r, (uint64_t)j->w->head_dim, (uint64_t)j->w->n_half);
+}
+
+static void panel_piece(const struct pool_op *op, int panel, int worker)
+{
+    const struct matrix_job *j = op->arg;
+    int first = panel * LANES, n = j->w->n_row - first < LANES ? j->w->n_row - first : LANES;
+    float *x = mem_new((size_t)n * (size_t)j->w->n_col * sizeof *x);
+    uint8_t *rows = mem_new((size_t)n * j->row_bytes);
+    matrix_rows_f32(j->w, first, n, x);
+    gptq_rows(j->type, j->in, x, n, rows, j->a->o->compare, &j->errors[panel]);
+    panel_pack((enum format_id)j->type->id, rows, j->row_bytes, n, j->w->n_col,
+               j->panels + (size_t)panel * j->panel_bytes);
+    for (int r = 0; r < n; r++)
+        memcpy(j->rows + (size_t)written_row(j, first + r) * j->row_bytes, rows + (size_t)r * j->row_bytes,
+               j->row_bytes);
+    free(rows);
+    free(x);
+}
+
+/* The layer goes on with what was made of the matrix. */
+static int replace(struct gptq_walk *a, struct matrix *w, const struct format *type, uint8_t *panels)
+{
+    struct matrix now = *w;
+    now.format = (enum format_id)type->id;
+    now.panels = panels;
+    a->done[a->n_done++] = (struct replaced){w, *w, panels};
+    TRY(matrix_choose_kernels(calib_model(a->c), &now, a->err));
+    *w = now;
+    return 0;
+}
+
+static int round_matrix(struct gptq_walk *a, struct matrix *w, const struct format *type,
+                        const struct gptq_input *in)
+{
+    int n_mat, k;
+    const char *name = layer_input_tensor(w, &n_mat, &k);
+    struct matrix_job j = {.a = a, .w = w, .type = type, .in = in};
+    struct gptq_error sum = {0};
+    void *panels;
+    j.rows = made_rows(a->made, name, matrix_first_row(w), &j.row_bytes);
+    j.panel_bytes = panel_bytes((enum format_id)type->id, w->n_col);
+    TRY(mem_try((size_t)w->n_panel, j.panel_bytes, "a matrix that was rounded", &panels, a->err));
+    j.panels = panels;
+    j.errors = mem_new((size_t)w->n_panel * sizeof *j.errors);
+    struct pool_op op = {.run = panel_piece, .arg = &j, .n_piece = w->n_panel, .layer = -1, .name = "gptq"};
+    pool_run(a->pool, &op, 1);
+    pool_settle(a->pool);
+    for (int i = 0; i < w->n_panel; i++) {
+        sum.error += j.errors[i].error;
+        sum.plain += j.errors[i].plain;
+        sum.value += j.errors[i].value;
+    }
+    free(j.errors);
+    made_done(a->made, name, w->n_row);
+    if (a->o->done && a->o->compare)
+        a->o->done(a->o->user, name, sum.value > 0 ? sum.error / sum.value : 0,
+                   sum.value > 0 ? sum.plain / sum.value : 0);
+    return replace(a, w, type, j.panels);
+}
+
+/* The format that GPTQ makes of w; NULL if it does not. */
+static const struct format *type_of(const struct gptq_walk *a, const struct matrix *w)
+{
+    int n_mat, k;
+    const struct format *type = a->o->type(a->o->user, layer_input_tensor(w, &n_mat, &k));
+    return type && type->block_n > 1 && w->n_col % type->block_n == 0 ? type : NULL;
+}
+
+static int round_input(struct gptq_walk *a, const struct layer_input *in, struct hessian *h)
+{
+    struct gptq_input g;
+    if (in->n_col % 32)
+        return 0;
+    TRY(gptq_prepare(h, a->pool, a->o->damping, &g, a->err));
+    int rc = 0;
+    for (int i = 0; i < in->n_w && !rc; i++) {
+        const struct format *type = type_of(a, in->w[i]);
+        if (type)
+            rc = round_matrix(a, in->w[i], type, &g);
+    }
+    gptq_input_free(&g);
+    return rc;
+}
+
+/* Sums the moments of as many inputs as memory bears, from a->first on, and rounds their matrices. */
+static int round_some(struct gptq_walk *a, int layer)
+{
+    uint64_t bytes = 0;
+    int rc = 0;
+    a->n = 0;
+    while (a->first + a->n < a->n_input) {
+        bytes += hessian_bytes(a->inputs[a->first + a->n].n_col);
+        if (a->n && bytes > a->o->memory_bytes)
+            break;
+        a->n++;
+    }
+    for (int i = 0; i < a->n && !rc; i++)
+        rc = hessian_new(a->inputs[a->first + i].n_col, &a->h[i], a->err);
+    if (!rc)
+        rc = calib_layer(a->c, layer, false, add_moments, a, a->err);
+    for (int i = 0; i < a->n && !rc; i++)
+        rc = round_input(a, &a->inputs[a->first + i], &a->h[i]);
+    for (int i = 0; i < a->n; i++)
+        hessian_free(&a->h[i]);
+    a->first += a->n;
+    return rc;
+}
+
+static void give_back(struct gptq_walk *a)
+{
+    for (int i = 0; i < a->n_done; i++) {
+        *a->done[i].w = a->done[i].was;
+        free(a->done[i].panels);
+    }
+    a->n_done = 0;
+}
+
+static int round_layer(struct gptq_walk *a, int layer)
+{
+    struct pass *p = calib_pass(a->c);
+    struct lathe_model *m = calib_model(a->c);
+    bool last = layer + 1 == m->config.n_layer;
+    a->n_input = layer_inputs(m, layer, a->inputs);
+    for (a->first = 0; a->first < a->n_input;) {
+        show_progress(a->c, "rounding", layer, 0.8 * a->first / a->n_input);
+        TRY(round_some(a, layer));
+    }
+    show_progress(a->c, "rounding", layer, 0.8);
+    if (last)
+        return 0;
+    pass_layer_changed(p, layer);
+    return calib_layer(a->c, layer, true, NULL, NULL, a->err);
+}
+
+int by_layer_gptq(struct calib *c, const struct by_layer_gptq *o, struct pool *pool, struct made *made,
+                  struct lathe_err *err)
+{
+    struct lathe_model *m = calib_model(c);
+    size_t most = (size_t)layer_inputs_most(m);
+    struct gptq_walk a = {.c = c, .o = o, .pool = pool, .made = made, .err = err};
+    int rc = 0;
+    a.inputs = mem_new(most * sizeof *a.inputs);
+    a.h = mem_new(most * sizeof *a.h);
+    a.done = mem_new(3 * most * sizeof *a.done);
+    for (int i = 0; i < m->config.n_layer && !rc; i++) {
+        rc = round_layer(&a, i);
+        give_back(&a);
+        pass_layer_changed(calib_pass(c), i);
+    }
+    free(a.inputs);
+    free(a.h);
+    free(a.done);
+    return rc;
+}

@@ -1,0 +1,306 @@
+/* The rows between two layers: for each token a power of two and n_embd numbers of f16 times it, in a file that has no name. What a
+ * layer reads and what it writes are two halves of the file, taken in turn. */
+#include "shape/calib.h"
+#include <errno.h>
+#include <fcntl.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+#include "base/pool.h"
+#include "text/vocab.h"
+
+enum { ROW_HEAD = 4, TOP = 14 }; /* rows are brought to 2^14, where f16 has most of its range below */
+
+struct calib {
+    struct calib_options o;
+    struct lathe_model *model;
+    struct pool *pool;
+    struct pass *pass;
+    uint8_t *kv;
+    size_t kv_bytes;
+    int32_t *pages, *ids; /* [n_chunk][n_ctx] */
+    int n_chunk, fd, half;
+    size_t row_bytes;
+    uint8_t *room; /* rows of a chunk as they are in the file */
+};
+
+/* ---- the text ---- */
+
+static int take_chunks(struct calib *c, const int32_t *ids, size_t n, int32_t bos, struct lathe_err *err)
+{
+    size_t each = (size_t)c->o.n_ctx, all = n / each, wanted = (size_t)(c->o.n_token / c->o.n_ctx);
+    if (!all)
+        return err_set(err, LATHE_E_FILE, "the calibration text has %zu tokens, one chunk needs %d", n,
+                       c->o.n_ctx);
+    wanted = wanted < 1 ? 1 : wanted < all ? wanted : all;
+    c->n_chunk = (int)wanted;
+    c->ids = mem_new(wanted * each * sizeof *c->ids);
+    for (size_t i = 0; i < wanted; i++) {
+        memcpy(c->ids + i * each, ids + i * all / wanted * each, each * sizeof *ids);
+        if (bos >= 0)
+            c->ids[i * each] = bos;
+    }
+    return 0;
+}
+
+static int read_text(struct calib *c, struct lathe_err *err)
+{
+    int32_t *ids;
+    size_t n;
+    const vocab *v = c->model->vocab;
+    TRY(vocab_encode(v, c->o.text, c->o.n_text, LATHE_TOK_BOS, &ids, &n, err));
+    int bos = lathe_vocab_bos(v);
+    int rc = take_chunks(c, ids, n, n && bos >= 0 && ids[0] == bos ? bos : -1, err);
+    free(ids);
+    return rc;
+}
+
+/* ---- rows on disk ---- */
+
+static int io_error(struct calib *c, const char *what, struct lathe_err *err)
+{
+    return err_set(err, LATHE_E_IO, "activations of the calibration text cannot be %s in %.200s: %s", what,
+                   c->o.folder, strerror(errno));
+}
+
+static int open_rows(struct calib *c, struct lathe_err *err)
+{
+    char path[4200];
+    snprintf(path, sizeof path, "%s/.lathe-rows-XXXXXX", c->o.folder);
+    c->fd = mkostemp(path, O_CLOEXEC);
+    if (c->fd < 0)
+        return io_error(c, "kept", err);
+    unlink(path);
+    int e = posix_fallocate(c->fd, 0, (off_t)(2 * (size_t)c->n_chunk * (size_t)c->o.n_ctx * c->row_bytes));
+    if (e && e != EINVAL && e != EOPNOTSUPP) {
+        errno = e;
+        return io_error(c, "kept", err);
+    }
+    return 0;
+}
+
+static off_t chunk_at(const struct calib *c, int chunk, int half)
+{
+    return (off_t)(((size_t)half * (size_t)c->n_chunk + (size_t)chunk) * (size_t)c->o.n_ctx * c->row_bytes);
+}
+
+static int write_all(int fd, const uint8_t *p, size_t n, off_t at)
+{
+    while (n) {
+        ssize_t did = pwrite(fd, p, n, at);
+        if (did < 0 && errno == EINTR)
+            continue;
+        if (did <= 0)
+            return -1;
+        p += did;
+        n -= (size_t)did;
+        at += did;
+    }
+    return 0;
+}
+
+static int read_all(int fd, uint8_t *p, size_t n, off_t at)
+{
+    while (n) {
+        ssize_t did = pread(fd, p, n, at);
+        if (did < 0 && errno == EINTR)
+            continue;
+        if (did <= 0) {
+            errno = did ? errno : EIO;
+            return -1;
+        }
+        p += did;
+        n -= (size_t)did;
+        at += did;
+    }
+    return 0;
+}
+
+static void pack_row(const struct pool_op *op, int row, int worker)
+{
+    const struct calib *c = op->arg;
+    int64_t stride;
+    const float *x = pass_rows(c->pass, &stride);
+    uint8_t *to = c->room + (size_t)row * c->row_bytes;
+    int n = c->model->config.n_embd, e = 0;
+    float most = 0;
+    x += row * stride;
+    for (int i = 0; i < n; i++)
+        most = fabsf(x[i]) > most ? fabsf(x[i]) : most;
+    if (most > 0 && isfinite(most))
+        frexpf(most, &e);
+    float scale = ldexpf(1, e - TOP), inverse = ldexpf(1, TOP - e);
+    memcpy(to, &scale, sizeof scale);
+    for (int i = 0; i < n; i++) {
+        uint16_t h = f32_to_f16(x[i] * inverse);
+        memcpy(to + ROW_HEAD + 2 * i, &h, sizeof h);
+    }
+}
+
+static void unpack_row(const struct pool_op *op, int row, int worker)
+{
+    const struct calib *c = op->arg;
+    int64_t stride;
+    float *x = pass_rows(c->pass, &stride), scale;
+    const uint8_t *from = c->room + (size_t)row * c->row_bytes;
+    int n = c->model->config.n_embd;
+    x += row * stride;
+    memcpy(&scale, from, sizeof scale);
+    format_by_id(FORMAT_F16)->decode(from + ROW_HEAD, x, n);
+    for (int i = 0; i < n; i++)
+        x[i] *= scale;
+}
+
+static void each_row(struct calib *c, void (*run)(const struct pool_op *, int, int))
+{
+    struct pool_op op = {.run = run, .arg = c, .n_piece = c->o.n_ctx, .layer = -1, .name = "rows"};
+    pool_run(c->pool, &op, 1);
+    pool_settle(c->pool);
+}
+
+static int save_rows(struct calib *c, int chunk, int half, struct lathe_err *err)
+{
+    each_row(c, pack_row);
+    if (write_all(c->fd, c->room, (size_t)c->o.n_ctx * c->row_bytes, chunk_at(c, chunk, half)))
+        return io_error(c, "kept", err);
+    return 0;
+}
+
+static int load_rows(struct calib *c, int chunk, struct lathe_err *err)
+{
+    if (read_all(c->fd, c->room, (size_t)c->o.n_ctx * c->row_bytes, chunk_at(c, chunk, c->half)))
+        return io_error(c, "read", err);
+    each_row(c, unpack_row);
+    return 0;
+}
+
+/* ---- passes ---- */
+
+static int make_pass(struct calib *c, struct lathe_err *err)
+{
+    int n_page = (c->o.n_ctx + SPAN - 1) / SPAN;
+    struct pass_limits limits = {
+        .n_row = c->o.n_ctx, .n_seq = 1, .n_ctx = c->o.n_ctx, .n_out = 1, .n_page = n_page, .by_layer = true};
+    struct kv_form form = kv_form_of(c->model, limits.kv_type);
+    void *p;
+    c->kv_bytes = form.page_bytes / (size_t)form.n_layer * (size_t)n_page;
+    TRY(mem_try(c->kv_bytes, 1, "keys and values of a chunk", &p, err));
+    c->kv = p;
+    c->pages = mem_new((size_t)n_page * sizeof *c->pages);
+    for (int i = 0; i < n_page; i++)
+        c->pages[i] = i;
+    return pass_new(c->model, c->pool, &limits, c->kv, &c->pass, err);
+}
+
+static struct pass_seq whole_chunk(const struct calib *c)
+{
+    return (struct pass_seq){
+        .n_row = c->o.n_ctx, .pages = c->pages, .n_key = c->model->config.encoder ? c->o.n_ctx : 0};
+}
+
+static int embed(struct calib *c, struct lathe_err *err)
+{
+    struct pass_seq seq = whole_chunk(c);
+    for (int i = 0; i < c->n_chunk; i++) {
+        struct pass_batch b = {
+            .n_row = c->o.n_ctx, .tokens = c->ids + (size_t)i * (size_t)c->o.n_ctx, .n_seq = 1, .seqs = &seq};
+        pass_embed(c->pass, &b);
+        TRY(save_rows(c, i, 0, err));
+    }
+    return 0;
+}
+
+int calib_layer(struct calib *c, int layer, bool next, pass_tap_fn *tap, void *user, struct lathe_err *err)
+{
+    struct pass_seq seq = whole_chunk(c);
+    for (int i = 0; i < c->n_chunk; i++) {
+        struct pass_batch b = {
+            .n_row = c->o.n_ctx, .tokens = c->ids + (size_t)i * (size_t)c->o.n_ctx, .n_seq = 1, .seqs = &seq};
+        TRY(load_rows(c, i, err));
+        pass_layer(c->pass, &b, layer, tap, user);
+        if (next)
+            TRY(save_rows(c, i, 1 - c->half, err));
+    }
+    if (next)
+        c->half = 1 - c->half;
+    return 0;
+}
+
+static int open_all(struct calib *c, const char *path, struct lathe_err *err)
+{
+    struct lathe_model_options mo;
+    lathe_model_options_init(&mo);
+    mo.load_as = "q8_0";
+    mo.n_thread = pool_n_worker(c->pool);
+    mo.progress = c->o.progress;
+    mo.user = c->o.user;
+    TRY(lathe_model_open(path, &mo, &c->model, err));
+    if (c->o.n_ctx > c->model->config.n_ctx_train && c->model->config.n_ctx_train > 0)
+        c->o.n_ctx = c->model->config.n_ctx_train;
+    c->row_bytes = ROW_HEAD + 2 * (size_t)c->model->config.n_embd;
+    TRY(read_text(c, err));
+    void *p;
+    TRY(mem_try((size_t)c->o.n_ctx, c->row_bytes, "rows of a chunk", &p, err));
+    c->room = p;
+    TRY(make_pass(c, err));
+    TRY(open_rows(c, err));
+    return embed(c, err);
+}
+
+int calib_new(const char *path, const struct calib_options *o, struct pool *pool, struct calib **out,
+              struct lathe_err *err)
+{
+    struct calib *c = mem_new(sizeof *c);
+    *c = (struct calib){.o = *o, .pool = pool, .fd = -1};
+    *out = NULL;
+    int rc = open_all(c, path, err);
+    if (rc) {
+        calib_free(c);
+        return rc;
+    }
+    *out = c;
+    return 0;
+}
+
+void calib_free(struct calib *c)
+{
+    if (!c)
+        return;
+    pass_free(c->pass);
+    lathe_model_free(c->model);
+    if (c->fd >= 0)
+        close(c->fd);
+    free(c->kv);
+    free(c->pages);
+    free(c->ids);
+    free(c->room);
+    free(c);
+}
+
+struct lathe_model *calib_model(struct calib *c)
+{
+    return c->model;
+}
+
+struct pass *calib_pass(struct calib *c)
+{
+    return c->pass;
+}
+
+int calib_ctx(const struct calib *c)
+{
+    return c->o.n_ctx;
+}
+
+int64_t calib_n_token(const struct calib *c)
+{
+    return (int64_t)c->n_chunk * c->o.n_ctx;
+}
+
+void calib_progress(const struct calib *c, const char *what, double share)
+{
+    if (c->o.progress)
+        c->o.progress(c->o.user, what, share);
+}

@@ -1,0 +1,33 @@
+/* Calibration: a text goes through the model layer by layer, and whoever changes weights sees what each product reads. Between two
+ * layers the rows of all chunks lie in a file, so that memory does not grow with the text. */
+#ifndef LATHE_SHAPE_CALIB_H
+#define LATHE_SHAPE_CALIB_H
+#include "model/pass.h"
+
+struct calib_options {
+    const char *text; /* bytes of the text */
+    size_t n_text;
+    int n_ctx;          /* tokens of a chunk, each with the model's beginning-of-sequence token in front */
+    int64_t n_token;    /* most to take, in whole chunks, evenly spread over the text */
+    const char *folder; /* where the file of rows goes while it is needed */
+    void (*progress)(void *user, const char *what, double share); /* may be NULL */
+    void *user;
+};
+
+struct calib;
+
+/* Opens the model at `path` with its weights laid out (f32, f16 and bf16 as q8_0: what is looked at are its activations). FILE if the text
+ * is shorter than a chunk. */
+int calib_new(const char *path, const struct calib_options *o, struct pool *pool, struct calib **out,
+              struct lathe_err *err);
+void calib_free(struct calib *c);
+/* The model, whose layers the caller may change (pass_layer_changed of the pass). */
+struct lathe_model *calib_model(struct calib *c);
+struct pass *calib_pass(struct calib *c);
+void calib_progress(const struct calib *c, const char *what, double share);
+int calib_ctx(const struct calib *c);         /* tokens of a chunk */
+int64_t calib_n_token(const struct calib *c); /* that are taken */
+/* Takes all chunks through a layer; `next`: their rows go on to the next one. Layers in ascending order, each any number of times
+ * without `next` and then once with it. */
+int calib_layer(struct calib *c, int layer, bool next, pass_tap_fn *tap, void *user, struct lathe_err *err);
+#endif

@@ -1,0 +1,187 @@
+/* Calibration before the file is written. */
+#include "shape/calibrate.h"
+#include <inttypes.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include "base/mem.h"
+
+enum { CALIB_CTX = 512, CALIB_TOKENS = 65536 };
+
+struct job {
+    const struct lathe_quantize_options *o;
+    const struct model_file *f;
+    const struct format *const *type;
+    struct calibrated *out;
+    struct lathe_quantize_report *report;
+};
+
+static void folder_of(const char *path, char *out, size_t n)
+{
+    const char *end = strrchr(path, '/');
+    if (end)
+        snprintf(out, n, "%.*s", (int)(end > path ? end - path : 1), path);
+    else
+        snprintf(out, n, ".");
+}
+
+static uint64_t index_of(const struct job *j, const char *tensor)
+{
+    const struct mf_tensor *t = model_file_tensor_find(j->f, tensor);
+    return t ? (uint64_t)(t - model_file_tensor(j->f, 0)) : model_file_n_tensor(j->f);
+}
+
+static const struct format *type_of(void *user, const char *tensor)
+{
+    const struct job *j = user;
+    uint64_t i = index_of(j, tensor);
+    return i < model_file_n_tensor(j->f) ? j->type[i] : NULL;
+}
+
+static void keep_error(void *user, const char *tensor, double error, double plain)
+{
+    struct job *j = user;
+    uint64_t i = index_of(j, tensor);
+    if (i < model_file_n_tensor(j->f))
+        j->out->output[i] = (struct output_error){error, plain};
+    j->report->n_compared++;
+    j->report->n_better += error < plain;
+}
+
+/* A weight that is no number would spoil the activations of all layers behind it, and name none. */
+static int check_rows(const struct mf_tensor *t, const struct format *from, float *x, uint8_t *made,
+                      struct lathe_err *err)
+{
+    uint64_t row_bytes = t->dim[0] / (uint64_t)from->block_n * (uint64_t)from->block_bytes;
+    for (uint64_t k = 0; k < t->dim[2]; k++)
+        for (uint64_t r = 0; r < t->dim[1]; r++) {
+            if (t->source)
+                mf_tensor_row(t, k, r, made);
+            from->decode(t->source ? made : mf_tensor_piece(t, k) + r * row_bytes, x, (int64_t)t->dim[0]);
+            for (uint64_t c = 0; c < t->dim[0]; c++)
+                if (!isfinite(x[c]))
+                    return err_set(err, LATHE_E_NUMERIC,
+                                   "tensor %.100s has a weight that is no finite number, in row %" PRIu64
+                                   ", column %" PRIu64 "; the file is damaged or its training failed",
+                                   t->name, k * t->dim[1] + r, c);
+        }
+    return 0;
+}
+
+static int check_finite(const struct model_file *f, const struct format *const *type, struct lathe_err *err)
+{
+    int rc = 0;
+    for (uint64_t i = 0; i < model_file_n_tensor(f) && !rc; i++) {
+        const struct mf_tensor *t = model_file_tensor(f, i);
+        const struct format *from = format_by_id(t->type);
+        if (!type[i] || !from || !from->decode)
+            continue;
+        float *x = mem_new(t->dim[0] * sizeof *x);
+        uint8_t *made = mem_new(t->dim[0] * sizeof *x);
+        rc = check_rows(t, from, x, made, err);
+        free(x);
+        free(made);
+    }
+    return rc;
+}
+
+/* Whether the view has rotary halves that the writer makes pairs of. */
+static int read_halves(const struct model_file *f, bool *out, struct lathe_err *err)
+{
+    struct str arch = STR("");
+    char key[160];
+    *out = false;
+    TRY(mf_str(f, "general.architecture", &arch, NULL, err));
+    snprintf(key, sizeof key, STR_FMT ".rope.halves", (int)(arch.n < 100 ? arch.n : 100), arch.p);
+    return mf_bool(f, key, out, NULL, err);
+}
+
+/* Second moments may take what the weights of a fifth of the model do, or 64 MB. */
+static uint64_t moments_room(const struct model_file *f)
+{
+    uint64_t all = 0, least = 64 << 20;
+    for (uint64_t i = 0; i < model_file_n_tensor(f); i++)
+        all += model_file_tensor(f, i)->n_bytes;
+    return all / 5 > least ? all / 5 : least;
+}
+
+static int run_gptq(struct job *j, struct calib *c, const char *folder, struct pool *pool,
+                    struct lathe_err *err)
+{
+    struct by_layer_gptq g = {.damping = j->o->damping > 0 ? j->o->damping : 0.01,
+                              .memory_bytes = moments_room(j->f),
+                              .compare = j->o->measure_output,
+                              .type = type_of,
+                              .done = keep_error,
+                              .user = j};
+    TRY(read_halves(j->f, &g.pairs, err));
+    if (j->o->measure_output)
+        j->out->output = mem_new((model_file_n_tensor(j->f) + 1) * sizeof *j->out->output);
+    TRY(made_new(j->f, j->type, folder, &j->out->made, err));
+    return by_layer_gptq(c, &g, pool, j->out->made, err);
+}
+
+static int read_text(struct job *j, const char *from, const char *folder, struct pool *pool,
+                     struct lathe_err *err)
+{
+    const struct lathe_quantize_options *o = j->o;
+    const struct calib_options co = {.text = o->calib_text,
+                                     .n_text = o->n_calib_text,
+                                     .n_ctx = o->calib_ctx > 0 ? o->calib_ctx : CALIB_CTX,
+                                     .n_token = o->calib_tokens > 0 ? o->calib_tokens : CALIB_TOKENS,
+                                     .folder = folder,
+                                     .progress = o->progress,
+                                     .user = o->user};
+    struct calib *c;
+    int rc;
+    TRY(check_finite(j->f, j->type, err));
+    TRY(calib_new(from, &co, pool, &c, err));
+    j->report->n_calib = calib_n_token(c);
+    if (o->method == LATHE_QUANTIZE_GPTQ) {
+        rc = run_gptq(j, c, folder, pool, err);
+    } else {
+        j->out->importance = imatrix_new();
+        rc = by_layer_importance(c, j->out->importance, err);
+        if (!rc && o->save_imatrix)
+            rc = imatrix_write(j->out->importance, o->save_imatrix, o->calib_name ? o->calib_name : "text",
+                               (int)(calib_n_token(c) / calib_ctx(c)), calib_ctx(c), err);
+    }
+    calib_free(c);
+    return rc;
+}
+
+static int check(const struct lathe_quantize_options *o, struct lathe_err *err)
+{
+    if (o->method == LATHE_QUANTIZE_GPTQ && !o->calib_text)
+        return err_set(err, LATHE_E_USAGE, "method gptq needs a calibration text (--calib)");
+    if (o->save_imatrix && (!o->calib_text || o->method != LATHE_QUANTIZE_ROUND))
+        return err_set(err, LATHE_E_USAGE,
+                       "an importance matrix is made of a calibration text by method round (--calib)");
+    if (o->imatrix && o->calib_text)
+        return err_set(err, LATHE_E_USAGE,
+                       "importances come from a file or from a calibration text, not from both");
+    return 0;
+}
+
+int calibrate(const struct lathe_quantize_options *o, const char *from, const char *to,
+              const struct model_file *f, const struct format *const *type, struct pool *pool,
+              struct calibrated *out, struct lathe_quantize_report *report, struct lathe_err *err)
+{
+    char folder[4100];
+    struct job j = {o, f, type, out, report};
+    *out = (struct calibrated){0};
+    folder_of(to, folder, sizeof folder);
+    TRY(check(o, err));
+    if (o->imatrix)
+        return imatrix_read(o->imatrix, &out->importance, err);
+    return o->calib_text ? read_text(&j, from, folder, pool, err) : 0;
+}
+
+void calibrated_free(struct calibrated *c)
+{
+    imatrix_free(c->importance);
+    made_free(c->made);
+    free(c->output);
+    *c = (struct calibrated){0};
+}

@@ -1,0 +1,21 @@
+/* What a quantization knows of the inputs before it writes: importances, and rows that a method has made already. */
+#ifndef LATHE_SHAPE_CALIBRATE_H
+#define LATHE_SHAPE_CALIBRATE_H
+#include "shape/by_layer.h"
+#include "shape/mix.h"
+
+struct calibrated {
+    struct imatrix *importance; /* NULL: none */
+    struct made *made;          /* NULL: nothing */
+    struct output_error {
+        double error, plain;
+    } * output; /* [tensor of f], where it was measured; NULL: not */
+};
+
+/* By the options' method, text and files. `type` is that of each tensor of f (NULL: stays), `from` where the model is, `to` what will be
+ * written, beside which temporary files go. */
+int calibrate(const struct lathe_quantize_options *o, const char *from, const char *to,
+              const struct model_file *f, const struct format *const *type, struct pool *pool,
+              struct calibrated *out, struct lathe_quantize_report *report, struct lathe_err *err);
+void calibrated_free(struct calibrated *c);
+#endif

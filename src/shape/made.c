@@ -1,0 +1,110 @@
+/* The tensors lie one after another; the file is mapped, so that the kernel writes it out when memory is short. */
+#include "shape/made.h"
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+#include "base/mem.h"
+
+struct tensor {
+    uint64_t offset;
+    size_t row_bytes; /* 0: not among them */
+    int64_t n_row, n_done;
+};
+
+struct made {
+    const struct model_file *f;
+    struct tensor *v;
+    uint8_t *p;
+    uint64_t n_bytes;
+};
+
+static int map_file(struct made *m, const char *folder, struct lathe_err *err)
+{
+    char path[4200];
+    snprintf(path, sizeof path, "%s/.lathe-weights-XXXXXX", folder);
+    int fd = mkostemp(path, O_CLOEXEC), e = fd < 0 ? errno : 0;
+    if (fd >= 0)
+        unlink(path);
+    if (!e)
+        e = posix_fallocate(fd, 0, (off_t)m->n_bytes);
+    if (!e) {
+        m->p = mmap(NULL, m->n_bytes, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+        e = m->p == MAP_FAILED ? errno : 0;
+        m->p = e ? NULL : m->p;
+    }
+    if (fd >= 0)
+        close(fd);
+    return e ? err_set(err, LATHE_E_IO, "%.200s has no room for %.1f MiB of quantized weights: %s", folder,
+                       (double)m->n_bytes / 1048576, strerror(e))
+             : 0;
+}
+
+int made_new(const struct model_file *f, const struct format *const *type, const char *folder,
+             struct made **out, struct lathe_err *err)
+{
+    uint64_t n = model_file_n_tensor(f);
+    struct made *m = mem_new(sizeof *m);
+    *m = (struct made){.f = f, .v = mem_new((n + 1) * sizeof *m->v), .n_bytes = 1};
+    for (uint64_t i = 0; i < n; i++) {
+        const struct mf_tensor *t = model_file_tensor(f, i);
+        if (!type[i] || type[i]->block_n == 1)
+            continue;
+        m->v[i] = (struct tensor){.offset = m->n_bytes,
+                                  .row_bytes = (size_t)(t->dim[0] / (uint64_t)type[i]->block_n) *
+                                               (size_t)type[i]->block_bytes,
+                                  .n_row = (int64_t)(t->dim[1] * t->dim[2])};
+        m->n_bytes += (uint64_t)m->v[i].n_row * m->v[i].row_bytes;
+    }
+    int rc = map_file(m, folder, err);
+    if (rc) {
+        made_free(m);
+        return rc;
+    }
+    *out = m;
+    return 0;
+}
+
+void made_free(struct made *m)
+{
+    if (!m)
+        return;
+    if (m->p)
+        munmap(m->p, m->n_bytes);
+    free(m->v);
+    free(m);
+}
+
+static struct tensor *find(const struct made *m, const char *name)
+{
+    const struct mf_tensor *t = model_file_tensor_find(m->f, name);
+    struct tensor *v = t ? &m->v[t - model_file_tensor(m->f, 0)] : NULL;
+    return v && v->row_bytes ? v : NULL;
+}
+
+uint8_t *made_rows(struct made *m, const char *tensor, int64_t first, size_t *row_bytes)
+{
+    const struct tensor *v = find(m, tensor);
+    if (!v)
+        return NULL;
+    *row_bytes = v->row_bytes;
+    return m->p + v->offset + (uint64_t)first * v->row_bytes;
+}
+
+void made_done(struct made *m, const char *tensor, int64_t n)
+{
+    struct tensor *v = find(m, tensor);
+    if (v)
+        v->n_done += n;
+}
+
+const uint8_t *made_find(const struct made *m, uint64_t i, int64_t first)
+{
+    const struct tensor *v = &m->v[i];
+    if (!v->row_bytes || v->n_done < v->n_row)
+        return NULL;
+    return m->p + v->offset + (uint64_t)first * v->row_bytes;
+}

@@ -1,0 +1,166 @@
+/* Second moments, their factor, and GPTQ's error against what is computed in doubles from the definition. */
+#include "unit.h"
+#include <math.h>
+#include <stdlib.h>
+#include "base/mem.h"
+#include "base/pool.h"
+#include "base/splitmix.h"
+#include "kern/kern.h"
+#include "quant/encode.h"
+#include "shape/gptq.h"
+
+enum { N = 320, ROWS = 700, N_OUT = 21 };
+
+static struct pool *pool;
+static float x[ROWS][N];
+static double moments[N][N];
+
+/* Nearly normal, the same in every run. */
+static float gauss(void)
+{
+    static uint64_t state = 1;
+    double sum = 0;
+    for (int i = 0; i < 12; i++)
+        sum += splitmix_share(splitmix_next(&state));
+    return (float)(sum - 6);
+}
+
+/* Inputs that depend on each other, some columns much larger than others. */
+static void make_inputs(void)
+{
+    for (int r = 0; r < ROWS; r++) {
+        float common = gauss();
+        for (int i = 0; i < N; i++)
+            x[r][i] = (common + gauss()) * (i % 37 == 5 ? 20.0f : 1.0f);
+    }
+    for (int i = 0; i < N; i++)
+        for (int j = 0; j < N; j++) {
+            moments[i][j] = 0;
+            for (int r = 0; r < ROWS; r++)
+                moments[i][j] += (double)x[r][i] * (double)x[r][j];
+        }
+}
+
+static struct hessian summed(int n_thread)
+{
+    struct hessian h;
+    struct pool *p;
+    struct lathe_err err;
+    assert_int_equal(pool_new(n_thread, &p, &err), 0);
+    assert_int_equal(hessian_new(N, &h, &err), 0);
+    hessian_add(&h, p, x[0], N, 300);
+    hessian_add(&h, p, x[300], N, ROWS - 300);
+    pool_free(p);
+    return h;
+}
+
+static void sums(void **state)
+{
+    struct hessian h = summed(1), other = summed(3);
+    for (int i = 0; i < N; i++)
+        for (int j = i; j < N; j++) {
+            float v = h.h[i * h.stride + j];
+            double bound = 2 * ROWS * 0x1p-24 * sqrt(moments[i][i] * moments[j][j]);
+            assert_true(fabs((double)v - moments[i][j]) <= bound);
+            assert_true(v == other.h[i * h.stride + j]); /* whatever the number of threads */
+        }
+    hessian_free(&h);
+    hessian_free(&other);
+}
+
+/* e H e^T in doubles, with the damping. */
+static double direct(const float *e, double damping)
+{
+    double sum = 0, mean = 0;
+    for (int i = 0; i < N; i++)
+        mean += moments[i][i] / N;
+    for (int i = 0; i < N; i++)
+        for (int j = 0; j < N; j++)
+            sum += (double)e[i] * (double)e[j] * (moments[i][j] + (i == j ? damping * mean : 0));
+    return sum;
+}
+
+static void factor(void **state)
+{
+    struct hessian h = summed(2);
+    struct gptq_input in;
+    struct lathe_err err;
+    assert_int_equal(gptq_prepare(&h, pool, 0.01, &in, &err), 0);
+    assert_true(in.damping == 0.01);
+    for (int trial = 0; trial < 5; trial++) {
+        float e[N];
+        double sum = 0, want;
+        for (int i = 0; i < N; i++)
+            e[i] = gauss();
+        for (int i = 0; i < N; i++) {
+            double at = 0;
+            for (int j = i; j < N; j++)
+                at += (double)e[in.order[j]] * (double)h.h[i * h.stride + j];
+            sum += at * at * (double)in.d[i] * (double)in.d[i];
+        }
+        want = direct(e, 0.01);
+        assert_true(fabs(sum - want) < 1e-3 * want);
+    }
+    gptq_input_free(&in);
+    hessian_free(&h);
+}
+
+static void rows_of(const struct format *f)
+{
+    static float w[N_OUT][N], back[N];
+    struct hessian h = summed(2);
+    struct gptq_input in;
+    struct lathe_err err;
+    struct gptq_error e = {0};
+    uint8_t *y = mem_new((size_t)N_OUT * N * 4);
+    size_t row_bytes = (size_t)(N / f->block_n) * (size_t)f->block_bytes;
+    double error = 0, plain = 0;
+    assert_int_equal(gptq_prepare(&h, pool, 0.01, &in, &err), 0);
+    for (int r = 0; r < N_OUT; r++)
+        for (int i = 0; i < N; i++)
+            w[r][i] = gauss();
+    for (int pass = 0; pass < 2; pass++) {
+        for (int r = 0; r < N_OUT; r += LANES)
+            if (pass)
+                gptq_rows(f, &in, w[r], N_OUT - r < LANES ? N_OUT - r : LANES, y + (size_t)r * row_bytes,
+                          true, &e);
+        if (!pass)
+            format_encode(f, w[0], in.importance, y, N_OUT, N);
+        for (int r = 0; r < N_OUT; r++) {
+            f->decode(y + (size_t)r * row_bytes, back, N);
+            for (int i = 0; i < N; i++)
+                back[i] = w[r][i] - back[i];
+            *(pass ? &error : &plain) += direct(back, 0.01);
+        }
+    }
+    /* what it says of itself is so, and it is better than rounding */
+    assert_true(fabs(e.error - error) < 0.01 * error);
+    assert_true(fabs(e.plain - plain) < 0.01 * plain);
+    assert_true(error < 0.8 * plain);
+    gptq_input_free(&in);
+    hessian_free(&h);
+    free(y);
+}
+
+static void better_than_rounding(void **state)
+{
+    static const char *const types[] = {"q4_0", "q4_1", "q5_0", "iq4_nl", "q8_0", "mxfp4"};
+    for (size_t i = 0; i < sizeof types / sizeof *types; i++)
+        rows_of(format_encoded_as(types[i]));
+}
+
+int main(void)
+{
+    struct lathe_err err;
+    kern_begin(NULL, false);
+    assert_int_equal(pool_new(2, &pool, &err), 0);
+    make_inputs();
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(sums),
+        cmocka_unit_test(factor),
+        cmocka_unit_test(better_than_rounding),
+    };
+    int rc = cmocka_run_group_tests(tests, NULL, NULL);
+    pool_free(pool);
+    return rc;
+}
