@@ -86,10 +86,10 @@ void eval_pairs_free(struct eval_pairs *p)
 
 static json_t *json_score(const struct eval_pair_score *s)
 {
-    json_t *rho = json_object();
-    if (isfinite(s->spearman.value))
-        rho = json_pack("{sf sf sf}", "value", s->spearman.value, "low", s->spearman.low, "high",
-                        s->spearman.high);
+    bool is_there = isfinite(s->spearman.value);
+    json_t *rho = !is_there ? json_object()
+                            : json_pack("{sf sf sf}", "value", s->spearman.value, "low", s->spearman.low,
+                                        "high", s->spearman.high);
     return json_pack("{so sI sf sf}", "spearman", rho, "n_token", (json_int_t)s->n_token, "seconds",
                      s->seconds, "tok_s", (double)s->n_token / s->seconds);
 }
