@@ -33,7 +33,8 @@ static const char style[] =
     ".key{width:1rem;height:1rem;vertical-align:-.12rem;margin-right:.35rem}\n"
     "svg .bar{fill:none;stroke-width:1.5}svg .line{fill:none;stroke-width:1.8}\n"
     ".legend{list-style:none;padding:0;display:flex;flex-wrap:wrap;gap:.2rem 1.2rem;max-width:none}"
-    ".heat td{text-align:center;background:color-mix(in srgb,var(--hot) calc(var(--v)*100%),transparent)}\n"
+    "figure svg.key{display:inline-block;width:1rem;height:1rem}.heat "
+    "td{text-align:center;background:color-mix(in srgb,var(--hot) calc(var(--v)*100%),transparent)}\n"
     ".note{border-left:.3rem solid var(--c1);padding:.1rem .8rem;background:var(--box)}"
     "footer{color:var(--soft);font-size:.85rem;margin-top:2rem}\n"
     "@media print{body{max-width:none}figure{background:none;border:1px solid var(--grid)}}\n";
