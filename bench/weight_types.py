@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Speed of each weight type on the 1B class: types.py [--json] [--layers N] [TYPE ...]
+"""Speed of each weight type on the 1B class: weight_types.py [--json] [--layers N] [TYPE ...]
 
 Writes a llama of 1.07 G random weights in each type to a temporary folder (deleted at once; up to 2.2 GB), measures prefill and decode of it
 beside the machine's limits, and prints a row for each: tokens/s, share of the int8 rate, share of the read bandwidth, and all samples as JSON
