@@ -6,10 +6,7 @@
 
 The harness runs its local-completions model (echo and logprobs) over `lathe serve`, whose choices are compared, or over llama-cpp-python's server, for the time (of the requests alone; lathe's has its start in it). It
 tokenizes with llama.cpp's vocabulary of the same file. Needs lm-eval[api] and llama-cpp-python[server] (PyPI), and no network."""
-import sys
-
-del sys.path[0]  # types.py in this folder is not the one that others import
-import argparse, contextlib, json, os, socket, subprocess, tempfile, time, urllib.request
+import argparse, contextlib, json, os, socket, subprocess, sys, tempfile, time, urllib.request
 from pathlib import Path
 
 # llama-cpp-python's server without buffers of their own for its weights' layouts, with which 0.3.36 crashes on some machines with AMX.

@@ -6,10 +6,7 @@
 
 Needs lm-eval[ifeval] (PyPI). NLTK's trained sentence splitter is data that comes from its own site; where that is not there, its algorithm without
 training stands in, and the script says so."""
-import sys
-
-del sys.path[0]  # types.py in this folder is not the one that others import
-import collections, json
+import collections, json, sys
 
 import nltk
 
