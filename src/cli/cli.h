@@ -25,9 +25,11 @@ struct cli_options {
     int n_chunks;
     const char *ref, *save_ref; /* eval */
     bool ref_exact;
-    int n_eval_token, n_task_item;
+    int n_eval_token, n_task_item, n_shot, eval_predict;
     struct opt_list tasks;
-    const char *log_samples;
+    const char *log_samples, *html, *pairs;
+    struct opt_ints needle;
+    int n_depth, n_key;
     int pooling, normalize, n_dimension; /* embed */
     bool truncate;
     const char *store, *sha256; /* pull */

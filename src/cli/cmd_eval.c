@@ -2,10 +2,12 @@
  *
  * The options of models and engines are the candidate's; the reference runs with the defaults, so that what an option costs can
  * be measured with the same file on both sides. */
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include "base/clock.h"
+#include "cli/eval_html.h"
 #include "cli/eval_report.h"
 #include "cli/input.h"
 #include "measure/eval_run.h"
@@ -24,6 +26,9 @@ struct eval {
     struct compare compare;
     struct draws draws;
     struct eval_tasks tasks;
+    struct eval_asks asks;
+    struct eval_pairs pairs;
+    struct eval_needle needle;
 };
 
 static struct cli_options reference_options(const struct cli_options *o)
@@ -188,13 +193,21 @@ static int open_kept(struct eval *e, const struct cli_options *o, struct lathe_e
 
 static int open_models(struct eval *e, const struct cli_options *o, struct lathe_err *err)
 {
-    if (!o->text_file && !o->tasks.n)
-        return err_set(err, LATHE_E_USAGE, "no text: give the file to score with -f FILE, or --tasks FILE");
+    if (!o->text_file && !o->tasks.n && !o->pairs)
+        return err_set(err, LATHE_E_USAGE,
+                       "no text: give the file to score with -f FILE, or --tasks FILE, or --pairs FILE");
+    if (o->needle.n && (!o->text_file || o->save_ref))
+        return err_set(err, LATHE_E_USAGE,
+                       o->save_ref ? "--save-ref: with --needle the text is not scored"
+                                   : "--needle needs a text: give it with -f FILE");
     if (!o->text_file && o->save_ref)
         return err_set(err, LATHE_E_USAGE, "--save-ref needs a text: give it with -f FILE");
     if (o->text_file)
         TRY(input_check(o->text_file, err));
     bool is_kept = o->ref && ref_is_kept(o->ref);
+    if (is_kept && o->needle.n)
+        return err_set(err, LATHE_E_USAGE, "--needle: %s is a kept reference of a text: give a model",
+                       o->ref);
     if (is_kept)
         TRY(open_kept(e, o, err));
     TRY(session_open(&e->s, o, err));
@@ -208,33 +221,61 @@ static int open_models(struct eval *e, const struct cli_options *o, struct lathe
                       lathe_model_vocab(e->ref.model), e->ref.info.n_vocab, e->ref.info.name, err);
 }
 
-int cmd_eval(struct cli *c, struct lathe_err *err)
+static int run_tasks(struct eval *e, const struct cli_options *o, struct lathe_err *err)
 {
-    struct eval *e = mem_new(sizeof *e);
+    struct session *ref = e->ref.model ? &e->ref : NULL;
+    FILE *log = o->log_samples ? fopen(o->log_samples, "w") : NULL;
+    if (o->log_samples && !log)
+        return err_set(err, LATHE_E_IO, "%s: %s", o->log_samples, strerror(errno));
+    int rc = eval_tasks_run(&e->tasks, &e->s, o, ref, &e->ref_options, log, err);
+    if (!rc)
+        rc = eval_asks_run(&e->asks, &e->s, o, ref, &e->ref_options, log, err);
+    if (log && fclose(log) && !rc)
+        rc = err_set(err, LATHE_E_IO, "%s: could not be written: is the disk full?", o->log_samples);
+    return rc;
+}
+
+static int evaluate(struct eval *e, struct cli *c, json_t **json, struct lathe_err *err)
+{
     double seconds = 0;
-    int rc;
-    TRY_GOTO(open_models(e, &c->o, err));
-    if (c->o.text_file) {
-        TRY_GOTO(read_text(e, &c->o, err));
-        TRY_GOTO(compare_text(e, &c->o, &seconds, err));
+    TRY(open_models(e, &c->o, err));
+    struct session *ref = e->ref.model ? &e->ref : NULL;
+    if (c->o.needle.n)
+        TRY(eval_needle_run(&e->needle, &e->s, &c->o, ref, &e->ref_options, err));
+    else if (c->o.text_file) {
+        TRY(read_text(e, &c->o, err));
+        TRY(compare_text(e, &c->o, &seconds, err));
         draws_init(&e->draws, e->text.n_chunk);
     }
     if (c->o.tasks.n)
-        TRY_GOTO(
-            eval_tasks_run(&e->tasks, &e->s, &c->o, e->ref.model ? &e->ref : NULL, &e->ref_options, err));
-    struct eval_report report = {.options = &c->o,
+        TRY(run_tasks(e, &c->o, err));
+    if (c->o.pairs)
+        TRY(eval_pairs_run(&e->pairs, &e->s, &c->o, ref, &e->ref_options, err));
+    struct eval_report report = {.cli = c,
+                                 .options = &c->o,
                                  .model = &e->s.info,
                                  .reference = c->o.ref ? &e->ref.info : NULL,
                                  .kept = e->kept.file ? &e->kept.head : NULL,
                                  .keep_bytes = e->keeps ? e->keep.file.n_bytes : 0,
                                  .tasks = &e->tasks,
+                                 .asks = &e->asks,
+                                 .pairs = &e->pairs,
+                                 .needle = &e->needle,
                                  .text = &e->text,
                                  .compare = &e->compare,
                                  .draws = &e->draws,
                                  .seconds = seconds};
-    rc = eval_report(&report);
-done:
+    return eval_report(&report, json);
+}
+
+static int run_one(struct cli *c, json_t **json, struct lathe_err *err)
+{
+    struct eval *e = mem_new(sizeof *e);
+    int rc = evaluate(e, c, json, err);
     eval_tasks_free(&e->tasks);
+    eval_asks_free(&e->asks);
+    eval_pairs_free(&e->pairs);
+    eval_needle_free(&e->needle);
     draws_free(&e->draws);
     compare_free(&e->compare);
     text_chunks_free(&e->text);
@@ -242,5 +283,29 @@ done:
     session_close(&e->ref);
     session_close(&e->s);
     free(e);
+    return rc;
+}
+
+/* The results of earlier runs are read first: a file that is none is found before anything is computed. */
+int cmd_eval(struct cli *c, struct lathe_err *err)
+{
+    struct eval_results *results = mem_new(sizeof *results);
+    bool measures = c->o.text_file || c->o.tasks.n || c->o.pairs || !c->operands.n;
+    json_t *json = NULL;
+    int rc = 0;
+    if (c->operands.n && !c->o.html)
+        rc = err_set(err, LATHE_E_USAGE, "results of earlier runs, such as %.200s, are for --html FILE",
+                     c->operands.v[0]);
+    for (int i = 0; !rc && i < c->operands.n; i++)
+        rc = eval_results_read(results, c->operands.v[i], err);
+    if (!rc && measures)
+        rc = run_one(c, &json, err);
+    if (!rc && json && c->o.html)
+        rc = eval_results_add(results, "this run", json_incref(json), err);
+    if (!rc && c->o.html)
+        rc = eval_html_write(results, c->o.html, err);
+    json_decref(json);
+    eval_results_free(results);
+    free(results);
     return rc;
 }

@@ -1,12 +1,12 @@
 /* The task part of lathe eval. */
 #include "cli/eval_tasks.h"
-#include <errno.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include "base/clock.h"
 #include "cli/json.h"
+#include "measure/ask_file.h"
 
 static void show_progress(void *user, double share)
 {
@@ -34,20 +34,22 @@ static bool is_right(const struct task_file *f, const struct task_result *r, int
     return (norm ? r[i].pick_norm : r[i].pick) == f->items[i].gold;
 }
 
-/* Perplexity per word of last words; items are drawn again as chunks of a text are. */
+/* Perplexity per word of last words; items are drawn again as chunks of a text are, many of them in blocks. */
 static struct interval word_perplexity(const struct task_file *f, const struct task_result *r)
 {
+    enum { MOST_BLOCKS = 4096 };
     struct draws d;
-    double *nll = mem_new(sizeof *nll * (size_t)f->n_item), *one = mem_new(sizeof *one * (size_t)f->n_item);
+    int n_block = f->n_item < MOST_BLOCKS ? f->n_item : MOST_BLOCKS;
+    double *nll = mem_new(sizeof *nll * (size_t)n_block), *n = mem_new(sizeof *n * (size_t)n_block);
     for (int i = 0; i < f->n_item; i++) {
-        nll[i] = -r[i].logp[0];
-        one[i] = 1;
+        nll[i % n_block] -= r[i].logp[0];
+        n[i % n_block]++;
     }
-    draws_init(&d, f->n_item);
-    struct interval v = interval_ratio(&d, nll, one, exp);
+    draws_init(&d, n_block);
+    struct interval v = interval_ratio(&d, nll, n, exp);
     draws_free(&d);
     free(nll);
-    free(one);
+    free(n);
     return v;
 }
 
@@ -130,35 +132,29 @@ static int run_task(struct eval_task *t, struct session *s, struct session *ref,
 static int read_files(struct eval_tasks *t, const struct session *s, const struct cli_options *o,
                       int *longest, struct lathe_err *err)
 {
-    for (t->n = 0; t->n < o->tasks.n; t->n++) {
-        struct task_file *f = &t->v[t->n].file;
-        int rc = task_file_read(f, o->tasks.v[t->n], lathe_model_vocab(s->model), o->n_task_item, err);
-        if (rc) {
-            task_file_free(f);
-            return rc;
-        }
+    for (int i = 0; i < o->tasks.n; i++) {
+        if (ask_file_is(o->tasks.v[i]))
+            continue;
+        struct task_file *f = &t->v[t->n++].file;
+        TRY(task_file_read(f, o->tasks.v[i], lathe_model_vocab(s->model), o->n_task_item, err));
         *longest = task_longest(f) > *longest ? task_longest(f) : *longest;
     }
     return 0;
 }
 
 int eval_tasks_run(struct eval_tasks *t, struct session *s, const struct cli_options *o, struct session *ref,
-                   const struct cli_options *ref_options, struct lathe_err *err)
+                   const struct cli_options *ref_options, FILE *log, struct lathe_err *err)
 {
-    FILE *log = NULL;
-    int longest = 0;
+    int longest = 0, rc = 0;
     TRY(read_files(t, s, o, &longest, err));
+    if (!t->n)
+        return 0;
     TRY(make_engine(s, o, longest, err));
     if (ref)
         TRY(make_engine(ref, ref_options, longest, err));
     t->has_reference = ref != NULL;
-    if (o->log_samples && !(log = fopen(o->log_samples, "w")))
-        return err_set(err, LATHE_E_IO, "%s: %s", o->log_samples, strerror(errno));
-    int rc = 0;
     for (int i = 0; !rc && i < t->n; i++)
         rc = run_task(&t->v[i], s, ref, log, err);
-    if (log && fclose(log) && !rc)
-        rc = err_set(err, LATHE_E_IO, "%s: could not be written: is the disk full?", o->log_samples);
     return rc;
 }
 

@@ -1,6 +1,7 @@
 /* The task part of lathe eval. */
 #ifndef LATHE_CLI_EVAL_TASKS_H
 #define LATHE_CLI_EVAL_TASKS_H
+#include <stdio.h>
 #include "cli/session.h"
 #include "measure/task_run.h"
 
@@ -24,8 +25,9 @@ struct eval_tasks {
     struct eval_task v[OPT_LIST_MAX];
 };
 
-/* Reads the files of --tasks and runs them through the model, and the reference if it is not NULL; the engines of both are replaced. */
+/* Those files of --tasks that are questions with choices or last words, through the model, and the reference if it is not NULL; the engines of both
+ * are replaced. `log` may be NULL. */
 int eval_tasks_run(struct eval_tasks *t, struct session *s, const struct cli_options *o, struct session *ref,
-                   const struct cli_options *ref_options, struct lathe_err *err);
+                   const struct cli_options *ref_options, FILE *log, struct lathe_err *err);
 void eval_tasks_free(struct eval_tasks *t);
 #endif

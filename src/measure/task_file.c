@@ -1,10 +1,8 @@
 /* Tasks for language models. */
 #include "measure/task_file.h"
-#include <errno.h>
-#include <jansson.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include "measure/lines.h"
 
 static const struct task_form {
     const char *name;
@@ -21,12 +19,12 @@ struct reading {
     struct task_file *file;
     const lathe_vocab *vocab;
     const struct task_form *form;
-    int line;
+    struct lines lines;
 };
 
 static int wrong_line(const struct reading *r, const char *why, struct lathe_err *err)
 {
-    return err_set(err, LATHE_E_FILE, "%s: line %d %s", r->file->path, r->line, why);
+    return lines_wrong(&r->lines, why, err);
 }
 
 static bool is_space(char c)
@@ -135,60 +133,33 @@ static int read_item(struct reading *r, const json_t *j, struct lathe_err *err)
     return rc;
 }
 
-static int read_line(struct reading *r, const char *line, size_t n, struct lathe_err *err)
+static int read_line(struct reading *r, const json_t *j, struct lathe_err *err)
 {
-    json_error_t e;
-    json_t *j = json_loadb(line, n, 0, &e);
-    if (!j)
-        return wrong_line(r, "is no JSON", err);
     struct task_file *t = r->file;
     if ((t->n_item & (t->n_item - 1)) == 0)
         t->items = mem_grow(t->items, sizeof *t->items * (size_t)(t->n_item ? 2 * t->n_item : 1));
     bool had = t->n_item > 0, was = t->is_last_word;
-    int rc = read_item(r, j, err);
-    json_decref(j);
-    if (!rc && had && was != t->is_last_word)
-        rc = wrong_line(r, "is of another kind than those before it", err);
-    return rc;
-}
-
-static void name_of(const char *path, char *out, size_t n)
-{
-    const char *slash = strrchr(path, '/'), *name = slash ? slash + 1 : path;
-    snprintf(out, n, "%s", name);
-    char *dot = strchr(out, '.');
-    if (dot && dot > out)
-        *dot = 0;
+    TRY(read_item(r, j, err));
+    return had && was != t->is_last_word ? wrong_line(r, "is of another kind than those before it", err) : 0;
 }
 
 int task_file_read(struct task_file *t, const char *path, const lathe_vocab *v, int n_most,
                    struct lathe_err *err)
 {
     struct reading r = {.file = t, .vocab = v, .form = forms};
-    char *line = NULL;
-    size_t cap = 0;
-    ssize_t n;
-    int rc = 0;
+    json_t *j = NULL;
     *t = (struct task_file){.path = path};
-    name_of(path, t->name, sizeof t->name);
+    lines_name(path, t->name, sizeof t->name);
     while (strncmp(t->name, r.form->name, strlen(r.form->name)) != 0)
         r.form++;
-    FILE *f = fopen(path, "rb");
-    if (!f)
-        return err_set(err, LATHE_E_FILE, "%s: %s", path, strerror(errno));
-    while (!rc && (!n_most || t->n_item < n_most) && (n = getline(&line, &cap, f)) > 0) {
-        r.line++;
-        while (n && is_space(line[n - 1]))
-            n--;
-        if (n)
-            rc = read_line(&r, line, (size_t)n, err);
+    int rc = lines_open(&r.lines, path, err);
+    while (!rc && (!n_most || t->n_item < n_most) && (rc = lines_next_json(&r.lines, &j, err)) > 0) {
+        rc = read_line(&r, j, err);
+        json_decref(j);
     }
-    if (!rc && ferror(f))
-        rc = err_set(err, LATHE_E_FILE, "%s: %s", path, strerror(errno));
     if (!rc && !t->n_item)
         rc = err_set(err, LATHE_E_FILE, "%s: has no task", path);
-    fclose(f);
-    free(line);
+    lines_close(&r.lines);
     return rc;
 }
 

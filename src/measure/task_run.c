@@ -156,20 +156,20 @@ int task_run(const struct task_run *r, const struct task_file *file, struct task
              long *n_token, struct lathe_err *err)
 {
     struct running w = {.run = r, .file = file, .results = results, .wrong = -1};
-    int rc;
+    int rc, group = r->n_group ? r->n_group : TASK_GROUP;
     memset(results, 0, sizeof *results * (size_t)file->n_item);
     w.asks = mem_new(sizeof *w.asks * TASK_GROUP * (TASK_MOST_CHOICES + 1));
     w.ids = mem_new(sizeof *w.ids * (size_t)task_longest(file));
-    TRY_GOTO(add_contexts(&w, 0, TASK_GROUP, err));
+    TRY_GOTO(add_contexts(&w, 0, group, err));
     TRY_GOTO(run_all(&w, err));
     w.n_ask = 0;
-    for (int i = 0; i < file->n_item; i += TASK_GROUP) {
-        TRY_GOTO(add_choices(&w, i, i + TASK_GROUP, err));
-        TRY_GOTO(add_contexts(&w, i + TASK_GROUP, i + 2 * TASK_GROUP, err));
+    for (int i = 0; i < file->n_item; i += group) {
+        TRY_GOTO(add_choices(&w, i, i + group, err));
+        TRY_GOTO(add_contexts(&w, i + group, i + 2 * group, err));
         TRY_GOTO(run_all(&w, err));
         collect(&w);
         if (r->progress)
-            r->progress(r->user, (double)(i + TASK_GROUP) / file->n_item);
+            r->progress(r->user, (double)(i + group) / file->n_item);
     }
     for (int i = 0; i < file->n_item; i++)
         pick(&file->items[i], &results[i]);

@@ -15,13 +15,15 @@ enum {
 
 struct task_result {                /* of an item */
     double logp[TASK_MOST_CHOICES]; /* of each choice: the sum over its tokens */
-    bool is_greedy;                 /* of the first choice: each of its tokens was the likeliest */
+    bool
+        is_greedy; /* of the first choice: each of its tokens was the likeliest, so that greedy generation says it */
     int pick, pick_norm; /* the choice with the largest logp, and by logp / n_char; the first of equals */
 };
 
 struct task_run {
     lathe_engine *engine; /* with a prefix cache, and room for TASK_SEQUENCES sequences */
     int n_ctx, n_vocab;   /* longer items lose tokens at their beginning */
+    int n_group; /* items at a time; 0: TASK_GROUP. 1: each may begin with what the one before began with */
     void (*progress)(void *user, double share); /* may be NULL */
     void *user;
 };

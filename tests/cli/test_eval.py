@@ -34,6 +34,7 @@ def measure(run, *args):
 
 def test_a_model_beside_itself_is_at_distance_zero(run, tiny, text):
     d = measure(run, "-m", tiny, "--ref", tiny, "-f", text, "--tokens", "1000")
+    assert len(d["text"].pop("digest")) == 16
     assert d["text"] == {"file": str(text), "ctx": 256, "chunks": 4, "n_token": 1020, "n_token_asked": 1000, "bos": False}
     for group in (d["all"], d["half"], *d["by_position"]):
         assert group["kl_mean"] == group["kl_999"] == {"value": 0, "low": 0, "high": 0} and group["kl_max"]["value"] == 0

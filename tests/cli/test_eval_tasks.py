@@ -129,6 +129,16 @@ def test_wrong_lines_are_named(run, tiny, tmp_path, line, words):
     assert r.returncode == 3 and r.stdout == b"" and f"bad.jsonl: line 3 " in r.stderr.decode() and words in r.stderr.decode(), r.stderr
 
 
+def test_a_line_is_bounded(run, tiny, tmp_path):
+    path = tmp_path / "long.jsonl"
+    path.write_bytes(b'{"query": "a", "choices": ["b", "c"], "gold": 0}\n\n{"query": "' + b"x" * (4 << 20) + b'"}\n')
+    r = run("eval", "-m", tiny, "--tasks", path)
+    assert r.returncode == 3 and b"long.jsonl: line 3 is longer than 4 MiB" in r.stderr
+    path.write_bytes(b'{"query": "a", "choices": ["b", "c"], "gold": 0}\n\0{"query": "\0"}')
+    r = run("eval", "-m", tiny, "--tasks", path)
+    assert r.returncode == 3 and b"long.jsonl: line 2 is no JSON" in r.stderr
+
+
 def test_files_that_are_none(run, tiny, tmp_path):
     empty = tmp_path / "empty.jsonl"
     empty.write_text("\n")
