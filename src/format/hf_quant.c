@@ -482,8 +482,12 @@ int hf_quant_end(struct hf *h)
     struct hf_quant *q = h->quant;
     if (!q)
         return 0;
-    if (q->n)
-        qsort(q->piece, q->n, sizeof *q->piece, by_stem);
+    if (!q->n)
+        return err_set(h->err, LATHE_E_FILE,
+                       "%sconfig.json: quantization_config says that weights are quantized, and none of the "
+                       "tensors is",
+                       h->path);
+    qsort(q->piece, q->n, sizeof *q->piece, by_stem);
     for (uint64_t i = 0; i < q->n;) {
         struct matrix m = {.h = h, .stem = q->piece[i].stem, .path = q->piece[i].path};
         for (; i < q->n && strcmp(q->piece[i].stem, m.stem) == 0; i++) {

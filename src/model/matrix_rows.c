@@ -65,7 +65,7 @@ void matrix_rows_f32(const struct matrix *m, int first, int n, float *out)
 int64_t matrix_first_row(const struct matrix *m)
 {
     if (!m->rows || m->tensor->piece)
-        return m->piece * (int64_t)m->tensor->dim[1];
+        return m->piece * (int64_t)m->tensor->dim[1] + m->first;
     return (m->rows - m->tensor->data) / (int64_t)row_bytes_of(m->file_format, m->n_col);
 }
 
