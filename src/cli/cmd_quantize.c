@@ -20,6 +20,7 @@ struct account {
     int n_type;
     char fallback[160]; /* the first of them */
     uint64_t n_bytes;   /* of all tensors */
+    bool scaled;        /* weights are scaled: they are not to be compared with the model's one by one */
 };
 
 static void show_progress(void *user, const char *what, double share)
@@ -85,17 +86,18 @@ static void print_text(const struct account *a, const struct lathe_quantize_repo
     if (r->n_compared)
         printf("%" PRIu64 " of %" PRIu64 " products are closer than by rounding alone\n", r->n_better,
                r->n_compared);
-    printf("%.1f MiB -> %.1f MiB, %.2f bits per weight, relative error %.4g",
-           (double)r->bytes_before / 1048576, (double)r->bytes_after / 1048576,
-           8 * (double)a->n_bytes / (double)r->n_weight, r->error);
-    if (r->worst[0])
+    printf("%.1f MiB -> %.1f MiB, %.2f bits per weight", (double)r->bytes_before / 1048576,
+           (double)r->bytes_after / 1048576, 8 * (double)a->n_bytes / (double)r->n_weight);
+    if (!a->scaled)
+        printf(", relative error %.4g", r->error);
+    if (!a->scaled && r->worst[0])
         printf(" (worst %.4g: %s)", r->worst_error, r->worst);
     printf("\n");
 }
 
 int cmd_quantize(struct cli *c, struct lathe_err *err)
 {
-    struct account a = {0};
+    struct account a = {.scaled = c->o.quantize_method == LATHE_QUANTIZE_AWQ};
     struct lathe_quantize_report r;
     struct lathe_quantize_options o = {.type = c->o.quantize_type,
                                        .layout = c->o.layout,
