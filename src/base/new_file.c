@@ -14,8 +14,7 @@ static int failed(const struct new_file *f, struct lathe_err *err)
     return err_set(err, LATHE_E_IO, "%.200s cannot be written: %s", f->path, strerror(errno));
 }
 
-/* Of the folder that the file is in. */
-static void folder_of(const char *path, char *out, size_t n)
+void new_file_folder(const char *path, char *out, size_t n)
 {
     const char *slash = strrchr(path, '/');
     snprintf(out, n, "%.*s", slash ? (int)(slash - path + (slash == path)) : 1, slash ? path : ".");
@@ -27,7 +26,7 @@ int new_file_open(struct new_file *f, const char *path, uint64_t n_bytes, struct
     *f = (struct new_file){.fd = -1, .path = path};
     if (strlen(path) + 16 > sizeof f->temporary)
         return err_set(err, LATHE_E_USAGE, "%.100s... is too long a path", path);
-    folder_of(path, folder, sizeof folder);
+    new_file_folder(path, folder, sizeof folder);
     f->fd = open(folder, O_TMPFILE | O_WRONLY | O_CLOEXEC, 0644);
     if (f->fd < 0 && (errno == EOPNOTSUPP || errno == EISDIR)) {
         snprintf(f->temporary, sizeof f->temporary, "%s.XXXXXX", path);
@@ -81,7 +80,7 @@ static int give_name(struct new_file *f)
 static void sync_folder(const char *path)
 {
     char folder[4200];
-    folder_of(path, folder, sizeof folder);
+    new_file_folder(path, folder, sizeof folder);
     int fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (fd < 0)
         return;
@@ -102,4 +101,22 @@ int new_file_close(struct new_file *f, int rc, struct lathe_err *err)
     close(f->fd);
     f->fd = -1;
     return rc;
+}
+
+int new_file_nameless(const char *folder, uint64_t n_bytes)
+{
+    char path[4200];
+    int fd = open(folder, O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
+    if (fd < 0 && (errno == EOPNOTSUPP || errno == EISDIR)) {
+        snprintf(path, sizeof path, "%s/.lathe-XXXXXX", folder);
+        fd = mkostemp(path, O_CLOEXEC);
+        if (fd >= 0)
+            unlink(path);
+    }
+    if (fd < 0)
+        return -errno;
+    int e = posix_fallocate(fd, 0, (off_t)n_bytes);
+    if (e)
+        close(fd);
+    return e ? -e : fd;
 }

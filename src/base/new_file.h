@@ -17,4 +17,10 @@ int new_file_open(struct new_file *f, const char *path, uint64_t n_bytes, struct
 int new_file_write(struct new_file *f, const void *p, size_t n, struct lathe_err *err);
 /* Gives the file its name if `rc` is 0 and the disk has taken all; otherwise nothing of it is left. Returns rc, or IO. */
 int new_file_close(struct new_file *f, int rc, struct lathe_err *err);
+
+/* Of the folder that a file is in. */
+void new_file_folder(const char *path, char *out, size_t n);
+/* A file to read and write in `folder` that never has a name and goes with its descriptor, n_bytes reserved. The descriptor, or the
+ * negative of an errno. */
+int new_file_nameless(const char *folder, uint64_t n_bytes);
 #endif

@@ -11,9 +11,9 @@
 #include "shape/layer_inputs.h"
 #include "shape/layer_swap.h"
 
-static void show_progress(const struct calib *c, const char *what, int layer, double share)
+static void show_progress(struct calib *c, const char *what, int layer, double share)
 {
-    calib_progress(c, what, ((double)layer + share) / calib_model((struct calib *)c)->config.n_layer);
+    calib_progress(c, what, ((double)layer + share) / calib_model(c)->config.n_layer);
 }
 
 /* ---- importances ---- */
@@ -132,14 +132,6 @@ static int round_matrix(struct gptq_walk *a, struct matrix *w, const struct form
     return layer_swap_matrix(&a->swap, w, type, j.panels, a->err);
 }
 
-/* The format that GPTQ makes of w; NULL if it does not. */
-static const struct format *type_of(const struct gptq_walk *a, const struct matrix *w)
-{
-    int n_mat, k;
-    const struct format *type = a->o->type(a->o->user, layer_input_tensor(w, &n_mat, &k));
-    return type && type->block_n > 1 && w->n_col % type->block_n == 0 ? type : NULL;
-}
-
 static int round_input(struct gptq_walk *a, const struct layer_input *in, struct hessian *h)
 {
     struct gptq_input g;
@@ -148,7 +140,7 @@ static int round_input(struct gptq_walk *a, const struct layer_input *in, struct
     TRY(gptq_prepare(h, a->pool, a->o->damping, &g, a->err));
     int rc = 0;
     for (int i = 0; i < in->n_w && !rc; i++) {
-        const struct format *type = type_of(a, in->w[i]);
+        const struct format *type = layer_input_type(a->o->type, a->o->user, in->w[i]);
         if (type)
             rc = round_matrix(a, in->w[i], type, &g);
     }

@@ -3,6 +3,7 @@
 #define LATHE_SHAPE_BY_LAYER_H
 #include "format/imatrix.h"
 #include "shape/calib.h"
+#include "shape/layer_inputs.h"
 #include "shape/made.h"
 
 /* Takes the calibration text through the model as it is. */
@@ -14,8 +15,7 @@ struct by_layer_gptq {
     bool compare;          /* measure rounding alone too */
     bool
         pairs; /* rows of queries and keys are written as rotary pairs and not as the model's file has them */
-    /* The format that a tensor gets; NULL: it stays as it is. */
-    const struct format *(*type)(void *user, const char *tensor);
+    layer_input_type_fn *type;
     /* A matrix is done: relative errors of its product, |W x - Q x|^2 / |W x|^2. May be NULL. */
     void (*done)(void *user, const char *tensor, double error, double plain);
     void *user;

@@ -2,12 +2,11 @@
  * layer reads and what it writes are two halves of the file, taken in turn. */
 #include "shape/calib.h"
 #include <errno.h>
-#include <fcntl.h>
 #include <math.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
+#include "base/new_file.h"
 #include "base/pool.h"
 #include "text/vocab.h"
 
@@ -67,18 +66,11 @@ static int io_error(struct calib *c, const char *what, struct lathe_err *err)
 
 static int open_rows(struct calib *c, struct lathe_err *err)
 {
-    char path[4200];
-    snprintf(path, sizeof path, "%s/.lathe-rows-XXXXXX", c->o.folder);
-    c->fd = mkostemp(path, O_CLOEXEC);
-    if (c->fd < 0)
-        return io_error(c, "kept", err);
-    unlink(path);
-    int e = posix_fallocate(c->fd, 0, (off_t)(2 * (size_t)c->n_chunk * (size_t)c->o.n_ctx * c->row_bytes));
-    if (e && e != EINVAL && e != EOPNOTSUPP) {
-        errno = e;
-        return io_error(c, "kept", err);
-    }
-    return 0;
+    c->fd = new_file_nameless(c->o.folder, 2 * (uint64_t)c->n_chunk * (uint64_t)c->o.n_ctx * c->row_bytes);
+    if (c->fd >= 0)
+        return 0;
+    errno = -c->fd;
+    return io_error(c, "kept", err);
 }
 
 static off_t chunk_at(const struct calib *c, int chunk, int half)

@@ -1,11 +1,12 @@
 /* Calibration before the file is written. */
 #include "shape/calibrate.h"
-#include <inttypes.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include "base/mem.h"
+#include "base/new_file.h"
+#include "shape/bad_weight.h"
 
 enum { CALIB_CTX = 512, CALIB_TOKENS = 65536 };
 
@@ -16,15 +17,6 @@ struct job {
     struct calibrated *out;
     struct lathe_quantize_report *report;
 };
-
-static void folder_of(const char *path, char *out, size_t n)
-{
-    const char *end = strrchr(path, '/');
-    if (end)
-        snprintf(out, n, "%.*s", (int)(end > path ? end - path : 1), path);
-    else
-        snprintf(out, n, ".");
-}
 
 static uint64_t index_of(const struct job *j, const char *tensor)
 {
@@ -72,10 +64,7 @@ static int check_rows(const struct mf_tensor *t, const struct format *from, floa
             from->decode(t->source ? made : mf_tensor_piece(t, k) + r * row_bytes, x, (int64_t)t->dim[0]);
             for (uint64_t c = 0; c < t->dim[0]; c++)
                 if (!isfinite(x[c]))
-                    return err_set(err, LATHE_E_NUMERIC,
-                                   "tensor %.100s has a weight that is no finite number, in row %" PRIu64
-                                   ", column %" PRIu64 "; the file is damaged or its training failed",
-                                   t->name, k * t->dim[1] + r, c);
+                    return bad_weight(t->name, k * t->dim[1] + r, c, err);
         }
     return 0;
 }
@@ -208,7 +197,7 @@ int calibrate(const struct lathe_quantize_options *o, const char *from, const ch
     char folder[4100];
     struct job j = {o, f, type, out, report};
     *out = (struct calibrated){0};
-    folder_of(to, folder, sizeof folder);
+    new_file_folder(to, folder, sizeof folder);
     TRY(check(o, err));
     if (o->imatrix)
         return imatrix_read(o->imatrix, &out->importance, err);

@@ -87,30 +87,23 @@ static void finish_seen(struct awq_walk *a)
 
 /* ---- scales ---- */
 
-static const struct format *type_of(const struct awq_walk *a, const struct matrix *w)
-{
-    int n_mat, k;
-    const struct format *type = a->o->type(a->o->user, layer_input_tensor(w, &n_mat, &k));
-    return type && type->block_n > 1 && w->n_col % type->block_n == 0 ? type : NULL;
-}
-
 /* Whether the scales of the input's columns have a place to go to. */
 static bool can_fold(const struct awq_walk *a, const struct layer_input *in)
 {
     const struct lathe_model *m = calib_model(a->c);
     const struct model_layer *y = &m->layers[a->layer];
     for (int i = 0; i < in->n_w; i++)
-        if (!type_of(a, in->w[i]))
+        if (!layer_input_type(a->o->type, a->o->user, in->w[i]))
             return false;
     switch (in->product) {
     case PASS_QKV:
         return y->attn_norm != NULL && !m->config.encoder;
     case PASS_O:
-        return !y->v.bias && type_of(a, &y->v);
+        return !y->v.bias && layer_input_type(a->o->type, a->o->user, &y->v);
     case PASS_GATE_UP:
         return y->ffn_norm != NULL && !m->config.encoder;
     case PASS_DOWN:
-        return !y->up.bias && !m->config.encoder && type_of(a, &y->up);
+        return !y->up.bias && !m->config.encoder && layer_input_type(a->o->type, a->o->user, &y->up);
     default:
         return false;
     }
@@ -136,7 +129,7 @@ static void find_scales(struct awq_walk *a, int i)
     int *share = in->product == PASS_O ? value_rows(&calib_model(a->c)->config) : NULL;
     struct awq_input seen = {in->n_col, s->square, s->sample, s->n_sample, share};
     for (int k = 0; k < in->n_w; k++)
-        type[k] = type_of(a, in->w[k]);
+        type[k] = layer_input_type(a->o->type, a->o->user, in->w[k]);
     awq_search(&seen, in->w, type, in->n_w, a->pool, s->col);
     free(share);
 }
@@ -282,7 +275,7 @@ static int round_input(struct awq_walk *a, int i)
     bool any = false;
     a->errors[0] = a->errors[1] = 0;
     for (int k = 0; k < in->n_w; k++) {
-        const struct format *type = type_of(a, in->w[k]);
+        const struct format *type = layer_input_type(a->o->type, a->o->user, in->w[k]);
         if (type)
             TRY(round_matrix(a, in->w[k], type, &a->seen[i]));
         any |= type != NULL;

@@ -2,13 +2,13 @@
 #ifndef LATHE_SHAPE_LAYER_AWQ_H
 #define LATHE_SHAPE_LAYER_AWQ_H
 #include "shape/calib.h"
+#include "shape/layer_inputs.h"
 #include "shape/made.h"
 
 struct by_layer_awq {
     bool compare; /* measure the error of the products, on a sample of their inputs */
     bool pairs;   /* as in layer_input_written_row */
-    /* The format that a tensor gets; NULL: it stays as it is. */
-    const struct format *(*type)(void *user, const char *tensor);
+    layer_input_type_fn *type;
     /* A matrix is done: relative errors of its product, and by rounding alone. May be NULL, as the next. */
     void (*done)(void *user, const char *tensor, double error, double plain);
     /* All matrices that read one input are done, which share its scales: the errors of their products together. */

@@ -50,6 +50,13 @@ const char *layer_input_tensor(const struct matrix *w, int *n_mat, int *k)
     return t->name;
 }
 
+const struct format *layer_input_type(layer_input_type_fn *type, void *user, const struct matrix *w)
+{
+    int n_mat, k;
+    const struct format *f = type(user, layer_input_tensor(w, &n_mat, &k));
+    return f && f->block_n > 1 && w->n_col % f->block_n == 0 ? f : NULL;
+}
+
 int64_t layer_input_written_row(const struct matrix *w, bool pairs, int r)
 {
     if (!w->n_half || pairs)

@@ -18,6 +18,10 @@ int layer_inputs(struct lathe_model *m, int layer, struct layer_input *out);
 int layer_inputs_find(const struct layer_input *inputs, int n, enum pass_product product, int expert);
 /* "blk.3.attn_q.weight", and which matrix of that tensor w is. */
 const char *layer_input_tensor(const struct matrix *w, int *n_mat, int *k);
+/* The format that a tensor gets; NULL: it stays as it is. */
+typedef const struct format *layer_input_type_fn(void *user, const char *tensor);
+/* The format of blocks that w is rounded to; NULL: it is not. */
+const struct format *layer_input_type(layer_input_type_fn *type, void *user, const struct matrix *w);
 /* Where row r of w is in the tensor that is written, from that of the matrix on. pairs: rows of queries and keys are written as rotary
  * pairs and not as the model's file has them. */
 int64_t layer_input_written_row(const struct matrix *w, bool pairs, int r);

@@ -1,13 +1,12 @@
 /* The tensors lie one after another; the file is mapped, so that the kernel writes it out when memory is short. */
 #include "shape/made.h"
 #include <errno.h>
-#include <fcntl.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
 #include "base/mem.h"
+#include "base/new_file.h"
 
 struct tensor {
     uint64_t offset;
@@ -24,13 +23,7 @@ struct made {
 
 static int map_file(struct made *m, const char *folder, struct lathe_err *err)
 {
-    char path[4200];
-    snprintf(path, sizeof path, "%s/.lathe-weights-XXXXXX", folder);
-    int fd = mkostemp(path, O_CLOEXEC), e = fd < 0 ? errno : 0;
-    if (fd >= 0)
-        unlink(path);
-    if (!e)
-        e = posix_fallocate(fd, 0, (off_t)m->n_bytes);
+    int fd = new_file_nameless(folder, m->n_bytes), e = fd < 0 ? -fd : 0;
     if (!e) {
         m->p = mmap(NULL, m->n_bytes, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
         e = m->p == MAP_FAILED ? errno : 0;

@@ -2,7 +2,6 @@
  *
  * Rows are encoded by the writer's threads, in any order. Each leaves its sums in a place of its own, and they are added up in
  * the order of rows when the tensor is done, so that the account does not depend on the number of threads either. */
-#include <inttypes.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -13,6 +12,7 @@
 #include "base/pool.h"
 #include "format/gguf_write.h"
 #include "quant/encode.h"
+#include "shape/bad_weight.h"
 #include "shape/calibrate.h"
 #include "shape/quantize_folder.h"
 
@@ -98,10 +98,7 @@ static int bad_number(const struct quantize *q, const struct mf_tensor *t, struc
 {
     for (uint64_t r = 0; r < t->dim[1] * t->dim[2]; r++)
         if (q->rows[r].bad)
-            return err_set(err, LATHE_E_NUMERIC,
-                           "tensor %.100s has a weight that is no finite number, in row %" PRIu64
-                           ", column %" PRId64 "; the file is damaged or its training failed",
-                           t->name, r, q->rows[r].bad - 1);
+            return bad_weight(t->name, r, (uint64_t)(q->rows[r].bad - 1), err);
     return 0;
 }
 

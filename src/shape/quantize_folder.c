@@ -1,6 +1,5 @@
 /* Which layout a type is written in, rounding as the method, and the account of what it cost. */
 #include "shape/quantize_folder.h"
-#include <inttypes.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -13,6 +12,7 @@
 #include "quant/format.h"
 #include "quant/int_round.h"
 #include "quant/parts.h"
+#include "shape/bad_weight.h"
 
 typedef int fill_fn(void *, const struct packed_source *, struct packed_values *, struct lathe_err *);
 
@@ -181,10 +181,7 @@ static int fill(void *user, const struct packed_source *s, struct packed_values 
     struct folder *f = user;
     for (uint64_t k = 0; k < v->n_row * v->n_col; k++)
         if (!isfinite(s->x[k]))
-            return err_set(err, LATHE_E_NUMERIC,
-                           "tensor %.100s has a weight that is no finite number, in row %" PRIu64
-                           ", column %" PRIu64 "; the file is damaged or its training failed",
-                           s->name, k / v->n_col, k % v->n_col);
+            return bad_weight(s->name, k / v->n_col, k % v->n_col, err);
     TRY(f->fill(f->fill == fill_rounded ? f : f->user, s, v, err));
     add_up(f, s, v);
     return 0;
