@@ -131,6 +131,7 @@ struct lathe_quantize_options {
     const char *calib_name; /* of the text, for the importance matrix; may be NULL */
     int calib_ctx;          /* tokens of a chunk; 0: 512 */
     int64_t calib_tokens;   /* most that are read, in chunks spread over the text; 0: 65536 */
+    bool act_order;         /* GPTQ to a folder whose layout keeps it: groups are of columns sorted by the size of their inputs */
     double damping;         /* GPTQ: what is added to the diagonal, as a share of its mean; 0: 0.01 */
     bool measure_output;    /* GPTQ, AWQ: measure output_error and output_plain, which takes longer */
     const char *imatrix;      /* importance matrix to read (GGUF, as llama.cpp writes it); NULL: that of the text, if there is one */

@@ -40,7 +40,7 @@ struct cli_options {
     const char *quantize_type, *calib, *imatrix, *save_imatrix; /* quantize */
     int quantize_method, calib_tokens, calib_ctx;
     float damping;
-    bool measure_output;
+    bool act_order, measure_output;
     const char *layout;
     int group;
     bool symmetric;

@@ -108,6 +108,7 @@ int cmd_quantize(struct cli *c, struct lathe_err *err)
                                        .calib_name = c->o.calib,
                                        .calib_ctx = c->o.calib_ctx,
                                        .calib_tokens = c->o.calib_tokens,
+                                       .act_order = c->o.act_order,
                                        .damping = c->o.damping,
                                        .measure_output = c->o.measure_output,
                                        .imatrix = c->o.imatrix,

@@ -91,7 +91,7 @@ int hf_tensors_end(struct hf *h);
 /* A new tensor of the view; '%' in the pattern is the layer. */
 struct mf_tensor *hf_new_tensor(struct hf *h, const char *pattern, uint64_t layer);
 /* An f32 vector made here. */
-void hf_add_vector(struct hf *h, const char *name, const float *v, uint64_t n);
+struct mf_tensor *hf_add_vector(struct hf *h, const char *name, const float *v, uint64_t n);
 
 /* Opens the folder of path: path is the folder, or a safetensors file or index in it (`file`). */
 int hf_open(const char *path, bool file, struct model_file **out, struct lathe_err *err);

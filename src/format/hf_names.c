@@ -112,7 +112,7 @@ struct mf_tensor *hf_new_tensor(struct hf *h, const char *pattern, uint64_t laye
     return t;
 }
 
-void hf_add_vector(struct hf *h, const char *name, const float *v, uint64_t n)
+struct mf_tensor *hf_add_vector(struct hf *h, const char *name, const float *v, uint64_t n)
 {
     struct mf_tensor *t = hf_new_tensor(h, name, 0);
     t->n_dim = 1;
@@ -120,6 +120,7 @@ void hf_add_vector(struct hf *h, const char *name, const float *v, uint64_t n)
     t->dim[1] = t->dim[2] = t->dim[3] = 1;
     t->n_bytes = n * sizeof *v;
     t->data = (const uint8_t *)arena_dup(&h->f->arena, (const char *)v, t->n_bytes);
+    return t;
 }
 
 /* Gemma's norms: the folder has w where the model computes with 1 + w, which GGUF has. */
@@ -139,7 +140,10 @@ static int add_one(struct hf *h, const struct name_row *row, uint64_t layer, con
     format_by_id(t->type)->decode(t->data, v, (int64_t)t->dim[0]);
     for (uint64_t i = 0; i < t->dim[0]; i++)
         v[i] += 1.0f;
-    hf_add_vector(h, name, v, t->dim[0]);
+    struct mf_tensor *to = hf_add_vector(h, name, v, t->dim[0]);
+    struct mf_one_less *less = arena_alloc(&h->f->arena, sizeof *less);
+    *less = (struct mf_one_less){t->data, t->type};
+    to->one_less = less;
     free(v);
     return 0;
 }

@@ -52,6 +52,12 @@ struct mf_source {
     const struct mf_packed *packed;
 };
 
+/* The vector in the file that one of f32 was made of by adding 1 (Gemma's norms). */
+struct mf_one_less {
+    const uint8_t *data;
+    uint32_t type;
+};
+
 struct mf_tensor {
     char *name;          /* NUL-terminated, unique in the file, owned by the view */
     uint32_t type;       /* GGML type number; format_by_id (quant/format.h) knows the ones that run */
@@ -61,7 +67,8 @@ struct mf_tensor {
     uint64_t n_bytes;    /* for a type of unknown block size: up to the next tensor */
     const uint8_t *const
         *piece; /* dim[2] matrices of n_bytes / dim[2], each somewhere in the mappings; else NULL */
-    const struct mf_source *source; /* instead of both: rows come from mf_tensor_row; else NULL */
+    const struct mf_source *source;     /* instead of both: rows come from mf_tensor_row; else NULL */
+    const struct mf_one_less *one_less; /* of vectors; NULL: as in the file */
     const int32_t *
         order; /* column k of a row is column order[k] of the matrix (GPTQ's order of activations); NULL: column k */
 };

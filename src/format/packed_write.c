@@ -18,13 +18,16 @@
 #include "format/gguf_write.h"
 #include "format/safetensors.h"
 #include "format/view.h"
+#include "quant/encode.h"
 
 enum { MAX_PATH = 4200 };
 
 /* A tensor of the folder's files. */
 struct item {
     struct st_tensor t;
-    const char *quantized; /* its name in the view; NULL: copied */
+    const struct mf_tensor *view; /* what it is there, NULL: nothing; k: which matrix of it */
+    uint64_t k;
+    bool quantized; /* else it is copied */
 };
 
 struct writer {
@@ -42,15 +45,21 @@ struct writer {
 
 /* ---- what is quantized ---- */
 
+static const uint8_t *data_of(const struct mf_tensor *t)
+{
+    return t->one_less ? t->one_less->data : t->data;
+}
+
 static int by_data(const void *a, const void *b)
 {
     const struct mf_tensor *const *x = a, *const *y = b;
-    return (*x)->data < (*y)->data ? -1 : (*x)->data > (*y)->data;
+    return data_of(*x) < data_of(*y) ? -1 : data_of(*x) > data_of(*y);
 }
 
+/* Whether it is what layers multiply with. */
 static bool is_layers(const struct mf_tensor *t)
 {
-    return strncmp(t->name, "blk.", 4) == 0 && t->n_dim == 2 && t->data && !gguf_stays_f32(t);
+    return strncmp(t->name, "blk.", 4) == 0 && (t->piece || (t->n_dim == 2 && t->data)) && !gguf_stays_f32(t);
 }
 
 /* Whether the layout has room for a matrix of this shape. */
@@ -63,19 +72,49 @@ static bool can_hold(const struct packed_write *o, uint64_t n_row, uint64_t n_co
     return rows && n_col % 32 == 0 && n_col % group == 0;
 }
 
+bool packed_write_takes(const struct packed_write *o, const struct mf_tensor *t)
+{
+    return is_layers(t) && can_hold(o, t->dim[1], t->dim[0]);
+}
+
+void packed_write_holds(const struct mf_tensor *t, float *v)
+{
+    const struct format *f = format_by_id(t->one_less ? t->one_less->type : t->type);
+    uint64_t n = t->dim[0];
+    float less = t->one_less ? 1 : 0;
+    uint8_t *room = mem_new(n * sizeof *v);
+    for (uint64_t i = 0; i < n; i++)
+        v[i] -= less;
+    format_encode(f, v, NULL, room, 1, (int64_t)n);
+    f->decode(room, v, (int64_t)n);
+    for (uint64_t i = 0; i < n; i++)
+        v[i] += less;
+    free(room);
+}
+
 /* Experts are pieces of one tensor of the view. */
-static const char *expert_of(const struct writer *w, const uint8_t *data)
+static void find_expert(const struct writer *w, struct item *x)
 {
     for (uint64_t i = 0; i < model_file_n_tensor(w->f); i++) {
         const struct mf_tensor *t = model_file_tensor(w->f, i);
         for (uint64_t k = 0; t->piece && k < t->dim[2]; k++)
-            if (t->piece[k] == data)
-                return t->name;
+            if (t->piece[k] == x->t.data) {
+                x->view = t;
+                x->k = k;
+                return;
+            }
     }
-    return NULL;
 }
 
-static int choose(struct writer *w)
+static void keep(struct writer *w, const struct item *x)
+{
+    if (w->o->kept)
+        w->o->kept(w->o->user, x->view->name, x->t.dim[0] * x->t.dim[1], x->t.n_bytes);
+    size_t len = strlen(x->t.name), end = strlen(".weight");
+    json_array_append_new(w->kept, json_stringn(x->t.name, len > end ? len - end : len));
+}
+
+static void choose(struct writer *w)
 {
     uint64_t n = model_file_n_tensor(w->f), n_all = 0;
     const struct mf_tensor **all = mem_new((n + 1) * sizeof *all);
@@ -83,27 +122,26 @@ static int choose(struct writer *w)
     for (uint64_t i = 0; i < n; i++) {
         const struct mf_tensor *t = model_file_tensor(w->f, i);
         has_experts |= t->piece != NULL;
-        if (is_layers(t))
+        if (data_of(t))
             all[n_all++] = t;
     }
     qsort(all, n_all, sizeof *all, by_data);
     for (uint64_t i = 0; i < w->n; i++) {
         struct item *x = &w->item[i];
         struct mf_tensor key = {.data = x->t.data}, *at = &key;
-        if (x->t.n_dim != 2 || !x->t.n_bytes)
+        if (!x->t.n_bytes)
             continue;
         const struct mf_tensor **found = bsearch(&at, all, n_all, sizeof *all, by_data);
-        x->quantized = found ? (*found)->name : has_experts ? expert_of(w, x->t.data) : NULL;
-        if (!x->quantized || can_hold(w->o, x->t.dim[0], x->t.dim[1]))
+        x->view = found ? *found : NULL;
+        if (!found && has_experts && x->t.n_dim == 2)
+            find_expert(w, x);
+        if (x->t.n_dim != 2 || !x->view || !is_layers(x->view))
             continue;
-        if (w->o->kept)
-            w->o->kept(w->o->user, x->quantized, x->t.dim[0] * x->t.dim[1], x->t.n_bytes);
-        size_t len = strlen(x->t.name), end = strlen(".weight");
-        json_array_append_new(w->kept, json_stringn(x->t.name, len > end ? len - end : len));
-        x->quantized = NULL;
+        x->quantized = packed_write_takes(w->o, x->view);
+        if (!x->quantized)
+            keep(w, x);
     }
     free(all);
-    return 0;
 }
 
 /* The folder's tensors: all its files' in turn. */
@@ -127,15 +165,16 @@ static int list(struct writer *w)
                        "tokenizer and "
                        "the configuration",
                        mf_path_tail(w->from));
-    return choose(w);
+    choose(w);
+    return 0;
 }
 
 /* ---- the header ---- */
 
-static uint32_t scale_type(const struct writer *w, const struct item *x)
+uint32_t packed_write_scale(const struct packed_write *o, uint32_t type)
 {
-    bool own = w->o->kind == WRITE_INTS || w->o->kind == WRITE_BYTES || w->o->kind == WRITE_NF4;
-    return own && x->t.type == FORMAT_BF16 ? FORMAT_BF16 : FORMAT_F16;
+    bool own = o->kind == WRITE_INTS || o->kind == WRITE_BYTES || o->kind == WRITE_NF4;
+    return own && type == FORMAT_BF16 ? FORMAT_BF16 : FORMAT_F16;
 }
 
 static void put_entry(struct writer *w, const char *name, const char *dtype, int n_dim, const uint64_t *dim,
@@ -158,7 +197,7 @@ static void put_entries(struct writer *w, const struct item *x)
         put_entry(w, x->t.name, x->t.dtype, x->t.n_dim, x->t.dim, x->t.n_bytes);
         return;
     }
-    int n = packed_parts(w->o, scale_type(w, x), x->t.dim[0], x->t.dim[1], part);
+    int n = packed_parts(w->o, packed_write_scale(w->o, x->t.type), x->t.dim[0], x->t.dim[1], part);
     size_t stem = strlen(x->t.name) - strlen(".weight");
     for (int i = 0; i < n; i++) {
         snprintf(name, sizeof name, "%.*s%s", (int)stem, x->t.name, part[i].end);
@@ -170,7 +209,7 @@ static int write_header(struct writer *w)
 {
     w->header = json_pack("{s{ss}}", "__metadata__", "format", "pt");
     for (uint64_t i = 0; i < w->n; i++) {
-        w->n_quantized += w->item[i].quantized != NULL;
+        w->n_quantized += w->item[i].quantized;
         put_entries(w, &w->item[i]);
     }
     if (!w->n_quantized)
@@ -206,7 +245,8 @@ static int values_new(const struct writer *w, const struct item *x, struct packe
 {
     bool nf4 = w->o->kind == WRITE_NF4;
     uint64_t n_row = x->t.dim[0], n_col = x->t.dim[1];
-    *v = (struct packed_values){.n_row = n_row, .n_col = n_col, .scale_type = scale_type(w, x)};
+    *v = (struct packed_values){
+        .n_row = n_row, .n_col = n_col, .scale_type = packed_write_scale(w->o, x->t.type)};
     v->group = nf4 ? 64 : w->o->group < 0 ? n_col : (uint64_t)w->o->group;
     v->n_group = nf4 ? n_row * n_col / 64 : n_col / v->group;
     uint64_t n_scale = nf4 ? v->n_group : n_row * v->n_group;
@@ -233,7 +273,7 @@ static int check_order(struct writer *w, const struct item *x, const struct pack
                : err_set(
                      w->err, LATHE_E_UNSUPPORTED,
                      "tensor %.100s has its columns in an order of their own, which only gptq's layout keeps",
-                     x->quantized);
+                     x->view->name);
 }
 
 static int write_parts(struct writer *w, const struct item *x, const struct packed_values *v)
@@ -259,7 +299,7 @@ static int write_matrix(struct writer *w, const struct item *x)
     TRY_GOTO(values_new(w, x, &v));
     TRY_GOTO(mem_try(n, sizeof(float), "a matrix that is quantized", &rows, w->err));
     format_by_id(x->t.type)->decode(x->t.data, rows, (int64_t)n);
-    struct packed_source s = {x->quantized, rows, x->t.n_bytes};
+    struct packed_source s = {x->view->name, x->k, rows, x->t.n_bytes};
     TRY_GOTO(w->o->fill(w->o->user, &s, &v, w->err));
     TRY_GOTO(check_order(w, x, &v));
     rc = write_parts(w, x, &v);
@@ -269,12 +309,31 @@ done:
     return rc;
 }
 
+/* A tensor that is not quantized: as it is, or the vector that it became. */
+static int write_copy(struct writer *w, const struct item *x)
+{
+    const float *v =
+        w->o->vector && x->view && x->t.n_dim == 1 ? w->o->vector(w->o->user, x->view->name) : NULL;
+    if (!v)
+        return new_file_write(&w->out, x->t.data, x->t.n_bytes, w->err);
+    uint64_t n = x->t.dim[0];
+    float *as_file = mem_new(n * sizeof *as_file);
+    uint8_t *room = mem_new(x->t.n_bytes);
+    for (uint64_t i = 0; i < n; i++)
+        as_file[i] = x->view->one_less ? v[i] - 1 : v[i];
+    format_encode(format_by_id(x->t.type), as_file, NULL, room, 1, (int64_t)n);
+    int rc = new_file_write(&w->out, room, x->t.n_bytes, w->err);
+    free(as_file);
+    free(room);
+    return rc;
+}
+
 static int write_tensors(struct writer *w)
 {
     for (uint64_t i = 0; i < w->n; i++) {
         const struct item *x = &w->item[i];
-        TRY(x->quantized ? write_matrix(w, x) : new_file_write(&w->out, x->t.data, x->t.n_bytes, w->err));
-        w->n_done += x->quantized != NULL;
+        TRY(x->quantized ? write_matrix(w, x) : write_copy(w, x));
+        w->n_done += x->quantized;
         if (w->o->progress && x->quantized)
             w->o->progress(w->o->user, (double)w->n_done / (double)w->n_quantized);
     }

@@ -21,9 +21,10 @@ struct packed_values {
     float *nested, offset; /* [(n_group + 255) / 256] */
 };
 
-/* A matrix as it was: its name in the view, and its rows. */
+/* A matrix as it was: its name in the view, which matrix of that tensor it is, and its rows. */
 struct packed_source {
     const char *name;
+    uint64_t k;
     const float *x;   /* [n_row][n_col] */
     uint64_t n_bytes; /* in the file */
 };
@@ -36,12 +37,21 @@ struct packed_write {
     int (*fill)(void *user, const struct packed_source *s, struct packed_values *v, struct lathe_err *err);
     /* A matrix whose shape the layout cannot hold stays as it is; may be NULL. */
     void (*kept)(void *user, const char *name, uint64_t n_weight, uint64_t n_bytes);
+    /* What a vector of the view became, [n] numbers that the file holds (packed_write_holds); NULL: as it was. May be NULL. */
+    const float *(*vector)(void *user, const char *name);
     void (*progress)(void *user, double share); /* may be NULL */
     void *user;
 };
 
 /* `to` is a folder that is made, or has no config.json yet; that is what appears last. UNSUPPORTED if `from` is no folder of floats. */
 int packed_write(const char *from, const struct packed_write *w, const char *to, struct lathe_err *err);
+
+/* Whether a tensor of the folder's view is written quantized. */
+bool packed_write_takes(const struct packed_write *w, const struct mf_tensor *t);
+/* What scales of a matrix of the type are: F16 or BF16. */
+uint32_t packed_write_scale(const struct packed_write *w, uint32_t type);
+/* v[n]: what of a vector of the view comes back when it was written. */
+void packed_write_holds(const struct mf_tensor *t, float *v);
 
 /* packed_put.c: the tensors of a matrix, in this order; suffixes are those of hf_quant.c. */
 enum { PACKED_MAX_PART = 6 };

@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <strings.h>
+#include "quant/int_fit.h"
 #include "quant/scheme.h"
 
 /* ---- floats ---- */
@@ -173,7 +174,10 @@ static void fit_blocks(const struct format *f, const float *x, const float *h, i
 void format_fit(const struct format *f, const float *x, const float *importance, int64_t n_block,
                 struct parts *out)
 {
-    fit_blocks(f, x, importance, n_block, f->block_n, out, NULL);
+    for (int64_t b = 0; f->ints && b < n_block; b++)
+        int_fit(f, x + b * f->block_n, importance, f->block_n, out + b);
+    if (!f->ints)
+        fit_blocks(f, x, importance, n_block, f->block_n, out, NULL);
 }
 
 void format_encode(const struct format *f, const float *x, const float *importance, void *y, int64_t n_row,
@@ -181,6 +185,8 @@ void format_encode(const struct format *f, const float *x, const float *importan
 {
     if (format_is_float(f->id))
         encode_floats(f->id, x, y, n_row * n_col);
+    else if (f->ints)
+        int_encode(f, x, importance, y, n_row, n_col);
     else
         fit_blocks(f, x, importance, n_row * (n_col / f->block_n), n_col, NULL, y);
 }

@@ -10,7 +10,7 @@
 void format_encode(const struct format *f, const float *x, const float *importance, void *y, int64_t n_row,
                    int64_t n_col);
 /* The same of formats of blocks, taken apart: n_block blocks of x and their codes with the scales found for them. importance has
- * the weights of a block's columns, the same for all of these blocks. */
+ * the weights of a block's columns, the same for all of these blocks. Not of integers whose groups are longer than a block. */
 struct parts;
 void format_fit(const struct format *f, const float *x, const float *importance, int64_t n_block,
                 struct parts *out);

@@ -36,10 +36,10 @@ static void decode_blocks(const struct format *f, const uint8_t *x, float *y, in
 FORMATS(X)
 #undef X
 
-#define ROW_FLOATS(name) true, decode_##name, NULL, NULL, NULL
-#define ROW_TAKES(name) true, decode_##name, take_##name, columns_##name, NULL
-#define ROW_BLOCKS(name) true, decode_##name, take_##name, columns_##name, put_##name
-#define ROW_NO(name) false, NULL, NULL, NULL, NULL
+#define ROW_FLOATS(name) true, decode_##name, NULL, NULL, NULL, NULL
+#define ROW_TAKES(name) true, decode_##name, take_##name, columns_##name, NULL, NULL
+#define ROW_BLOCKS(name) true, decode_##name, take_##name, columns_##name, put_##name, NULL
+#define ROW_NO(name) false, NULL, NULL, NULL, NULL, NULL
 
 static const struct format rows[] = {
 #define X(name, id, block, bytes, kind) {#name, id, block, bytes, ROW_##kind(name)},

@@ -59,6 +59,7 @@ enum format_id {
 
 struct parts;
 struct columns;
+struct int_grid;
 
 struct format {
     const char *name;
@@ -74,6 +75,9 @@ struct format {
     void (*columns)(const struct parts *p, int i, struct columns *c);
     void (*put)(const struct parts *p,
                 uint8_t *x); /* the inverse of take; NULL if blocks of it are not written */
+    /* Of integers with scales and zero points as a file wants them (quant/int_fit.h): a copy of the format's row has it. NULL: encoders
+     * go by the format alone (quant/scheme.h). */
+    const struct int_grid *ints;
 };
 
 /* NULL for a number that is not in the table. */

@@ -9,6 +9,8 @@ struct int_grid {
     int zero;          /* the zero point of all groups, or -1: each has its own */
     int z_lo, z_hi;    /* within these */
     uint32_t scale_of; /* F16 or BF16: what scales are rounded to */
+    int group;         /* columns that share a scale, whole blocks of the format; 0: those of a block */
+    int code_0;        /* what a block has for code 0 */
 };
 
 struct int_group {

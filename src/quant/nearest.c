@@ -1,5 +1,6 @@
 /* Rounding column by column, in blocks whose scales are chosen. */
 #include "quant/encode.h"
+#include "quant/int_fit.h"
 #include "quant/parts.h"
 #include "quant/scheme.h"
 
@@ -10,7 +11,7 @@ void nearest_of(const struct format *f, const struct parts *blocks, int n_block,
     for (int i = 0; i < n_block; i++) {
         f->columns(&blocks[i], col / 32, &c);
         out->w[i] = c.w[col % 32 / 16];
-        out->m[i] = c.m[col % 32 / 16];
+        out->m[i] = f->ints ? -c.w[0] * (float)int_fit_zero(f, &blocks[i]) : c.m[col % 32 / 16];
     }
 }
 
@@ -42,12 +43,15 @@ void nearest_put(const struct format *f, const struct nearest *scales, const flo
                  struct parts *blocks, int n_block, float *value)
 {
     const struct scheme *s = scheme_of(f->id);
+    const struct levels ints = {.hi = f->ints ? (float)f->ints->q_hi : 0},
+                        *levels = f->ints ? &ints : &s->levels;
+    int code_0 = f->ints ? f->ints->code_0 : s->code_0;
     float scaled[NEAREST_LANES], index[NEAREST_LANES] = {0}, level[NEAREST_LANES] = {0};
     for (int i = 0; i < NEAREST_LANES; i++)
         scaled[i] = scales->w[i] != 0 ? (x[i] - scales->m[i]) / scales->w[i] : 0;
-    (s->levels.book ? nearest_in_book : nearest_in_range)(&s->levels, scaled, index, level);
+    (levels->book ? nearest_in_book : nearest_in_range)(levels, scaled, index, level);
     for (int i = 0; i < NEAREST_LANES; i++)
         value[i] = scales->w[i] * level[i] + scales->m[i];
     for (int i = 0; i < n_block; i++)
-        blocks[i].q[col] = s->levels.book ? s->code[(int)index[i]] : (uint8_t)((int)level[i] + s->code_0);
+        blocks[i].q[col] = levels->book ? s->code[(int)index[i]] : (uint8_t)((int)level[i] + code_0);
 }

@@ -79,12 +79,27 @@ static void add_moments(void *user, enum pass_product product, int expert, const
 struct matrix_job {
     const struct gptq_walk *a;
     const struct matrix *w;
-    const struct format *type;
+    const struct format *type, *as; /* what it is rounded to, and what panels of that are computed with */
     const struct gptq_input *in;
     uint8_t *rows, *panels; /* where the tensor's rows go, from that of the matrix on */
     size_t row_bytes, panel_bytes;
     struct gptq_error *errors; /* of each piece */
 };
+
+/* Rows whose columns are in an order of their own are computed with as f32, in the matrix's order. */
+static void pack_in_order(const struct matrix_job *j, const uint8_t *rows, int n, uint8_t *panel)
+{
+    size_t n_col = (size_t)j->w->n_col;
+    float *coded = mem_new((size_t)n * n_col * sizeof *coded),
+          *plain = mem_new((size_t)n * n_col * sizeof *plain);
+    j->type->decode(rows, coded, (int64_t)n * j->w->n_col);
+    for (size_t r = 0; r < (size_t)n; r++)
+        for (size_t k = 0; k < n_col; k++)
+            plain[r * n_col + (size_t)j->in->perm[k]] = coded[r * n_col + k];
+    panel_pack(FORMAT_F32, (const uint8_t *)plain, n_col * sizeof *plain, n, j->w->n_col, panel);
+    free(coded);
+    free(plain);
+}
 
 static void panel_piece(const struct pool_op *op, int panel, int worker)
 {
@@ -94,8 +109,11 @@ static void panel_piece(const struct pool_op *op, int panel, int worker)
     uint8_t *rows = mem_new((size_t)n * j->row_bytes);
     matrix_rows_f32(j->w, first, n, x);
     gptq_rows(j->type, j->in, x, n, rows, j->a->o->compare, &j->errors[panel]);
-    panel_pack((enum format_id)j->type->id, rows, j->row_bytes, n, j->w->n_col,
-               j->panels + (size_t)panel * j->panel_bytes);
+    uint8_t *to = j->panels + (size_t)panel * j->panel_bytes;
+    if (j->in->perm)
+        pack_in_order(j, rows, n, to);
+    else
+        panel_pack((enum format_id)j->type->id, rows, j->row_bytes, n, j->w->n_col, to);
     for (int r = 0; r < n; r++)
         memcpy(j->rows + (size_t)layer_input_written_row(j->w, j->a->o->pairs, first + r) * j->row_bytes,
                rows + (size_t)r * j->row_bytes, j->row_bytes);
@@ -108,11 +126,12 @@ static int round_matrix(struct gptq_walk *a, struct matrix *w, const struct form
 {
     int n_mat, k;
     const char *name = layer_input_tensor(w, &n_mat, &k);
-    struct matrix_job j = {.a = a, .w = w, .type = type, .in = in};
+    struct matrix_job j = {
+        .a = a, .w = w, .type = type, .as = in->perm ? format_by_id(FORMAT_F32) : type, .in = in};
     struct gptq_error sum = {0};
     void *panels;
     j.rows = made_rows(a->made, name, matrix_first_row(w), &j.row_bytes);
-    j.panel_bytes = panel_bytes((enum format_id)type->id, w->n_col);
+    j.panel_bytes = panel_bytes((enum format_id)j.as->id, w->n_col);
     TRY(mem_try((size_t)w->n_panel, j.panel_bytes, "a matrix that was rounded", &panels, a->err));
     j.panels = panels;
     j.errors = mem_new((size_t)w->n_panel * sizeof *j.errors);
@@ -126,10 +145,12 @@ static int round_matrix(struct gptq_walk *a, struct matrix *w, const struct form
     }
     free(j.errors);
     made_done(a->made, name, w->n_row);
+    if (in->perm)
+        a->o->order(a->o->user, name, in->perm, in->n);
     if (a->o->done && a->o->compare)
         a->o->done(a->o->user, name, sum.value > 0 ? sum.error / sum.value : 0,
                    sum.value > 0 ? sum.plain / sum.value : 0);
-    return layer_swap_matrix(&a->swap, w, type, j.panels, a->err);
+    return layer_swap_matrix(&a->swap, w, j.as, j.panels, a->err);
 }
 
 static int round_input(struct gptq_walk *a, const struct layer_input *in, struct hessian *h)
@@ -137,7 +158,7 @@ static int round_input(struct gptq_walk *a, const struct layer_input *in, struct
     struct gptq_input g;
     if (in->n_col % 32)
         return 0;
-    TRY(gptq_prepare(h, a->pool, a->o->damping, &g, a->err));
+    TRY(gptq_prepare(h, a->pool, a->o->damping, a->o->order && in->expert < 0, &g, a->err));
     int rc = 0;
     for (int i = 0; i < in->n_w && !rc; i++) {
         const struct format *type = layer_input_type(a->o->type, a->o->user, in->w[i]);

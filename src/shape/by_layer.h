@@ -16,6 +16,8 @@ struct by_layer_gptq {
     bool
         pairs; /* rows of queries and keys are written as rotary pairs and not as the model's file has them */
     layer_input_type_fn *type;
+    /* Not NULL: columns are sorted (gptq.h), but those of experts, and a tensor's row k is column order[k] of the matrix. */
+    void (*order)(void *user, const char *tensor, const int *order, int n);
     /* A matrix is done: relative errors of its product, |W x - Q x|^2 / |W x|^2. May be NULL. */
     void (*done)(void *user, const char *tensor, double error, double plain);
     void *user;

@@ -7,6 +7,7 @@
 #include "base/mem.h"
 #include "base/new_file.h"
 #include "shape/bad_weight.h"
+#include "shape/quantize_folder.h"
 
 enum { CALIB_CTX = 512, CALIB_TOKENS = 65536 };
 
@@ -37,6 +38,16 @@ static void keep_error(void *user, const char *tensor, double error, double plai
     uint64_t i = index_of(j, tensor);
     if (i < model_file_n_tensor(j->f))
         j->out->output[i] = (struct output_error){error, plain};
+}
+
+static void keep_order(void *user, const char *tensor, const int *order, int n)
+{
+    const struct job *j = user;
+    uint64_t i = index_of(j, tensor);
+    if (i >= model_file_n_tensor(j->f) || j->out->order[i])
+        return;
+    j->out->order[i] = mem_new((size_t)n * sizeof *order);
+    memcpy(j->out->order[i], order, (size_t)n * sizeof *order);
 }
 
 static void count(void *user, double error, double plain)
@@ -86,12 +97,15 @@ static int check_finite(const struct model_file *f, const struct format *const *
     return rc;
 }
 
-/* Whether the view has rotary halves that the writer makes pairs of. */
-static int read_halves(const struct model_file *f, bool *out, struct lathe_err *err)
+/* Whether the view has rotary halves that the writer makes pairs of: folders keep them. */
+static int read_halves(const struct job *j, bool *out, struct lathe_err *err)
 {
+    const struct model_file *f = j->f;
     struct str arch = STR("");
     char key[160];
     *out = false;
+    if (quantize_folder_is(j->o->type))
+        return 0;
     TRY(mf_str(f, "general.architecture", &arch, NULL, err));
     snprintf(key, sizeof key, STR_FMT ".rope.halves", (int)(arch.n < 100 ? arch.n : 100), arch.p);
     return mf_bool(f, key, out, NULL, err);
@@ -115,9 +129,21 @@ static int run_gptq(struct job *j, struct calib *c, const char *folder, struct p
                               .type = type_of,
                               .done = keep_and_count,
                               .user = j};
-    TRY(read_halves(j->f, &g.pairs, err));
+    if (j->o->act_order) {
+        g.order = keep_order;
+        j->out->order = mem_new((model_file_n_tensor(j->f) + 1) * sizeof *j->out->order);
+    }
+    TRY(read_halves(j, &g.pairs, err));
     TRY(made_new(j->f, j->type, folder, &j->out->made, err));
     return by_layer_gptq(c, &g, pool, j->out->made, err);
+}
+
+static void hold_vector(void *user, const char *tensor, float *v)
+{
+    const struct job *j = user;
+    const struct mf_tensor *t = model_file_tensor_find(j->f, tensor);
+    if (t)
+        packed_write_holds(t, v);
 }
 
 static void keep_vector(void *user, const char *tensor, const float *v, int n)
@@ -137,9 +163,10 @@ static int run_awq(struct job *j, struct calib *c, const char *folder, struct po
                              .type = type_of,
                              .done = keep_error,
                              .input_done = count,
+                             .hold = quantize_folder_is(j->o->type) ? hold_vector : NULL,
                              .vector = keep_vector,
                              .user = j};
-    TRY(read_halves(j->f, &a.pairs, err));
+    TRY(read_halves(j, &a.pairs, err));
     j->out->vector = mem_new((model_file_n_tensor(j->f) + 1) * sizeof *j->out->vector);
     TRY(made_new(j->f, j->type, folder, &j->out->made, err));
     return by_layer_awq(c, &a, pool, j->out->made, err);
@@ -206,9 +233,12 @@ int calibrate(const struct lathe_quantize_options *o, const char *from, const ch
 
 void calibrated_free(struct calibrated *c, uint64_t n_tensor)
 {
-    for (uint64_t i = 0; c->vector && i < n_tensor; i++)
-        free(c->vector[i]);
+    for (uint64_t i = 0; i < n_tensor; i++) {
+        free(c->vector ? c->vector[i] : NULL);
+        free(c->order ? c->order[i] : NULL);
+    }
     free(c->vector);
+    free(c->order);
     imatrix_free(c->importance);
     made_free(c->made);
     free(c->output);

@@ -9,6 +9,8 @@ struct calibrated {
     struct imatrix *importance; /* NULL: none */
     struct made *made;          /* NULL: nothing */
     float **vector;             /* [tensor of f]: what norms became, NULL: as they were; NULL: all of them */
+    int **
+        order; /* [tensor of f]: column k of a row that was made is column order[k] of the matrix; NULL: as they were */
     struct output_error {
         double error, plain;
     } * output; /* [tensor of f], where it was measured; NULL: not */

@@ -15,6 +15,7 @@
 #include "base/mem.h"
 #include "kern/kern.h"
 #include "quant/encode.h"
+#include "quant/int_fit.h"
 #include "quant/parts.h"
 
 enum { SUB = 32 };
@@ -66,17 +67,39 @@ static void choose_order(const float *size, int n, int *order)
     sort_pieces(size, order, n, each);
 }
 
-int gptq_prepare(struct hessian *h, struct pool *pool, double damping, struct gptq_input *out,
+/* Rows with the largest inputs first, rounded in that order. */
+static void sort_columns(struct gptq_input *in)
+{
+    int n = in->n;
+    int *at = mem_new((size_t)n * sizeof *at);
+    in->perm = mem_new((size_t)n * sizeof *in->perm);
+    for (int i = 0; i < n; i++)
+        at[i] = i;
+    sort_pieces(in->importance, at, n, 1);
+    for (int i = 0; i < n; i++) {
+        in->perm[i] = at[n - 1 - i];
+        in->order[i] = n - 1 - i;
+    }
+    free(at);
+}
+
+int gptq_prepare(struct hessian *h, struct pool *pool, double damping, bool sorted, struct gptq_input *out,
                  struct lathe_err *err)
 {
     size_t n = (size_t)h->n;
     *out = (struct gptq_input){.h = h, .n = h->n};
     out->order = mem_new(n * sizeof *out->order);
+    out->column = mem_new(n * sizeof *out->column);
     out->d = mem_new(n * sizeof *out->d);
     out->importance = mem_new(n * sizeof *out->importance);
     hessian_diagonal(h, out->importance);
-    choose_order(out->importance, h->n, out->order);
-    out->damping = hessian_factor(h, pool, out->order, damping);
+    if (sorted)
+        sort_columns(out);
+    else
+        choose_order(out->importance, h->n, out->order);
+    for (size_t i = 0; i < n; i++)
+        out->column[i] = sorted ? out->perm[out->order[i]] : out->order[i];
+    out->damping = hessian_factor(h, pool, out->column, damping);
     if (out->damping < 0) {
         gptq_input_free(out);
         return err_set(err, LATHE_E_NUMERIC,
@@ -89,6 +112,8 @@ int gptq_prepare(struct hessian *h, struct pool *pool, double damping, struct gp
 void gptq_input_free(struct gptq_input *in)
 {
     free(in->order);
+    free(in->column);
+    free(in->perm);
     free(in->d);
     free(in->importance);
     *in = (struct gptq_input){0};
@@ -102,9 +127,10 @@ struct work {
     const struct format *f;
     const struct gptq_input *in;
     int n_row;
-    lanes *w, *e; /* [n] weights and errors by position */
-    lanes *v;     /* [block_n] weights of a block with what came back to them */
-    float *x;     /* [16][block_n] those by column */
+    lanes *w, *e;        /* [n] weights and errors by position */
+    lanes *v;            /* [block_n] weights of a block with what came back to them */
+    float *x, *h;        /* [16][block_n] those by column, and their importance */
+    struct parts *whole; /* [16][n / block_n], of groups that are longer than a block; else NULL */
     struct parts parts[LANES];
     struct nearest near[PARTS_MAX_N / 16];
 };
@@ -118,13 +144,38 @@ static void feed_back(const struct work *k, int at, int n, int from, int to, lan
                              r->stride, n - i < TILE_TOK ? n - i : TILE_TOK, true, v[i], LANES);
 }
 
+/* Scales of groups that are longer than a block are those of the weights as they were. */
+static void fit_whole(struct work *k, const float *x)
+{
+    int n = k->in->n, n_block = n / k->f->block_n;
+    if (!k->f->ints || int_fit_group(k->f) == k->f->block_n)
+        return;
+    float *row = mem_new((size_t)n * sizeof *row), *h = mem_new((size_t)n * sizeof *h);
+    k->whole = mem_new((size_t)(k->n_row * n_block) * sizeof *k->whole);
+    for (int i = 0; i < n; i++)
+        h[i] = k->in->importance[k->in->perm ? k->in->perm[i] : i];
+    for (int r = 0; r < k->n_row; r++) {
+        for (int i = 0; i < n; i++)
+            row[i] = x[(int64_t)r * n + (k->in->perm ? k->in->perm[i] : i)];
+        int_fit(k->f, row, h, n, k->whole + (int64_t)r * n_block);
+    }
+    free(row);
+    free(h);
+}
+
 static void fit_block(struct work *k, int at)
 {
     int bn = k->f->block_n, block = k->in->order[at] / bn;
-    for (int i = 0; i < bn; i++)
+    for (int i = 0; i < bn; i++) {
+        int col = k->in->order[at + i] - block * bn;
+        k->h[col] = k->in->importance[k->in->column[at + i]];
         for (int r = 0; r < k->n_row; r++)
-            k->x[r * bn + k->in->order[at + i] - block * bn] = k->v[i][r];
-    format_fit(k->f, k->x, k->in->importance + block * bn, k->n_row, k->parts);
+            k->x[r * bn + col] = k->v[i][r];
+    }
+    for (int r = 0; r < k->n_row && k->whole; r++)
+        k->parts[r] = k->whole[(int64_t)r * (k->in->n / bn) + block];
+    if (!k->whole)
+        format_fit(k->f, k->x, k->h, k->n_row, k->parts);
     for (int g = 0; g < bn / 16; g++)
         nearest_of(k->f, k->parts, k->n_row, 16 * g, &k->near[g]);
 }
@@ -185,17 +236,21 @@ static double measure(const struct work *k, const lanes *e, lanes *room)
     return sum;
 }
 
-static void compare_with_rounding(struct work *k, struct gptq_error *e)
+static void compare_with_rounding(struct work *k, const float *x, struct gptq_error *e)
 {
-    int bn = k->f->block_n;
-    for (int at = 0; at < k->in->n; at += bn) {
-        memcpy(k->v, k->w[at], (size_t)bn * sizeof *k->v);
-        fit_block(k, at);
-        for (int i = 0; i < bn; i++)
-            round_column(k, at, i, k->v[i]);
-    }
+    int n = k->in->n;
+    size_t size = (size_t)k->n_row * (size_t)n;
+    float *back = mem_new(size * sizeof *back);
+    uint8_t *y = mem_new(size / (size_t)k->f->block_n * (size_t)k->f->block_bytes);
+    format_encode(k->f, x, k->in->importance, y, k->n_row, n);
+    k->f->decode(y, back, (int64_t)size);
+    for (int i = 0; i < n; i++)
+        for (int r = 0; r < k->n_row; r++)
+            k->e[i][r] = k->w[i][r] - back[(int64_t)r * n + k->in->column[i]];
     e->plain += measure(k, k->e, k->v);
     e->value += measure(k, k->w, k->v);
+    free(back);
+    free(y);
 }
 
 void gptq_rows(const struct format *f, const struct gptq_input *in, const float *x, int n_row, uint8_t *y,
@@ -208,11 +263,13 @@ void gptq_rows(const struct format *f, const struct gptq_input *in, const float 
     k.e = mem_new((size_t)n * sizeof *k.e);
     k.v = mem_new((size_t)bn * sizeof *k.v);
     k.x = mem_new((size_t)(bn * LANES) * sizeof *k.x);
+    k.h = mem_new((size_t)bn * sizeof *k.h);
     for (int r = 0; r < n_row; r++)
         for (int i = 0; i < n; i++)
-            k.w[i][r] = x[(int64_t)r * n + in->order[i]];
+            k.w[i][r] = x[(int64_t)r * n + in->column[i]];
     if (compare)
-        compare_with_rounding(&k, e);
+        compare_with_rounding(&k, x, e);
+    fit_whole(&k, x);
     for (int at = n - bn; at >= 0; at -= bn) {
         memcpy(k.v, k.w[at], (size_t)bn * sizeof *k.v);
         feed_back(&k, at, bn, at + bn, n, k.v);
@@ -226,4 +283,6 @@ void gptq_rows(const struct format *f, const struct gptq_input *in, const float 
     free(k.e);
     free(k.v);
     free(k.x);
+    free(k.h);
+    free(k.whole);
 }

@@ -9,15 +9,18 @@
 struct gptq_input {
     struct hessian *h; /* the caller's; its factor afterwards */
     int n;             /* columns */
-    int *order;        /* [n] */
+    int *perm;         /* column i of the coded rows is column perm[i] of the matrix; NULL: column i */
+    int *order;        /* [n] columns of the coded rows by position */
+    int *column;       /* [n] those of the matrix */
     float *d;          /* [n] the factor's diagonal, by position */
-    float *importance; /* [n] mean squares of the input, by column */
+    float *importance; /* [n] mean squares of the input, by column of the matrix */
     double damping;    /* that was needed */
 };
 
 /* Factors h. Columns are put in an order, large inputs last, in which the blocks of every format stay whole; n % 32 == 0. damping: a
- * share of the mean of the diagonal. NUMERIC if H is not finite. */
-int gptq_prepare(struct hessian *h, struct pool *pool, double damping, struct gptq_input *out,
+ * share of the mean of the diagonal. sorted: rows are coded with their columns in the order of the inputs' size, largest first
+ * (act-order), so that groups are of columns of one size. NUMERIC if H is not finite. */
+int gptq_prepare(struct hessian *h, struct pool *pool, double damping, bool sorted, struct gptq_input *out,
                  struct lathe_err *err);
 void gptq_input_free(struct gptq_input *in);
 

@@ -287,6 +287,17 @@ static int round_input(struct awq_walk *a, int i)
 
 /* ---- layers ---- */
 
+/* The scale that a norm's element took over: the file may hold it to few digits, and columns have to make up for exactly that. One
+ * that it cannot hold, or far from what it should be, stays as it was. */
+static float held_scale(float *now, float was, float wanted)
+{
+    float scale = *now != 0 ? was / *now : 0;
+    if (scale == wanted || (scale > 0.5f * wanted && scale < 2 * wanted))
+        return scale;
+    *now = was;
+    return 1;
+}
+
 static void fold_into_norm(struct awq_walk *a, enum pass_product product, const float **norm,
                            const char *name)
 {
@@ -295,10 +306,15 @@ static void fold_into_norm(struct awq_walk *a, enum pass_product product, const 
     if (i < 0 || !can_fold(a, &a->inputs[i]))
         return;
     int n = a->inputs[i].n_col;
-    float *now = mem_new((size_t)(n + LANES) * sizeof *now);
+    float *now = mem_new((size_t)(n + LANES) * sizeof *now), *col = a->seen[i].col;
     for (int k = 0; k < n; k++)
-        now[k] = (*norm)[k] / a->seen[i].col[k];
+        now[k] = (*norm)[k] / col[k];
     snprintf(tensor, sizeof tensor, "blk.%d.%s.weight", a->layer, name);
+    if (a->o->hold) {
+        a->o->hold(a->o->user, tensor, now);
+        for (int k = 0; k < n; k++)
+            col[k] = held_scale(&now[k], (*norm)[k], col[k]);
+    }
     a->o->vector(a->o->user, tensor, now, n);
     layer_swap_vector(&a->swap, norm, now);
 }

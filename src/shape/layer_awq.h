@@ -13,6 +13,8 @@ struct by_layer_awq {
     void (*done)(void *user, const char *tensor, double error, double plain);
     /* All matrices that read one input are done, which share its scales: the errors of their products together. */
     void (*input_done)(void *user, double error, double plain);
+    /* v[n], a norm that takes over the scales of the columns behind it, becomes what of it the file can hold. NULL: all of it. */
+    void (*hold)(void *user, const char *tensor, float *v);
     /* A norm took over the scales of the columns behind it: v[n] is what is to be written. */
     void (*vector)(void *user, const char *tensor, const float *v, int n);
     void *user;

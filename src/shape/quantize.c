@@ -249,7 +249,9 @@ int lathe_quantize(const char *from, const char *to, const struct lathe_quantize
     char note[400];
     *q.report = (struct lathe_quantize_report){0};
     if (quantize_folder_is(opts->type))
-        return quantize_folder(from, to, opts, NULL, NULL, q.report, err);
+        return quantize_folder(from, to, opts, q.report, err);
+    if (opts->act_order)
+        return err_set(err, LATHE_E_USAGE, "a GGUF file keeps no order of columns: leave --act-order out");
     TRY(mix_find(opts->type ? opts->type : "", &q.mix.mix, err));
     TRY(gguf_write_open(from, &f, note, err));
     q.f = f;

@@ -1,4 +1,4 @@
-/* Which layout a type is written in, rounding as the method, and the account of what it cost. */
+/* Which layout a type is written in, the way from calibration to writing, and the account of what it cost. */
 #include "shape/quantize_folder.h"
 #include <math.h>
 #include <stdio.h>
@@ -10,11 +10,10 @@
 #include "base/mem.h"
 #include "base/pool.h"
 #include "quant/format.h"
-#include "quant/int_round.h"
 #include "quant/parts.h"
 #include "shape/bad_weight.h"
-
-typedef int fill_fn(void *, const struct packed_source *, struct packed_values *, struct lathe_err *);
+#include "shape/calibrate.h"
+#include "shape/folder_round.h"
 
 /* Types and the layouts they are written in, the first of a type where none is named. */
 static const struct row {
@@ -31,8 +30,10 @@ struct folder {
     const struct lathe_quantize_options *o;
     const struct row *row;
     struct packed_write w;
-    fill_fn *fill;
-    void *user;
+    const struct model_file *f;
+    struct folder_type *types;  /* [tensor of f] */
+    const struct format **type; /* [tensor of f], NULL: not quantized, or not to integers */
+    struct calibrated calibrated;
     struct pool *pool;
     struct lathe_quantize_report *report;
     double error, value;
@@ -62,72 +63,6 @@ static int find_row(const struct lathe_quantize_options *o, const struct row **o
                    o->type, all);
 }
 
-/* ---- rounding ---- */
-
-struct rounding {
-    const struct folder *f;
-    const struct packed_source *s;
-    struct packed_values *v;
-};
-
-static void round_ints(const struct pool_op *op, int row, int worker)
-{
-    const struct rounding *r = op->arg;
-    const struct packed_values *v = r->v;
-    bool bytes = r->f->w.kind == WRITE_BYTES;
-    /* a zero point of 0 is stored as -1 by gptq, which not every reader undoes */
-    struct int_grid grid = {bytes ? 254 : 15,
-                            bytes               ? 127
-                            : r->f->w.symmetric ? 8
-                                                : -1,
-                            r->f->w.kind == WRITE_GPTQ, 15, v->scale_type};
-    for (uint64_t g = 0; g < v->n_group; g++) {
-        uint64_t at = (uint64_t)row * v->n_col + g * v->group, i = (uint64_t)row * v->n_group + g;
-        struct int_group best = int_round(&grid, r->s->x + at, NULL, (int64_t)v->group, v->q + at);
-        v->scale[i] = best.d;
-        v->zero[i] = (uint8_t)best.z;
-        for (uint64_t k = 0; bytes && k < v->group; k++) /* codes 0..254 are -127..127, stored + 128 */
-            v->q[at + k]++;
-    }
-}
-
-static int nearest_level(float x)
-{
-    int c = 0;
-    while (c < 15 && x > (nf4_levels[c] + nf4_levels[c + 1]) * 0.5f)
-        c++;
-    return c;
-}
-
-static void round_nf4(struct rounding *r)
-{
-    struct packed_values *v = r->v;
-    for (uint64_t g = 0; g < v->n_group; g++)
-        for (int k = 0; k < 64; k++)
-            v->scale[g] = fmaxf(v->scale[g], fabsf(r->s->x[g * 64 + (uint64_t)k]));
-    packed_nest(v);
-    for (uint64_t k = 0; k < v->n_row * v->n_col; k++) {
-        float d = v->scale[k / 64];
-        v->q[k] = (uint8_t)(d > 0 ? nearest_level(r->s->x[k] / d) : 7);
-    }
-}
-
-static int fill_rounded(void *user, const struct packed_source *s, struct packed_values *v,
-                        struct lathe_err *err)
-{
-    const struct folder *f = user;
-    struct rounding r = {f, s, v};
-    if (f->w.kind == WRITE_NF4) {
-        round_nf4(&r);
-        return 0;
-    }
-    struct pool_op op = {
-        .run = round_ints, .arg = &r, .n_piece = (int)v->n_row, .layer = -1, .name = "round"};
-    pool_run(f->pool, &op, 1);
-    pool_settle(f->pool);
-    return 0;
-}
-
 /* ---- the account ---- */
 
 static float weight_at(const struct folder *f, const struct packed_values *v, uint64_t row, uint64_t col)
@@ -148,11 +83,13 @@ static uint64_t bytes_of(const struct folder *f, const struct packed_values *v)
     return sum;
 }
 
-static void add_up(struct folder *f, const struct packed_source *s, const struct packed_values *v)
+/* scaled: weights are no longer the model's, and not compared with them. */
+static void add_up(struct folder *f, const struct packed_source *s, const struct packed_values *v,
+                   bool scaled, const struct output_error *output)
 {
     struct lathe_quantize_report *r = f->report;
     double error = 0, value = 0;
-    for (uint64_t i = 0; i < v->n_row; i++)
+    for (uint64_t i = 0; i < v->n_row && !scaled; i++)
         for (uint64_t k = 0; k < v->n_col; k++) {
             double x = (double)s->x[i * v->n_col + k], e = x - (double)weight_at(f, v, i, k);
             error += e * e;
@@ -163,7 +100,9 @@ static void add_up(struct folder *f, const struct packed_source *s, const struct
                                   .to = f->row->type,
                                   .n_weight = v->n_row * v->n_col,
                                   .n_bytes = bytes_of(f, v),
-                                  .error = value > 0 ? sqrt(error / value) : 0};
+                                  .error = value > 0 ? sqrt(error / value) : 0,
+                                  .output_error = output ? output->error : 0,
+                                  .output_plain = output ? output->plain : 0};
     f->error += error;
     f->value += value;
     r->n_tensor++;
@@ -176,15 +115,39 @@ static void add_up(struct folder *f, const struct packed_source *s, const struct
         f->o->tensor(f->o->user, &now);
 }
 
+/* ---- integers ---- */
+
+static const float *importance_of(const struct folder *f, const struct packed_source *s, uint64_t n_col)
+{
+    return f->calibrated.importance ? imatrix_find(f->calibrated.importance, s->name, (int)s->k, (int)n_col)
+                                    : NULL;
+}
+
 static int fill(void *user, const struct packed_source *s, struct packed_values *v, struct lathe_err *err)
 {
     struct folder *f = user;
+    const struct calibrated *c = &f->calibrated;
+    const struct mf_tensor *t = model_file_tensor_find(f->f, s->name);
+    uint64_t i = t ? (uint64_t)(t - model_file_tensor(f->f, 0)) : 0;
+    const uint8_t *made = c->made && t ? made_find(c->made, i, (int64_t)(s->k * v->n_row)) : NULL;
     for (uint64_t k = 0; k < v->n_row * v->n_col; k++)
         if (!isfinite(s->x[k]))
             return bad_weight(s->name, k / v->n_col, k % v->n_col, err);
-    TRY(f->fill(f->fill == fill_rounded ? f : f->user, s, v, err));
-    add_up(f, s, v);
+    struct folder_rows r = {.w = &f->w,
+                            .x = s->x,
+                            .importance = importance_of(f, s, v->n_col),
+                            .made = made,
+                            .order = made && c->order ? c->order[i] : NULL};
+    folder_round(&r, f->pool, v);
+    add_up(f, s, v, made && c->vector, c->output && t ? &c->output[i] : NULL);
     return 0;
+}
+
+static const float *vector_of(void *user, const char *name)
+{
+    const struct folder *f = user;
+    const struct mf_tensor *t = model_file_tensor_find(f->f, name);
+    return f->calibrated.vector && t ? f->calibrated.vector[t - model_file_tensor(f->f, 0)] : NULL;
 }
 
 static void kept(void *user, const char *name, uint64_t n_weight, uint64_t n_bytes)
@@ -230,20 +193,60 @@ static int check_group(const struct folder *f, struct lathe_err *err)
                          "groups of %d columns cannot run; multiples of 32 can, and -1: whole rows", g);
 }
 
-int quantize_folder(const char *from, const char *to, const struct lathe_quantize_options *o, fill_fn *own,
-                    void *user, struct lathe_quantize_report *report, struct lathe_err *err)
+static int check_method(const struct folder *f, struct lathe_err *err)
 {
-    struct folder f = {.o = o, .fill = own ? own : fill_rounded, .user = user, .report = report};
+    const struct lathe_quantize_options *o = f->o;
+    enum packed_kind kind = f->row->kind;
+    if (o->pure || (o->tensor_types && o->tensor_types[0]))
+        return err_set(
+            err, LATHE_E_USAGE,
+            "a folder of %s has all matrices of its layers in it: leave --pure and --tensor-type out",
+            f->row->type);
+    if (o->method != LATHE_QUANTIZE_ROUND && kind == WRITE_NF4)
+        return err_set(err, LATHE_E_USAGE, "nf4 is rounded: leave --method out, or give int4 or int8");
+    if (o->act_order && (o->method != LATHE_QUANTIZE_GPTQ || kind != WRITE_GPTQ))
+        return err_set(err, LATHE_E_USAGE,
+                       "an order of columns (--act-order) is made by method gptq and kept by layout gptq");
+    return 0;
+}
+
+static void choose_types(struct folder *f)
+{
+    uint64_t n = model_file_n_tensor(f->f);
+    f->types = mem_new((n + 1) * sizeof *f->types);
+    f->type = mem_new((n + 1) * sizeof *f->type);
+    for (uint64_t i = 0; i < n; i++) {
+        const struct mf_tensor *t = model_file_tensor(f->f, i);
+        if (packed_write_takes(&f->w, t) &&
+            folder_type_of(&f->w, t->dim[0], packed_write_scale(&f->w, t->type), &f->types[i]))
+            f->type[i] = &f->types[i].f;
+    }
+}
+
+static int run(struct folder *f, const char *from, const char *to, struct lathe_err *err)
+{
+    struct model_file *view;
+    TRY(model_file_open(from, &view, err));
+    f->f = view;
+    choose_types(f);
+    int rc = calibrate(f->o, from, to, view, f->type, f->pool, &f->calibrated, f->report, err);
+    if (!rc)
+        rc = packed_write(from, &f->w, to, err);
+    calibrated_free(&f->calibrated, model_file_n_tensor(view));
+    free(f->types);
+    free(f->type);
+    model_file_free(view);
+    return rc;
+}
+
+int quantize_folder(const char *from, const char *to, const struct lathe_quantize_options *o,
+                    struct lathe_quantize_report *report, struct lathe_err *err)
+{
+    struct folder f = {.o = o, .report = report};
     char path[4300];
     TRY(find_row(o, &f.row, err));
     TRY(check_group(&f, err));
-    if (!own && (o->method != LATHE_QUANTIZE_ROUND || o->calib_text || o->imatrix || o->pure ||
-                 (o->tensor_types && o->tensor_types[0])))
-        return err_set(
-            err, LATHE_E_USAGE,
-            "a folder of %s is rounded, all matrices of its layers: leave --method, --calib, --imatrix, "
-            "--pure and --tensor-type out",
-            f.row->type);
+    TRY(check_method(&f, err));
     f.w = (struct packed_write){.kind = f.row->kind,
                                 .group = f.row->kind == WRITE_BYTES ? -1
                                          : o->group                 ? o->group
@@ -251,10 +254,11 @@ int quantize_folder(const char *from, const char *to, const struct lathe_quantiz
                                 .symmetric = o->symmetric || f.row->kind == WRITE_BYTES,
                                 .fill = fill,
                                 .kept = kept,
+                                .vector = vector_of,
                                 .progress = progress,
                                 .user = &f};
     TRY(pool_new(o->n_thread > 0 ? o->n_thread : cpu_count(), &f.pool, err));
-    int rc = packed_write(from, &f.w, to, err);
+    int rc = run(&f, from, to, err);
     pool_free(f.pool);
     report->error = f.value > 0 ? sqrt(f.error / f.value) : 0;
     snprintf(path, sizeof path, "%s/model.safetensors", to);

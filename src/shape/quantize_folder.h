@@ -6,9 +6,6 @@
 
 /* Whether the type is one of those that are written as a folder. */
 bool quantize_folder_is(const char *type);
-/* fill: who makes integers of a matrix (format/packed_write.h); NULL: rounding. It gets `user`. */
 int quantize_folder(const char *from, const char *to, const struct lathe_quantize_options *o,
-                    int (*fill)(void *, const struct packed_source *, struct packed_values *,
-                                struct lathe_err *),
-                    void *user, struct lathe_quantize_report *report, struct lathe_err *err);
+                    struct lathe_quantize_report *report, struct lathe_err *err);
 #endif

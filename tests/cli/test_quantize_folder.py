@@ -19,8 +19,8 @@ def source(tmp_path_factory):
     return hf_folder.write(tmp_path_factory.mktemp("hf") / "in")
 
 
-def quantize(run, source, to, kind, *args):
-    r = run("quantize", source, to, "--type", kind, "--json", *args)
+def quantize(run, source, to, kind, *args, env=None):
+    r = run("quantize", source, to, "--type", kind, "--json", *args, env=env)
     assert r.returncode == 0, r.stderr.decode()
     return json.loads(r.stdout)
 
@@ -94,7 +94,7 @@ def test_shards_become_one(run, source, tmp_path):
 
 
 REFUSED = {"layout": (("int4", "--layout", "bitsandbytes"), 2, "does not hold int4"), "group": (("int4", "--group", "48"), 2, "groups of 48"),
-           "nf4 group": (("nf4", "--group", "64"), 2, "no groups to choose"), "calibration": (("int4", "--tensor-type", "attn=q8_0"), 2, "leave --method"),
+           "nf4 group": (("nf4", "--group", "64"), 2, "no groups to choose"), "calibration": (("int4", "--tensor-type", "attn=q8_0"), 2, "leave --pure"),
            "nothing fits": (("int4", "--group", "1024"), 3, "no matrix")}
 
 

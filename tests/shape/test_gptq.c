@@ -7,6 +7,7 @@
 #include "base/splitmix.h"
 #include "kern/kern.h"
 #include "quant/encode.h"
+#include "quant/int_round.h"
 #include "shape/gptq.h"
 
 enum { N = 320, ROWS = 700, N_OUT = 21 };
@@ -16,13 +17,18 @@ static float x[ROWS][N];
 static double moments[N][N];
 
 /* Nearly normal, the same in every run. */
+static float gauss_of(uint64_t *state)
+{
+    double sum = 0;
+    for (int i = 0; i < 12; i++)
+        sum += splitmix_share(splitmix_next(state));
+    return (float)(sum - 6);
+}
+
 static float gauss(void)
 {
     static uint64_t state = 1;
-    double sum = 0;
-    for (int i = 0; i < 12; i++)
-        sum += splitmix_share(splitmix_next(&state));
-    return (float)(sum - 6);
+    return gauss_of(&state);
 }
 
 /* Inputs that depend on each other, some columns much larger than others. */
@@ -85,7 +91,7 @@ static void factor(void **state)
     struct hessian h = summed(2);
     struct gptq_input in;
     struct lathe_err err;
-    assert_int_equal(gptq_prepare(&h, pool, 0.01, &in, &err), 0);
+    assert_int_equal(gptq_prepare(&h, pool, 0.01, false, &in, &err), 0);
     assert_true(in.damping == 0.01);
     for (int trial = 0; trial < 5; trial++) {
         float e[N];
@@ -105,9 +111,11 @@ static void factor(void **state)
     hessian_free(&h);
 }
 
-static void rows_of(const struct format *f)
+/* sorted: columns in the order of the inputs' size. */
+static void rows_of(const struct format *f, bool sorted)
 {
-    static float w[N_OUT][N], back[N];
+    static float w[N_OUT][N], back[N], e_row[N];
+    uint64_t seed = 3;
     struct hessian h = summed(2);
     struct gptq_input in;
     struct lathe_err err;
@@ -115,10 +123,10 @@ static void rows_of(const struct format *f)
     uint8_t *y = mem_new((size_t)N_OUT * N * 4);
     size_t row_bytes = (size_t)(N / f->block_n) * (size_t)f->block_bytes;
     double error = 0, plain = 0;
-    assert_int_equal(gptq_prepare(&h, pool, 0.01, &in, &err), 0);
+    assert_int_equal(gptq_prepare(&h, pool, 0.01, sorted, &in, &err), 0);
     for (int r = 0; r < N_OUT; r++)
         for (int i = 0; i < N; i++)
-            w[r][i] = gauss();
+            w[r][i] = gauss_of(&seed);
     for (int pass = 0; pass < 2; pass++) {
         for (int r = 0; r < N_OUT; r += LANES)
             if (pass)
@@ -128,9 +136,11 @@ static void rows_of(const struct format *f)
             format_encode(f, w[0], in.importance, y, N_OUT, N);
         for (int r = 0; r < N_OUT; r++) {
             f->decode(y + (size_t)r * row_bytes, back, N);
-            for (int i = 0; i < N; i++)
-                back[i] = w[r][i] - back[i];
-            *(pass ? &error : &plain) += direct(back, 0.01);
+            for (int i = 0; i < N; i++) {
+                int column = pass && sorted ? in.perm[i] : i;
+                e_row[column] = w[r][column] - back[i];
+            }
+            *(pass ? &error : &plain) += direct(e_row, 0.01);
         }
     }
     /* what it says of itself is so, and it is better than rounding */
@@ -146,7 +156,22 @@ static void better_than_rounding(void **state)
 {
     static const char *const types[] = {"q4_0", "q4_1", "q5_0", "iq4_nl", "q8_0", "mxfp4"};
     for (size_t i = 0; i < sizeof types / sizeof *types; i++)
-        rows_of(format_encoded_as(types[i]));
+        rows_of(format_encoded_as(types[i]), false);
+}
+
+/* Integers of published layouts: groups of a block and of several, zero points of their own and one for all. */
+static void better_than_rounding_of_ints(void **state)
+{
+    static const struct int_grid grids[] = {{15, -1, 1, 15, FORMAT_F16, 64, 0},
+                                            {15, 8, 0, 15, FORMAT_BF16, 64, 0},
+                                            {15, -1, 0, 15, FORMAT_F16, N, 0},
+                                            {254, 127, 0, 0, FORMAT_BF16, N, 1}};
+    for (size_t i = 0; i < sizeof grids / sizeof *grids; i++) {
+        struct format f = *format_by_id(grids[i].code_0 ? FORMAT_INT8_32 : FORMAT_INT4_64);
+        f.ints = &grids[i];
+        rows_of(&f, false);
+        rows_of(&f, true);
+    }
 }
 
 int main(void)
@@ -159,6 +184,7 @@ int main(void)
         cmocka_unit_test(sums),
         cmocka_unit_test(factor),
         cmocka_unit_test(better_than_rounding),
+        cmocka_unit_test(better_than_rounding_of_ints),
     };
     int rc = cmocka_run_group_tests(tests, NULL, NULL);
     pool_free(pool);
