@@ -97,22 +97,65 @@ static int nearest_level(float x)
     return c;
 }
 
-static void round_nf4(const struct folder_rows *r, struct packed_values *v)
+enum { N_SHRINK = 16, NF4_GROUP = 64 };
+
+static double nf4_error(const float *x, const float *h, float d)
 {
-    for (uint64_t g = 0; g < v->n_group; g++)
-        for (int k = 0; k < 64; k++)
-            v->scale[g] = fmaxf(v->scale[g], fabsf(r->x[g * 64 + (uint64_t)k]));
+    double error = 0;
+    for (int k = 0; k < NF4_GROUP; k++) {
+        float e = x[k] - d * nf4_levels[nearest_level(x[k] / d)];
+        error += (double)h[k] * (double)e * (double)e;
+    }
+    return error;
+}
+
+/* The largest number, as bitsandbytes has it; with importances that or less, whatever has the least error. */
+static float nf4_scale(const float *x, const float *h)
+{
+    float most = 0, best;
+    double least = INFINITY;
+    for (int k = 0; k < NF4_GROUP; k++)
+        most = fmaxf(most, fabsf(x[k]));
+    best = most;
+    for (int i = 0; h && most > 0 && i < N_SHRINK; i++) {
+        float d = most * (1 - 0.02f * (float)i);
+        double error = nf4_error(x, h, d);
+        if (error < least) {
+            least = error;
+            best = d;
+        }
+    }
+    return best;
+}
+
+static void scale_nf4_row(const struct pool_op *op, int row, int worker)
+{
+    const struct rounding *r = op->arg;
+    uint64_t n = r->v->n_col;
+    const float *h = r->rows->importance;
+    for (uint64_t k = 0; k < n; k += NF4_GROUP)
+        r->v->scale[((uint64_t)row * n + k) / NF4_GROUP] =
+            nf4_scale(r->rows->x + (uint64_t)row * n + k, h ? h + k : NULL);
+}
+
+static void round_nf4(const struct folder_rows *rows, struct pool *pool, struct packed_values *v)
+{
+    struct rounding r = {rows, NULL, v};
+    struct pool_op op = {
+        .run = scale_nf4_row, .arg = &r, .n_piece = (int)v->n_row, .layer = -1, .name = "round"};
+    pool_run(pool, &op, 1);
+    pool_settle(pool);
     packed_nest(v);
     for (uint64_t k = 0; k < v->n_row * v->n_col; k++) {
-        float d = v->scale[k / 64];
-        v->q[k] = (uint8_t)(d > 0 ? nearest_level(r->x[k] / d) : 7);
+        float d = v->scale[k / NF4_GROUP];
+        v->q[k] = (uint8_t)(d > 0 ? nearest_level(rows->x[k] / d) : 7);
     }
 }
 
 void folder_round(const struct folder_rows *r, struct pool *pool, struct packed_values *v)
 {
     if (r->w->kind == WRITE_NF4)
-        round_nf4(r, v);
+        round_nf4(r, pool, v);
     else
         round_ints(r, pool, v);
 }

@@ -207,6 +207,10 @@ static int check_method(const struct folder *f, struct lathe_err *err)
     if (o->act_order && (o->method != LATHE_QUANTIZE_GPTQ || kind != WRITE_GPTQ))
         return err_set(err, LATHE_E_USAGE,
                        "an order of columns (--act-order) is made by method gptq and kept by layout gptq");
+    if (o->act_order && o->group < 0)
+        return err_set(
+            err, LATHE_E_USAGE,
+            "whole rows are one group, in which no order of columns counts: leave --act-order out");
     return 0;
 }
 

@@ -5,7 +5,8 @@ import pytest
 
 import gguf_file
 import hf_folder
-from test_calibrate import CALIB, text  # noqa: F401  (a fixture)
+import tiny_model
+from test_calibrate import CALIB, divergence, text  # noqa: F401  (a fixture)
 from test_packed_folders import parts
 from test_quantize_folder import floats, quantize
 
@@ -75,11 +76,12 @@ def test_same_bytes(run, source, text, tmp_path, method):  # noqa: F811
         want = got
 
 
-def test_importances(run, source, text, tmp_path):  # noqa: F811
+@pytest.mark.parametrize("kind", [("int4", "--group", "32"), ("int8",), ("nf4",)], ids=["int4", "int8", "nf4"])
+def test_importances(run, source, text, tmp_path, kind):  # noqa: F811
     """Those of a file are those of the text that it was made of, and say more than none."""
-    quantize(run, source, tmp_path / "a", "int4", "--group", "32", "--calib", text, *CALIB, "--save-imatrix", tmp_path / "im.gguf")
-    quantize(run, source, tmp_path / "b", "int4", "--group", "32", "--imatrix", tmp_path / "im.gguf")
-    quantize(run, source, tmp_path / "c", "int4", "--group", "32")
+    quantize(run, source, tmp_path / "a", *kind, "--calib", text, *CALIB, "--save-imatrix", tmp_path / "im.gguf")
+    quantize(run, source, tmp_path / "b", *kind, "--imatrix", tmp_path / "im.gguf")
+    quantize(run, source, tmp_path / "c", *kind)
     a, b, c = ((tmp_path / f"{n}/model.safetensors").read_bytes() for n in "abc")
     assert a == b and a != c and len(a) == len(c)
 
@@ -92,7 +94,8 @@ def test_rows_stay_in_their_places(run, source, text, tmp_path):  # noqa: F811
 
 REFUSED = {"no text": (("int4", "--method", "gptq"), "needs a calibration text"), "nf4": (("nf4", "--method", "gptq"), "nf4 is rounded"),
            "order of awq": (("int4", "--layout", "awq", "--method", "gptq", "--act-order"), "kept by layout gptq"),
-           "order by rounding": (("int4", "--act-order"), "is made by method gptq")}
+           "order by rounding": (("int4", "--act-order"), "is made by method gptq"),
+           "order of a row": (("int4", "--act-order", "--method", "gptq", "--group", "-1"), "no order of columns counts")}
 
 
 @pytest.mark.parametrize("case", REFUSED)
@@ -126,3 +129,40 @@ def test_act_order(run, source, text, tmp_path):  # noqa: F811
         assert a == b or min(v for g, v in ranked if g == a) >= max(v for g, v in ranked if g == b) * 0.9999
     r = run("run", "-m", tmp_path / "out", "--raw", "-p", "the in", "-n", "3", "--temp", "0", "--no-cache")
     assert r.returncode == 0, r.stderr.decode()
+
+
+def of_family(path, family):
+    """The tiny model as a class whose norms are written less one, or whose matrices are fused."""
+    entries, cfg = dict(hf_folder.tensors(norms="BF16", n_embd=128)), hf_folder.config(n_embd=128)
+    for i in "01":
+        at = f"model.layers.{i}."
+        if family == "Phi3ForCausalLM":
+            for parts_, whole in ((("self_attn.q", "self_attn.k", "self_attn.v"), "self_attn.qkv"), (("mlp.gate", "mlp.up"), "mlp.gate_up")):
+                fused = [entries.pop(f"{at}{p}_proj.weight") for p in parts_]
+                entries[f"{at}{whole}_proj.weight"] = ("F32", [sum(e[1][0] for e in fused), 128], b"".join(e[2] for e in fused))
+            continue
+        entries[at + "pre_feedforward_layernorm.weight"] = entries[at + "post_attention_layernorm.weight"]
+        entries[at + "post_feedforward_layernorm.weight"] = entries[at + "post_attention_layernorm.weight"]
+        for n in "qk":
+            entries[f"{at}self_attn.{n}_norm.weight"] = ("BF16", [32], tiny_model.encode([0.01 * k for k in range(32)], "BF16"))
+    if family == "Gemma3ForCausalLM":
+        cfg.pop("hidden_act")
+        cfg |= {"hidden_activation": "gelu_pytorch_tanh", "head_dim": 32, "query_pre_attn_scalar": 32, "sliding_window": 64}
+        for name, (dtype, shape, raw) in entries.items():
+            if name.endswith("norm.weight") and shape == [128]:  # some elements are small: near -1 bf16 has few digits for them
+                entries[name] = (dtype, shape, tiny_model.encode([(-0.99, 0.0, 0.5, -0.3)[k % 4] for k in range(128)], "BF16"))
+    return hf_folder.write(path, entries=entries, cfg=cfg | {"architectures": [family]})
+
+
+@pytest.mark.parametrize("method", ["gptq", "awq"])
+@pytest.mark.parametrize("family", ["Gemma3ForCausalLM", "Phi3ForCausalLM"])
+def test_families(run, text, tmp_path, family, method):  # noqa: F811
+    """In 8 bits the model is nearly what it was, norms that are written less one and fused matrices included."""
+    folder = of_family(tmp_path / "in", family)
+    report = quantize(run, folder, tmp_path / "out", "int8", "--calib", text, *CALIB, "--method", method, "--measure-output")
+    assert report["compared"] == (14 if method == "gptq" else 8)
+    quantize(run, folder, tmp_path / "rounded", "int8")
+    assert divergence(run, tmp_path / "out", folder, text) < divergence(run, tmp_path / "rounded", folder, text) < 0.02
+    a, b = (parts(m / "model.safetensors")[0] for m in (folder, tmp_path / "out"))
+    norms = [n for n in a if "norm" in n and a[n] != b[n]]
+    assert norms if method == "awq" else not norms

@@ -4,7 +4,8 @@
 #include <math.h>
 #include "gguf_write.h"
 #include "quant/format.h"
-#include "quant/int_round.h"
+#include "quant/int_fit.h"
+#include "quant/parts.h"
 
 enum { N = 128 };
 static const struct int_grid grids[] = {{15, -1, 0, 15, FORMAT_F16, 0, 0},
@@ -104,9 +105,64 @@ static void extremes(void **state)
             }
 }
 
+/* Rows as blocks: what they decode to, and what rounding column by column finds in them, is what the codes mean. */
+static void as_blocks(void **state)
+{
+    static const struct {
+        uint32_t id;
+        int group;
+    } formats[N_GRID] = {{FORMAT_INT4_32, 0}, {FORMAT_INT4_128, 0}, {FORMAT_INT8_32, N}, {FORMAT_INT4_64, N}};
+    uint64_t seed = 9;
+    float x[N], back[N];
+    uint8_t y[3 * N], q[N];
+    for (int k = 0; k < N_GRID; k++) {
+        struct int_grid grid = grids[k];
+        struct format f = *format_by_id(formats[k].id);
+        struct parts parts[N / 32];
+        grid.group = formats[k].group;
+        grid.code_0 = grid.q_hi > 15;
+        f.ints = &grid;
+        for (int i = 0; i < N; i++)
+            x[i] = gw_uniform(&seed) + gw_uniform(&seed) + 0.1f;
+        format_encode(&f, x, NULL, y, 1, N);
+        f.decode(y, back, N);
+        int_fit(&f, x, NULL, N, parts);
+        for (int at = 0; at < N; at += int_fit_group(&f)) {
+            struct int_group g = int_round(&grid, x + at, NULL, int_fit_group(&f), q + at);
+            for (int i = at; i < at + int_fit_group(&f); i++) {
+                struct parts *p = &parts[i / f.block_n];
+                struct nearest near;
+                float lanes[NEAREST_LANES] = {x[i]}, value[NEAREST_LANES];
+                assert_true(back[i] == g.d * (float)(q[i] - g.z));
+                assert_int_equal(int_fit_zero(&f, p), g.z);
+                nearest_of(&f, p, 1, i % f.block_n, &near);
+                nearest_put(&f, &near, lanes, i % f.block_n, p, 1, value);
+                assert_true(fabsf(value[0] - x[i]) <= fabsf(back[i] - x[i]));
+                assert_true(value[0] == near.w[0] * (float)(p->q[i % f.block_n] - grid.code_0 - g.z));
+            }
+        }
+    }
+}
+
+/* A number that is none is not hidden. */
+static void bad_numbers(void **state)
+{
+    struct int_grid grid = grids[0];
+    struct format f = *format_by_id(FORMAT_INT4_64);
+    float x[N] = {1, 2, 3}, back[N];
+    uint8_t y[3 * N];
+    f.ints = &grid;
+    x[70] = NAN;
+    format_encode(&f, x, NULL, y, 1, N);
+    f.decode(y, back, N);
+    for (int i = 0; i < N; i++)
+        assert_true(isnan(back[i]) == (i >= 64));
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(no_worse_than_plain),
-                                       cmocka_unit_test(a_grid_comes_back), cmocka_unit_test(extremes)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(no_worse_than_plain), cmocka_unit_test(as_blocks),
+                                       cmocka_unit_test(bad_numbers), cmocka_unit_test(a_grid_comes_back),
+                                       cmocka_unit_test(extremes)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
