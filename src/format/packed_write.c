@@ -205,17 +205,22 @@ static void put_entries(struct writer *w, const struct item *x)
     }
 }
 
+static int count(struct writer *w)
+{
+    for (uint64_t i = 0; i < w->n; i++)
+        w->n_quantized += w->item[i].quantized;
+    return w->n_quantized
+               ? 0
+               : err_set(w->err, LATHE_E_UNSUPPORTED,
+                         "%s has no matrix that this layout can hold: groups must divide their columns",
+                         mf_path_tail(w->from));
+}
+
 static int write_header(struct writer *w)
 {
     w->header = json_pack("{s{ss}}", "__metadata__", "format", "pt");
-    for (uint64_t i = 0; i < w->n; i++) {
-        w->n_quantized += w->item[i].quantized;
+    for (uint64_t i = 0; i < w->n; i++)
         put_entries(w, &w->item[i]);
-    }
-    if (!w->n_quantized)
-        return err_set(w->err, LATHE_E_UNSUPPORTED,
-                       "%s has no matrix that this layout can hold: groups must divide their columns",
-                       mf_path_tail(w->from));
     char path[MAX_PATH + 32], *text = json_dumps(w->header, JSON_COMPACT);
     static const char spaces[] = "       ";
     uint64_t n = strlen(text), pad = (8 - n % 8) % 8, all = n + pad;
@@ -415,28 +420,40 @@ static int copy_others(struct writer *w)
 
 /* ---- all ---- */
 
-static int make_folder(struct writer *w)
+static int check_folder(const struct writer *w)
 {
     char path[MAX_PATH + 32];
-    struct stat a, b;
-    if (mkdir(w->to, 0777) && errno != EEXIST)
-        return err_set(w->err, LATHE_E_IO, "cannot make the folder %s: %s", mf_path_tail(w->to),
-                       strerror(errno));
+    struct stat st;
     snprintf(path, sizeof path, "%s/config.json", w->to);
-    if (stat(w->to, &a) == 0 && !S_ISDIR(a.st_mode))
+    if (stat(w->to, &st) == 0 && !S_ISDIR(st.st_mode))
         return err_set(w->err, LATHE_E_USAGE, "%s is no folder: a quantized model in safetensors is one",
                        mf_path_tail(w->to));
-    return access(path, F_OK) ? 0
-           : stat(path, &b)
+    return stat(path, &st)
                ? 0
                : err_set(w->err, LATHE_E_USAGE, "%s has a model already: name another folder to write",
                          mf_path_tail(w->to));
+}
+
+static int make_folder(const struct writer *w)
+{
+    if (mkdir(w->to, 0777) && errno != EEXIST)
+        return err_set(w->err, LATHE_E_IO, "cannot make the folder %s: %s", mf_path_tail(w->to),
+                       strerror(errno));
+    return check_folder(w);
+}
+
+static int check(struct writer *w)
+{
+    TRY(list(w));
+    TRY(check_folder(w));
+    return count(w);
 }
 
 static int run(struct writer *w)
 {
     TRY(list(w));
     TRY(make_folder(w));
+    TRY(count(w));
     int rc = write_header(w);
     if (!rc)
         rc = write_tensors(w);
@@ -445,18 +462,31 @@ static int run(struct writer *w)
     return write_config(w);
 }
 
-int packed_write(const char *from, const struct packed_write *o, const char *to, struct lathe_err *err)
+static int with_writer(const char *from, const struct packed_write *o, const char *to,
+                       int (*what)(struct writer *), struct lathe_err *err)
 {
     struct writer w = {.o = o, .err = err, .out.fd = -1, .kept = json_array()};
     snprintf(w.from, sizeof w.from, "%s", from);
     snprintf(w.to, sizeof w.to, "%s", to);
     int rc = model_file_open(from, &w.f, err);
     if (!rc)
-        rc = run(&w);
+        rc = what(&w);
     json_decref(w.header);
     json_decref(w.kept);
     free(w.item);
     arena_free(&w.names);
     model_file_free(w.f);
     return rc;
+}
+
+int packed_write(const char *from, const struct packed_write *o, const char *to, struct lathe_err *err)
+{
+    return with_writer(from, o, to, run, err);
+}
+
+int packed_write_check(const char *from, const struct packed_write *o, const char *to, struct lathe_err *err)
+{
+    struct packed_write silent = *o;
+    silent.kept = NULL;
+    return with_writer(from, &silent, to, check, err);
 }

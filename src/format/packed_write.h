@@ -46,6 +46,8 @@ struct packed_write {
 /* `to` is a folder that is made, or has no config.json yet; that is what appears last. UNSUPPORTED if `from` is no folder of floats. */
 int packed_write(const char *from, const struct packed_write *w, const char *to, struct lathe_err *err);
 
+/* Whether it could start: what it would refuse before the first matrix is refused here, for those who compute long before they write. */
+int packed_write_check(const char *from, const struct packed_write *w, const char *to, struct lathe_err *err);
 /* Whether a tensor of the folder's view is written quantized. */
 bool packed_write_takes(const struct packed_write *w, const struct mf_tensor *t);
 /* What scales of a matrix of the type are: F16 or BF16. */

@@ -242,7 +242,7 @@ static void compare_with_rounding(struct work *k, const float *x, struct gptq_er
     size_t size = (size_t)k->n_row * (size_t)n;
     float *back = mem_new(size * sizeof *back);
     uint8_t *y = mem_new(size / (size_t)k->f->block_n * (size_t)k->f->block_bytes);
-    format_encode(k->f, x, k->in->importance, y, k->n_row, n);
+    format_encode(k->f, x, NULL, y, k->n_row, n);
     k->f->decode(y, back, (int64_t)size);
     for (int i = 0; i < n; i++)
         for (int r = 0; r < k->n_row; r++)

@@ -230,6 +230,7 @@ static void choose_types(struct folder *f)
 static int run(struct folder *f, const char *from, const char *to, struct lathe_err *err)
 {
     struct model_file *view;
+    TRY(packed_write_check(from, &f->w, to, err));
     TRY(model_file_open(from, &view, err));
     f->f = view;
     choose_types(f);
