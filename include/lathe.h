@@ -212,6 +212,8 @@ struct lathe_model_options {
     const char *chat_template; /* the Jinja template to use instead of the file's; NULL: the file's */
     const char *load_as;   /* "q8_0" ...: matrices in f32, f16 or bf16 are laid out as this type; NULL: as they are */
     uint64_t memory_bytes; /* NOMEM if the weights and what the process has are more than this; 0: no bound */
+    const char *spill_folder; /* weights are laid out in a file without name there, and mapped, so that the system can take their memory
+                                 back; NULL: in memory, or in the kept file */
     int n_thread;          /* threads that lay out weights; 0: one per core */
     void (*progress)(void *user, const char *what, double share); /* may be NULL; share 0..1 */
     void *user;

@@ -185,6 +185,7 @@ static int round_layer(struct gptq_walk *a, int layer)
     show_progress(a->c, "rounding", layer, 0.8);
     if (last)
         return 0;
+    layer_swap_apply(&a->swap);
     pass_layer_changed(p, layer);
     return calib_layer(a->c, layer, true, NULL, NULL, a->err);
 }

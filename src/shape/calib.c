@@ -170,6 +170,17 @@ static int load_rows(struct calib *c, int chunk, struct lathe_err *err)
 
 /* ---- passes ---- */
 
+static int check_room(const struct calib *c, uint64_t n_bytes, struct lathe_err *err)
+{
+    if (!c->o.memory_bytes || n_bytes <= c->o.memory_bytes)
+        return 0;
+    return err_set(
+        err, LATHE_E_LIMIT,
+        "chunks of %d tokens of the calibration text take %.1f MiB, more than the %.1f MiB that there "
+        "are for it: choose a smaller --calib-ctx",
+        c->o.n_ctx, (double)n_bytes / 1048576, (double)c->o.memory_bytes / 1048576);
+}
+
 static int make_pass(struct calib *c, struct lathe_err *err)
 {
     int n_page = (c->o.n_ctx + SPAN - 1) / SPAN;
@@ -178,6 +189,7 @@ static int make_pass(struct calib *c, struct lathe_err *err)
     struct kv_form form = kv_form_of(c->model, limits.kv_types);
     void *p;
     c->kv_bytes = form.page_bytes / (size_t)form.n_layer * (size_t)n_page;
+    TRY(check_room(c, pass_bytes(c->model, pool_n_worker(c->pool), &limits) + c->kv_bytes, err));
     TRY(mem_try(c->kv_bytes, 1, "keys and values of a chunk", &p, err));
     c->kv = p;
     c->pages = mem_new((size_t)n_page * sizeof *c->pages);
@@ -238,6 +250,7 @@ static int open_all(struct calib *c, const char *path, struct lathe_err *err)
     struct lathe_model_options mo;
     lathe_model_options_init(&mo);
     mo.load_as = "q8_0";
+    mo.spill_folder = c->o.folder;
     mo.n_thread = pool_n_worker(c->pool);
     mo.progress = c->o.progress;
     mo.user = c->o.user;

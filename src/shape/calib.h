@@ -7,9 +7,10 @@
 struct calib_options {
     const char *text; /* bytes of the text */
     size_t n_text;
-    int n_ctx;          /* tokens of a chunk, each with the model's beginning-of-sequence token in front */
-    int64_t n_token;    /* most to take, in whole chunks, evenly spread over the text */
-    const char *folder; /* where the file of rows goes while it is needed */
+    int n_ctx;             /* tokens of a chunk, each with the model's beginning-of-sequence token in front */
+    int64_t n_token;       /* most to take, in whole chunks, evenly spread over the text */
+    const char *folder;    /* where the files of weights and rows go while they are needed */
+    uint64_t memory_bytes; /* most that passes may take; 0: no bound */
     void (*progress)(void *user, const char *what, double share); /* may be NULL */
     void *user;
 };
@@ -17,7 +18,7 @@ struct calib_options {
 struct calib;
 
 /* Opens the model at `path` with its weights laid out (f32, f16 and bf16 as q8_0: what is looked at are its activations). FILE if the text
- * is shorter than a chunk. */
+ * is shorter than a chunk, LIMIT if a chunk's passes take more than they may. */
 int calib_new(const char *path, const struct calib_options *o, struct pool *pool, struct calib **out,
               struct lathe_err *err);
 void calib_free(struct calib *c);

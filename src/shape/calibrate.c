@@ -7,6 +7,7 @@
 #include "base/mem.h"
 #include "base/new_file.h"
 #include "shape/bad_weight.h"
+#include "shape/memory.h"
 
 enum { CALIB_CTX = 512, CALIB_TOKENS = 65536 };
 
@@ -97,20 +98,11 @@ static int read_halves(const struct model_file *f, bool *out, struct lathe_err *
     return mf_bool(f, key, out, NULL, err);
 }
 
-/* Second moments may take what the weights of a fifth of the model do, or 64 MB. */
-static uint64_t moments_room(const struct model_file *f)
-{
-    uint64_t all = 0, least = 64 << 20;
-    for (uint64_t i = 0; i < model_file_n_tensor(f); i++)
-        all += model_file_tensor(f, i)->n_bytes;
-    return all / 5 > least ? all / 5 : least;
-}
-
 static int run_gptq(struct job *j, struct calib *c, const char *folder, struct pool *pool,
                     struct lathe_err *err)
 {
     struct by_layer_gptq g = {.damping = j->o->damping > 0 ? j->o->damping : 0.01,
-                              .memory_bytes = moments_room(j->f),
+                              .memory_bytes = memory_for_moments(j->f, c),
                               .compare = j->o->measure_output,
                               .type = type_of,
                               .done = keep_and_count,
@@ -154,6 +146,7 @@ static int read_text(struct job *j, const char *from, const char *folder, struct
                                      .n_ctx = o->calib_ctx > 0 ? o->calib_ctx : CALIB_CTX,
                                      .n_token = o->calib_tokens > 0 ? o->calib_tokens : CALIB_TOKENS,
                                      .folder = folder,
+                                     .memory_bytes = memory_bound(j->f),
                                      .progress = o->progress,
                                      .user = o->user};
     struct calib *c;

@@ -317,6 +317,7 @@ static int round_layer(struct awq_walk *a)
         TRY(round_input(a, i));
     if (a->layer + 1 == m->config.n_layer)
         return 0;
+    layer_swap_apply(&a->swap);
     pass_layer_changed(calib_pass(a->c), a->layer);
     return calib_layer(a->c, a->layer, true, NULL, NULL, a->err);
 }
