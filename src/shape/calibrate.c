@@ -9,6 +9,7 @@
 #include "shape/bad_weight.h"
 #include "shape/memory.h"
 #include "shape/resume.h"
+#include "shape/stages.h"
 
 enum { CALIB_CTX = 512, CALIB_TOKENS = 65536 };
 
@@ -19,7 +20,8 @@ struct job {
     struct calibrated *out;
     struct lathe_quantize_report *report;
     struct resume_layers layers; /* done before */
-    int n_noted;                 /* entries of the importance matrix */
+    struct stages stages;
+    int n_noted; /* entries of the importance matrix */
 };
 
 static uint64_t index_of(const struct job *j, const char *tensor)
@@ -213,8 +215,8 @@ static int take_layers(struct job *j, const char *from, const char *folder, stru
                                      .layer_user = j,
                                      .folder = folder,
                                      .memory_bytes = memory_bound(j->f),
-                                     .progress = o->progress,
-                                     .user = o->user};
+                                     .progress = stages_progress,
+                                     .user = &j->stages};
     struct calib *c;
     int rc;
     TRY(check_finite(j->f, j->type, err));
@@ -268,7 +270,7 @@ int calibrate(const struct lathe_quantize_options *o, const char *from, const ch
               struct calibrated *out, struct lathe_quantize_report *report, struct lathe_err *err)
 {
     char folder[4100];
-    struct job j = {.o = o, .f = f, .type = type, .out = out, .report = report};
+    struct job j = {.o = o, .f = f, .type = type, .out = out, .report = report, .stages = stages_of(o, f)};
     *out = (struct calibrated){.work = out->work};
     new_file_folder(to, folder, sizeof folder);
     TRY(check(o, err));

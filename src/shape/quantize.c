@@ -18,6 +18,7 @@
 #include "shape/calibrate.h"
 #include "shape/quantize_folder.h"
 #include "shape/resume.h"
+#include "shape/stages.h"
 
 enum { SYNC_S = 4 }; /* between two times that the disk has all that is written */
 
@@ -34,6 +35,7 @@ struct quantize {
     const struct format **type, **wanted; /* of each tensor; NULL: stays as it is */
     struct row_sums *rows;                /* of the tensor that is written: dim[2] matrices of dim[1] */
     struct calibrated calibrated;
+    struct stages stages;
     struct lathe_quantize_report *report;
     double error, value, worst, synced_s;
 };
@@ -208,9 +210,8 @@ static void warn_of_input(const struct quantize *q)
 
 static void progress(void *user, const char *what, double share)
 {
-    const struct quantize *q = user;
-    if (q->o->progress)
-        q->o->progress(q->o->user, what, share);
+    struct quantize *q = user;
+    stages_progress(&q->stages, what, share);
 }
 
 static void say_resumed(const struct quantize *q, uint64_t n_done)
@@ -275,6 +276,7 @@ static int run(struct quantize *q, const char *from, const char *to, struct lath
         q->report->bytes_before += id.size;
     q->type = mem_new((n + 1) * sizeof *q->type);
     q->wanted = mem_new((n + 1) * sizeof *q->wanted);
+    q->stages = stages_of(q->o, q->f);
     warn_of_input(q);
     choose_types(q);
     TRY(pool_new(q->o->n_thread > 0 ? q->o->n_thread : cpu_count(), &pool, err));
