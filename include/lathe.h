@@ -137,7 +137,7 @@ struct lathe_quantize_options {
     const char *imatrix;      /* importance matrix to read (GGUF, as llama.cpp writes it); NULL: that of the text, if there is one */
     const char *save_imatrix; /* where that of the text is written; NULL: nowhere */
     void (*tensor)(void *user, const struct lathe_quantized *t); /* may be NULL; each tensor, in the order of the file */
-    void (*progress)(void *user, const char *what, double share); /* may be NULL; share 0..1 */
+    void (*progress)(void *user, const char *what, double share); /* may be NULL; share 0..1 of all stages */
     void (*left_out)(void *user, const char *what); /* may be NULL; as in lathe_convert_options */
     void (*note)(void *user, const char *text); /* may be NULL; a line that a user should know */
     void *user;
@@ -156,7 +156,8 @@ struct lathe_quantize_report {
 /* Writes the model at `from` (as lathe_convert reads it) to `to` as one GGUF file of another weight type, which appears complete or
  * not at all. Types "int4", "int8" and "nf4" are written as a folder of safetensors, from one: `to` is that folder, whose config.json
  * comes last. Each block gets the scales that make its squared error small. Norms, vectors and what routes stay f32. NUMERIC names a
- * weight that is no finite number, FILE a calibration text that is shorter than a chunk. `report` may be NULL. */
+ * weight that is no finite number, FILE a calibration text that is shorter than a chunk. `report` may be NULL. Ended in the middle, it
+ * leaves TO.work, where the same call goes on; FAILED if another process writes `to`. */
 LATHE_API int lathe_quantize(const char *from, const char *to, const struct lathe_quantize_options *opts,
                              struct lathe_quantize_report *report, struct lathe_err *err);
 
@@ -215,6 +216,8 @@ struct lathe_model_options {
     uint64_t memory_bytes; /* NOMEM if the weights and what the process has are more than this; 0: no bound */
     bool stream;           /* instead of NOMEM the rest of the weights is read from the kept layout for each pass. Without a bound that is
                               done where the weights are more than the memory that there is */
+    const char *spill_folder; /* weights are laid out in a file without name there, and mapped, so that the system can take their memory
+                                 back; NULL: in memory, or in the kept file */
     int n_thread;          /* threads that lay out weights; 0: one per core */
     void (*progress)(void *user, const char *what, double share); /* may be NULL; share 0..1 */
     void *user;

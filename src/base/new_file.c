@@ -20,6 +20,26 @@ void new_file_folder(const char *path, char *out, size_t n)
     snprintf(out, n, "%.*s", slash ? (int)(slash - path + (slash == path)) : 1, slash ? path : ".");
 }
 
+static int reserve(struct new_file *f, uint64_t n_bytes, struct lathe_err *err)
+{
+    int rc = n_bytes ? posix_fallocate(f->fd, 0, (off_t)n_bytes) : 0;
+    if (rc == 0 || rc == EOPNOTSUPP || rc == EINVAL)
+        return 0;
+    errno = rc;
+    return new_file_close(f, failed(f, err), err);
+}
+
+int new_file_continue(struct new_file *f, const char *path, const char *temporary, uint64_t n_bytes,
+                      struct lathe_err *err)
+{
+    *f = (struct new_file){.fd = -1, .path = path, .kept = true};
+    if (strlen(temporary) >= sizeof f->temporary)
+        return err_set(err, LATHE_E_USAGE, "%.100s... is too long a path", path);
+    memcpy(f->temporary, temporary, strlen(temporary) + 1);
+    f->fd = open(temporary, O_RDWR | O_CREAT | O_CLOEXEC, 0644);
+    return f->fd < 0 ? failed(f, err) : reserve(f, n_bytes, err);
+}
+
 int new_file_open(struct new_file *f, const char *path, uint64_t n_bytes, struct lathe_err *err)
 {
     char folder[4200];
@@ -36,11 +56,7 @@ int new_file_open(struct new_file *f, const char *path, uint64_t n_bytes, struct
     }
     if (f->fd < 0)
         return failed(f, err);
-    int rc = n_bytes ? posix_fallocate(f->fd, 0, (off_t)n_bytes) : 0;
-    if (rc == 0 || rc == EOPNOTSUPP || rc == EINVAL)
-        return 0;
-    errno = rc;
-    return new_file_close(f, failed(f, err), err);
+    return reserve(f, n_bytes, err);
 }
 
 int new_file_write(struct new_file *f, const void *p, size_t n, struct lathe_err *err)
@@ -94,7 +110,7 @@ int new_file_close(struct new_file *f, int rc, struct lathe_err *err)
         return rc;
     if (!rc && (ftruncate(f->fd, (off_t)f->n_bytes) || fsync(f->fd) || give_name(f)))
         rc = failed(f, err);
-    if (rc && f->temporary[0])
+    if (rc && f->temporary[0] && !f->kept)
         unlink(f->temporary);
     else if (!rc)
         sync_folder(f->path);

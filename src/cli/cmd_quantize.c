@@ -4,6 +4,7 @@
 #include <string.h>
 #include "cli/cli.h"
 #include "base/json_text.h"
+#include "base/mem.h"
 #include "base/progress.h"
 #include "cli/input.h"
 #include "cli/json.h"
@@ -126,6 +127,7 @@ int cmd_quantize(struct cli *c, struct lathe_err *err)
     const char *own[OPT_LIST_MAX + 1] = {0};
     memcpy(own, c->o.tensor_type.v, (size_t)c->o.tensor_type.n * sizeof *own);
     o.tensor_types = own;
+    mem_few_arenas(); /* what is freed goes back: a bound of memory is kept */
     struct buf text;
     buf_init(&text, INPUT_LIMIT);
     int rc = c->o.calib ? input_read(c->o.calib, &text, err) : 0;

@@ -364,9 +364,14 @@ static int write_all(struct writer *w)
 {
     TRY(new_file_write(&w->out, w->head.p, w->head.n, w->err));
     for (uint64_t i = 0; i < model_file_n_tensor(w->f); i++) {
+        uint64_t first = w->out.n_bytes;
+        if (i < w->o->n_done) {
+            w->out.n_bytes += (w->n_bytes[i] + ALIGN - 1) / ALIGN * ALIGN;
+            continue;
+        }
         TRY(write_tensor(w, i));
         if (w->o->tensor_done)
-            TRY(w->o->tensor_done(w->o->user, i, w->err));
+            TRY(w->o->tensor_done(w->o->user, i, first, w->out.n_bytes, w->err));
         if (w->o->progress)
             w->o->progress(w->o->user, "writing", (double)w->out.n_bytes / (double)(w->head.n + w->n_all));
     }
@@ -418,7 +423,8 @@ int gguf_write(const struct model_file *f, const struct gguf_write *o, const cha
     for (uint64_t i = 0; i < n; i++)
         TRY_GOTO(choose_type(&w, i));
     TRY_GOTO(put_head(&w));
-    TRY_GOTO(new_file_open(&w.out, path, w.head.n + w.n_all, err));
+    TRY_GOTO(o->begun ? new_file_continue(&w.out, path, o->begun, w.head.n + w.n_all, err)
+                      : new_file_open(&w.out, path, w.head.n + w.n_all, err));
     rc = new_file_close(&w.out, write_all(&w), err);
 done:
     buf_free(&w.head);

@@ -24,10 +24,15 @@ struct gguf_write {
     void (*encode)(void *user, const struct gguf_rows *r);
     const float *(*vector)(void *user,
                            uint64_t i); /* instead of a vector that is written as f32, or NULL; may be NULL */
-    int (*tensor_done)(void *user, uint64_t i, struct lathe_err *err); /* tensor i is written; may be NULL */
-    void (*progress)(void *user, const char *what, double share);      /* may be NULL */
+    /* Tensor i is written, in bytes [first, end) of the file; may be NULL. */
+    int (*tensor_done)(void *user, uint64_t i, uint64_t first, uint64_t end, struct lathe_err *err);
+    void (*progress)(void *user, const char *what, double share); /* may be NULL */
     void *user;
     struct pool *pool; /* NULL: the caller's thread alone */
+    /* Where the file lies until it is whole; it is there already with the first n_done tensors. It stays if writing fails. NULL: it is
+     * begun, and nothing of it is left then. */
+    const char *begun;
+    uint64_t n_done;
 };
 
 /* Whether a tensor is one of the small ones that decide much and are written in f32 (or, quantized already, as they are). */

@@ -78,6 +78,19 @@ void imatrix_add(struct imatrix *m, const char *name, int n_mat, int k, const fl
     e->count[k] += (float)n_row;
 }
 
+struct imatrix_sums imatrix_get(const struct imatrix *m, int i)
+{
+    const struct entry *e = &m->v[i];
+    return (struct imatrix_sums){e->name, e->n_col, e->n_mat, e->sum, e->count};
+}
+
+void imatrix_put(struct imatrix *m, const struct imatrix_sums *s)
+{
+    struct entry *e = add_entry(m, s->name, strlen(s->name), s->n_mat, s->n_col);
+    memcpy(e->sum, s->sum, (size_t)s->n_mat * (size_t)s->n_col * sizeof *e->sum);
+    memcpy(e->count, s->count, (size_t)s->n_mat * sizeof *e->count);
+}
+
 void imatrix_done(struct imatrix *m)
 {
     for (int i = 0; i < m->n; i++) {

@@ -22,6 +22,16 @@ void imatrix_done(struct imatrix *m);
 const float *imatrix_find(const struct imatrix *m, const char *name, int k, int n_col);
 int imatrix_n_tensor(const struct imatrix *m);
 
+/* Of one tensor; the imatrix's. */
+struct imatrix_sums {
+    const char *name;
+    int n_col, n_mat;
+    const float *sum, *count; /* [n_mat][n_col], [n_mat] */
+};
+struct imatrix_sums imatrix_get(const struct imatrix *m, int i);
+/* A tensor that it has not yet. */
+void imatrix_put(struct imatrix *m, const struct imatrix_sums *s);
+
 /* FILE on anything but an importance matrix in GGUF; sums that are negative or no numbers are refused by name. */
 int imatrix_read(const char *path, struct imatrix **out, struct lathe_err *err);
 /* n_chunk chunks of n_ctx tokens of `text` (a name). The file appears complete or not at all. */

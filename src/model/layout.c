@@ -7,15 +7,18 @@
  *
  * Its key also covers layout version, numeric class and tensor list. When the cache cannot be written
  * (read-only, full, locked by another process that converts now) the layout stays in memory alone. Where memory for it is
- * not to be had, it is made in the file, window by window, and mapped: disk_stream.h says which of it is read in when. */
+ * not to be had, it is made in the file, window by window, and mapped: disk_stream.h says which of it is read in when.
+ * Who names a folder for it (spill_folder) gets it in a nameless file there. */
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <unistd.h>
 #include <xxhash.h>
 #include "base/cpu.h"
 #include "base/mem_room.h"
+#include "base/new_file.h"
 #include "base/numa.h"
 #include "base/pool.h"
 #include "format/map_guard.h"
@@ -266,6 +269,27 @@ static int make_in_memory(struct lathe_model *m, const struct matrix_list *list,
     return pack_all(m, list, o, NULL, v->map, err);
 }
 
+/* In a file without name, mapped. */
+static int make_spilled(struct lathe_model *m, const struct matrix_list *list,
+                        const struct lathe_model_options *o, struct lathe_err *err)
+{
+    struct layout *l = m->layout;
+    struct cache_view *v = &l->view;
+    size_t n = list->layout_bytes;
+    int fd = new_file_nameless(o->spill_folder, n), e = fd < 0 ? -fd : 0;
+    void *p = e ? MAP_FAILED : mmap(NULL, n, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+    e = !e && p == MAP_FAILED ? errno : e;
+    if (fd >= 0)
+        close(fd);
+    if (e)
+        return err_set(err, LATHE_E_IO, "%.200s has no room for %.1f MiB of laid-out weights: %s",
+                       o->spill_folder, (double)n / 1048576, strerror(e));
+    v->room = v->map = p;
+    v->room_bytes = v->map_bytes = n;
+    l->panels = p;
+    return pack_all(m, list, o, NULL, v->map, err);
+}
+
 /* Takes the kept file, or makes it where memory is short; otherwise makes the layout in memory and begins to keep it. */
 static int open_kept(struct lathe_model *m, const struct matrix_list *list, const char *path,
                      const struct lathe_model_options *o, struct lathe_err *err)
@@ -304,7 +328,9 @@ int layout_open(struct lathe_model *m, const struct matrix_list *list, const str
     l->view.guard = -1;
     m->layout = l;
     TRY(check_room(list->layout_bytes, o, err));
-    if (!o->no_cache && cache_path(o->cache_dir, &l->id, path, sizeof path))
+    if (o->spill_folder)
+        TRY(make_spilled(m, list, o, err));
+    else if (!o->no_cache && cache_path(o->cache_dir, &l->id, path, sizeof path))
         TRY(open_kept(m, list, path, o, err));
     else if (fits_memory(list->layout_bytes, o))
         TRY(make_in_memory(m, list, o, err));

@@ -42,13 +42,14 @@ int by_layer_importance(struct calib *c, struct imatrix *out, struct lathe_err *
     struct importance a = {.out = out};
     int rc = 0;
     a.inputs = mem_new((size_t)layer_inputs_most(m) * sizeof *a.inputs);
-    for (int i = 0; i < m->config.n_layer && !rc; i++) {
+    for (int i = calib_first(c); i < m->config.n_layer && !rc; i++) {
         show_progress(c, "calibrating", i, 0);
         a.n = layer_inputs(m, i, a.inputs);
         rc = calib_layer(c, i, true, add_importance, &a, err);
+        if (!rc)
+            rc = calib_layer_done(c, i, err);
     }
     free(a.inputs);
-    imatrix_done(out);
     return rc;
 }
 
@@ -206,6 +207,7 @@ static int round_layer(struct gptq_walk *a, int layer)
     show_progress(a->c, "rounding", layer, 0.8);
     if (last)
         return 0;
+    layer_swap_apply(&a->swap);
     pass_layer_changed(p, layer);
     return calib_layer(a->c, layer, true, NULL, NULL, a->err);
 }
@@ -220,8 +222,10 @@ int by_layer_gptq(struct calib *c, const struct by_layer_gptq *o, struct pool *p
     a.inputs = mem_new(most * sizeof *a.inputs);
     a.h = mem_new(most * sizeof *a.h);
     layer_swap_init(&a.swap, m, 3 * (int)most);
-    for (int i = 0; i < m->config.n_layer && !rc; i++) {
+    for (int i = calib_first(c); i < m->config.n_layer && !rc; i++) {
         rc = round_layer(&a, i);
+        if (!rc)
+            rc = calib_layer_done(c, i, err);
         layer_swap_back(&a.swap);
         pass_layer_changed(calib_pass(c), i);
     }

@@ -6,7 +6,7 @@
 #include "shape/layer_inputs.h"
 #include "shape/made.h"
 
-/* Takes the calibration text through the model as it is. */
+/* Takes the calibration text through the model as it is; imatrix_done is the caller's. */
 int by_layer_importance(struct calib *c, struct imatrix *out, struct lathe_err *err);
 
 struct by_layer_gptq {

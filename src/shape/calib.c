@@ -64,9 +64,16 @@ static int io_error(struct calib *c, const char *what, struct lathe_err *err)
                    c->o.folder, strerror(errno));
 }
 
+static uint64_t half_bytes(const struct calib *c)
+{
+    return (uint64_t)c->n_chunk * (uint64_t)c->o.n_ctx * c->row_bytes;
+}
+
 static int open_rows(struct calib *c, struct lathe_err *err)
 {
-    c->fd = new_file_nameless(c->o.folder, 2 * (uint64_t)c->n_chunk * (uint64_t)c->o.n_ctx * c->row_bytes);
+    if (c->o.work)
+        return work_file(c->o.work, WORK_ROWS, 2 * half_bytes(c), &c->fd, err);
+    c->fd = new_file_nameless(c->o.folder, 2 * half_bytes(c));
     if (c->fd >= 0)
         return 0;
     errno = -c->fd;
@@ -170,6 +177,17 @@ static int load_rows(struct calib *c, int chunk, struct lathe_err *err)
 
 /* ---- passes ---- */
 
+static int check_room(const struct calib *c, uint64_t n_bytes, struct lathe_err *err)
+{
+    if (!c->o.memory_bytes || n_bytes <= c->o.memory_bytes)
+        return 0;
+    return err_set(
+        err, LATHE_E_LIMIT,
+        "chunks of %d tokens of the calibration text take %.1f MiB, more than the %.1f MiB that there "
+        "are for it: choose a smaller --calib-ctx",
+        c->o.n_ctx, (double)n_bytes / 1048576, (double)c->o.memory_bytes / 1048576);
+}
+
 static int make_pass(struct calib *c, struct lathe_err *err)
 {
     int n_page = (c->o.n_ctx + SPAN - 1) / SPAN;
@@ -178,6 +196,7 @@ static int make_pass(struct calib *c, struct lathe_err *err)
     struct kv_form form = kv_form_of(c->model, limits.kv_types);
     void *p;
     c->kv_bytes = form.page_bytes / (size_t)form.n_layer * (size_t)n_page;
+    TRY(check_room(c, pass_bytes(c->model, pool_n_worker(c->pool), &limits) + c->kv_bytes, err));
     TRY(mem_try(c->kv_bytes, 1, "keys and values of a chunk", &p, err));
     c->kv = p;
     c->pages = mem_new((size_t)n_page * sizeof *c->pages);
@@ -220,6 +239,27 @@ int calib_layer(struct calib *c, int layer, bool next, pass_tap_fn *tap, void *u
     return 0;
 }
 
+int calib_first(const struct calib *c)
+{
+    return c->o.first;
+}
+
+int calib_half(const struct calib *c)
+{
+    return c->half;
+}
+
+int calib_layer_done(struct calib *c, int layer, struct lathe_err *err)
+{
+    if (!c->o.work)
+        return 0;
+    if (layer + 1 < c->model->config.n_layer)
+        work_vouch(c->o.work, WORK_ROWS, (uint64_t)chunk_at(c, 0, c->half), half_bytes(c));
+    if (c->o.layer_done)
+        c->o.layer_done(c->o.layer_user, c, layer);
+    return work_commit(c->o.work, true, err);
+}
+
 /* What inputs are measured, and matrices made again, in is the order of the model; one whose columns are in another is quantized
  * already, and by a method of its own. */
 static int check_orders(const struct model_file *f, struct lathe_err *err)
@@ -238,6 +278,7 @@ static int open_all(struct calib *c, const char *path, struct lathe_err *err)
     struct lathe_model_options mo;
     lathe_model_options_init(&mo);
     mo.load_as = "q8_0";
+    mo.spill_folder = c->o.folder;
     mo.n_thread = pool_n_worker(c->pool);
     mo.progress = c->o.progress;
     mo.user = c->o.user;
@@ -252,14 +293,14 @@ static int open_all(struct calib *c, const char *path, struct lathe_err *err)
     c->room = p;
     TRY(make_pass(c, err));
     TRY(open_rows(c, err));
-    return embed(c, err);
+    return c->o.first ? 0 : embed(c, err);
 }
 
 int calib_new(const char *path, const struct calib_options *o, struct pool *pool, struct calib **out,
               struct lathe_err *err)
 {
     struct calib *c = mem_new(sizeof *c);
-    *c = (struct calib){.o = *o, .pool = pool, .fd = -1};
+    *c = (struct calib){.o = *o, .pool = pool, .fd = -1, .half = o->half};
     *out = NULL;
     int rc = open_all(c, path, err);
     if (rc) {

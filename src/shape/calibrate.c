@@ -7,7 +7,10 @@
 #include "base/mem.h"
 #include "base/new_file.h"
 #include "shape/bad_weight.h"
+#include "shape/memory.h"
 #include "shape/quantize_folder.h"
+#include "shape/resume.h"
+#include "shape/stages.h"
 
 enum { CALIB_CTX = 512, CALIB_TOKENS = 65536 };
 
@@ -17,6 +20,9 @@ struct job {
     const struct format *const *type;
     struct calibrated *out;
     struct lathe_quantize_report *report;
+    struct resume_layers layers; /* done before */
+    struct stages stages;
+    int n_noted; /* entries of the importance matrix */
 };
 
 static uint64_t index_of(const struct job *j, const char *tensor)
@@ -32,12 +38,25 @@ static const struct format *type_of(void *user, const char *tensor)
     return i < model_file_n_tensor(j->f) ? j->type[i] : NULL;
 }
 
+static void set_error(void *user, uint64_t i, double error, double plain)
+{
+    struct job *j = user;
+    if (i < model_file_n_tensor(j->f) && j->out->output)
+        j->out->output[i] = (struct output_error){error, plain};
+}
+
+static void add_count(void *user, double error, double plain)
+{
+    struct job *j = user;
+    j->report->n_compared++;
+    j->report->n_better += error < plain;
+}
+
 static void keep_error(void *user, const char *tensor, double error, double plain)
 {
     struct job *j = user;
-    uint64_t i = index_of(j, tensor);
-    if (i < model_file_n_tensor(j->f))
-        j->out->output[i] = (struct output_error){error, plain};
+    set_error(j, index_of(j, tensor), error, plain);
+    resume_note_error(j->out->work, index_of(j, tensor), error, plain);
 }
 
 static void keep_order(void *user, const char *tensor, const int *order, int n)
@@ -53,8 +72,8 @@ static void keep_order(void *user, const char *tensor, const int *order, int n)
 static void count(void *user, double error, double plain)
 {
     struct job *j = user;
-    j->report->n_compared++;
-    j->report->n_better += error < plain;
+    add_count(j, error, plain);
+    resume_note_count(j->out->work, error, plain);
 }
 
 static void keep_and_count(void *user, const char *tensor, double error, double plain)
@@ -111,30 +130,16 @@ static int read_halves(const struct job *j, bool *out, struct lathe_err *err)
     return mf_bool(f, key, out, NULL, err);
 }
 
-/* Second moments may take what the weights of a fifth of the model do, or 64 MB. */
-static uint64_t moments_room(const struct model_file *f)
-{
-    uint64_t all = 0, least = 64 << 20;
-    for (uint64_t i = 0; i < model_file_n_tensor(f); i++)
-        all += model_file_tensor(f, i)->n_bytes;
-    return all / 5 > least ? all / 5 : least;
-}
-
-static int run_gptq(struct job *j, struct calib *c, const char *folder, struct pool *pool,
-                    struct lathe_err *err)
+static int run_gptq(struct job *j, struct calib *c, struct pool *pool, struct lathe_err *err)
 {
     struct by_layer_gptq g = {.damping = j->o->damping > 0 ? j->o->damping : 0.01,
-                              .memory_bytes = moments_room(j->f),
+                              .memory_bytes = memory_for_moments(j->f, c),
                               .compare = j->o->measure_output,
                               .type = type_of,
                               .done = keep_and_count,
                               .user = j};
-    if (j->o->act_order) {
-        g.order = keep_order;
-        j->out->order = mem_new((model_file_n_tensor(j->f) + 1) * sizeof *j->out->order);
-    }
+    g.order = j->out->order ? keep_order : NULL;
     TRY(read_halves(j, &g.pairs, err));
-    TRY(made_new(j->f, j->type, folder, &j->out->made, err));
     return by_layer_gptq(c, &g, pool, j->out->made, err);
 }
 
@@ -146,18 +151,23 @@ static void hold_vector(void *user, const char *tensor, float *v)
         packed_write_holds(t, v);
 }
 
-static void keep_vector(void *user, const char *tensor, const float *v, int n)
+static void set_vector(void *user, uint64_t i, const float *v, size_t n)
 {
     const struct job *j = user;
-    uint64_t i = index_of(j, tensor);
-    if (i >= model_file_n_tensor(j->f))
+    if (i >= model_file_n_tensor(j->f) || !j->out->vector || n != model_file_tensor(j->f, i)->dim[0])
         return;
-    j->out->vector[i] = mem_new((size_t)n * sizeof *v);
-    memcpy(j->out->vector[i], v, (size_t)n * sizeof *v);
+    j->out->vector[i] = mem_new(n * sizeof *v);
+    memcpy(j->out->vector[i], v, n * sizeof *v);
 }
 
-static int run_awq(struct job *j, struct calib *c, const char *folder, struct pool *pool,
-                   struct lathe_err *err)
+static void keep_vector(void *user, const char *tensor, const float *v, int n)
+{
+    struct job *j = user;
+    set_vector(j, index_of(j, tensor), v, (size_t)n);
+    resume_note_vector(j->out->work, index_of(j, tensor), v, (size_t)n);
+}
+
+static int run_awq(struct job *j, struct calib *c, struct pool *pool, struct lathe_err *err)
 {
     struct by_layer_awq a = {.compare = j->o->measure_output,
                              .type = type_of,
@@ -167,40 +177,104 @@ static int run_awq(struct job *j, struct calib *c, const char *folder, struct po
                              .vector = keep_vector,
                              .user = j};
     TRY(read_halves(j, &a.pairs, err));
-    j->out->vector = mem_new((model_file_n_tensor(j->f) + 1) * sizeof *j->out->vector);
-    TRY(made_new(j->f, j->type, folder, &j->out->made, err));
     return by_layer_awq(c, &a, pool, j->out->made, err);
 }
 
-static int read_text(struct job *j, const char *from, const char *folder, struct pool *pool,
-                     struct lathe_err *err)
+/* What was done before, and room for what is to be. */
+static int begin(struct job *j, const char *folder, struct lathe_err *err)
+{
+    struct calibrated *out = j->out;
+    uint64_t n = model_file_n_tensor(j->f);
+    struct resume_told told = {.error = set_error, .count = add_count, .vector = set_vector, .user = j};
+    if (j->o->measure_output)
+        out->output = mem_new((n + 1) * sizeof *out->output);
+    if (j->o->method == LATHE_QUANTIZE_AWQ)
+        out->vector = mem_new((n + 1) * sizeof *out->vector);
+    if (j->o->act_order)
+        out->order = mem_new((n + 1) * sizeof *out->order);
+    if (j->o->method == LATHE_QUANTIZE_ROUND)
+        out->importance = imatrix_new();
+    else
+        TRY(made_new(j->f, j->type, folder, out->work, &out->made, err));
+    told.importance = out->importance;
+    told.made = out->made;
+    TRY(resume_layers(out->work, &told, &j->layers, err));
+    j->n_noted = out->importance ? imatrix_n_tensor(out->importance) : 0;
+    return 0;
+}
+
+static void say_resumed(const struct job *j)
+{
+    char words[100];
+    snprintf(words, sizeof words, "resuming an earlier run: %d of %d layers are done", j->layers.n_done,
+             j->layers.n_layer);
+    if (j->o->note && j->layers.n_layer)
+        j->o->note(j->o->user, words);
+}
+
+static void note_layer(void *user, struct calib *c, int layer)
+{
+    struct job *j = user;
+    const struct calibrated *out = j->out;
+    j->layers = (struct resume_layers){layer + 1, calib_model(c)->config.n_layer, calib_half(c), calib_ctx(c),
+                                       calib_n_token(c)};
+    if (out->importance) {
+        resume_note_importance(out->work, out->importance, j->n_noted);
+        j->n_noted = imatrix_n_tensor(out->importance);
+    }
+    resume_note_layer(out->work, out->made, &j->layers);
+}
+
+/* The layers that are not done yet. */
+static int take_layers(struct job *j, const char *from, const char *folder, struct pool *pool,
+                       struct lathe_err *err)
 {
     const struct lathe_quantize_options *o = j->o;
     const struct calib_options co = {.text = o->calib_text,
                                      .n_text = o->n_calib_text,
                                      .n_ctx = o->calib_ctx > 0 ? o->calib_ctx : CALIB_CTX,
                                      .n_token = o->calib_tokens > 0 ? o->calib_tokens : CALIB_TOKENS,
+                                     .work = j->out->work,
+                                     .first = j->layers.n_done,
+                                     .half = j->layers.half,
+                                     .layer_done = note_layer,
+                                     .layer_user = j,
                                      .folder = folder,
-                                     .progress = o->progress,
-                                     .user = o->user};
+                                     .memory_bytes = memory_bound(j->f),
+                                     .progress = stages_progress,
+                                     .user = &j->stages};
     struct calib *c;
     int rc;
     TRY(check_finite(j->f, j->type, err));
     TRY(calib_new(from, &co, pool, &c, err));
-    j->report->n_calib = calib_n_token(c);
-    if (o->measure_output)
-        j->out->output = mem_new((model_file_n_tensor(j->f) + 1) * sizeof *j->out->output);
-    if (o->method != LATHE_QUANTIZE_ROUND) {
-        rc = (o->method == LATHE_QUANTIZE_GPTQ ? run_gptq : run_awq)(j, c, folder, pool, err);
-    } else {
-        j->out->importance = imatrix_new();
+    j->layers.n_token = calib_n_token(c);
+    j->layers.n_ctx = calib_ctx(c);
+    if (o->method == LATHE_QUANTIZE_ROUND)
         rc = by_layer_importance(c, j->out->importance, err);
-        if (!rc && o->save_imatrix)
-            rc = imatrix_write(j->out->importance, o->save_imatrix, o->calib_name ? o->calib_name : "text",
-                               (int)(calib_n_token(c) / calib_ctx(c)), calib_ctx(c), err);
-    }
+    else
+        rc = (o->method == LATHE_QUANTIZE_GPTQ ? run_gptq : run_awq)(j, c, pool, err);
     calib_free(c);
     return rc;
+}
+
+static int read_text(struct job *j, const char *from, const char *folder, struct pool *pool,
+                     struct lathe_err *err)
+{
+    const struct lathe_quantize_options *o = j->o;
+    struct calibrated *out = j->out;
+    const struct resume_layers *at = &j->layers;
+    TRY(begin(j, folder, err));
+    say_resumed(j);
+    if (!at->n_layer || at->n_done < at->n_layer)
+        TRY(take_layers(j, from, folder, pool, err));
+    j->report->n_calib = at->n_token;
+    if (!out->importance)
+        return 0;
+    imatrix_done(out->importance);
+    return o->save_imatrix
+               ? imatrix_write(out->importance, o->save_imatrix, o->calib_name ? o->calib_name : "text",
+                               (int)(at->n_token / at->n_ctx), at->n_ctx, err)
+               : 0;
 }
 
 static int check(const struct lathe_quantize_options *o, struct lathe_err *err)
@@ -222,8 +296,8 @@ int calibrate(const struct lathe_quantize_options *o, const char *from, const ch
               struct calibrated *out, struct lathe_quantize_report *report, struct lathe_err *err)
 {
     char folder[4100];
-    struct job j = {o, f, type, out, report};
-    *out = (struct calibrated){0};
+    struct job j = {.o = o, .f = f, .type = type, .out = out, .report = report, .stages = stages_of(o, f)};
+    *out = (struct calibrated){.work = out->work};
     new_file_folder(to, folder, sizeof folder);
     TRY(check(o, err));
     if (o->imatrix)

@@ -13,40 +13,35 @@
 #include "base/pool.h"
 #include "kern/kern.h"
 
-enum { STRIP = 96, BLOCK = 48 };
+enum { STRIP = 96, BLOCK = 48, NEAR = 32 };
+_Static_assert(NEAR >= TILE_TOK + LANES, "a tile of the product writes as far left of the diagonal");
 
+/* Mapped, so that it goes back to the system when it is freed: the next is of another size. */
 int hessian_new(int n, struct hessian *out, struct lathe_err *err)
 {
     size_t stride = (size_t)(n + LANES - 1) / LANES * LANES;
-    struct hessian h = {.n = n, .stride = (int)stride};
-    void *p[3] = {0};
-    const size_t size[3] = {stride * stride, stride * STRIP, stride * STRIP};
-    for (int i = 0; i < 3; i++)
-        if (mem_try(size[i], sizeof(float), "second moments of a matrix's inputs", &p[i], err)) {
-            free(p[0]);
-            free(p[1]);
-            *out = (struct hessian){0};
-            return LATHE_E_NOMEM;
-        }
-    h.h = p[0];
-    h.lanes = p[1];
-    h.across = p[2];
-    *out = h;
+    void *p;
+    *out = (struct hessian){0};
+    TRY(mem_map(stride * (stride + 2 * STRIP) * sizeof(float), "second moments of a matrix's inputs", &p,
+                err));
+    *out = (struct hessian){.n = n, .stride = (int)stride, .h = p};
+    out->lanes = out->h + stride * stride;
+    out->across = out->lanes + stride * STRIP;
     return 0;
 }
 
 void hessian_free(struct hessian *h)
 {
-    free(h->h);
-    free(h->lanes);
-    free(h->across);
+    size_t stride = (size_t)h->stride;
+    if (h->h)
+        mem_unmap(h->h, stride * (stride + 2 * STRIP) * sizeof(float));
     *h = (struct hessian){0};
 }
 
 uint64_t hessian_bytes(int n)
 {
     uint64_t stride = ((uint64_t)n + LANES - 1) / LANES * LANES;
-    return stride * (stride + 2 * STRIP) * sizeof(float);
+    return stride * (stride + 2 * STRIP + NEAR) * sizeof(float);
 }
 
 /* ---- C += A^T A ---- */
@@ -119,13 +114,34 @@ static float *at(const struct hessian *h, int row, int col)
     return h->h + (int64_t)row * h->stride + col;
 }
 
-/* h becomes what `from`, of the same size, is in another order. */
-static void reorder(struct hessian *h, const float *from, const int *order)
+/* While H is factored, what it was lies left of the diagonal, turned. The tile writes a bit of that too, so elements that are near
+ * the diagonal, and those on it, lie in a band of their own. */
+struct kept {
+    struct hessian *h;
+    float *band; /* [n][NEAR]: columns i .. i + NEAR of row i */
+};
+
+static void keep(const struct kept *k)
 {
+    struct hessian *h = k->h;
+    for (int i = 0; i < h->n; i++)
+        for (int j = i; j < h->n && j < i + NEAR; j++)
+            k->band[(int64_t)i * NEAR + j - i] = *at(h, i, j);
+    for (int first = 0; first < h->n; first += NEAR) /* in squares, as one of the two is walked across */
+        for (int i = 0; i < h->n; i++)
+            for (int j = first; j < first + NEAR && j < h->n; j++)
+                if (j >= i + NEAR)
+                    *at(h, j, i) = *at(h, i, j);
+}
+
+/* The kept one in another order. */
+static void reorder(const struct kept *k, const int *order)
+{
+    struct hessian *h = k->h;
     for (int i = 0; i < h->n; i++) {
         for (int j = i; j < h->n; j++) {
             int a = order[i] < order[j] ? order[i] : order[j], b = order[i] < order[j] ? order[j] : order[i];
-            *at(h, i, j) = from[(int64_t)a * h->stride + b];
+            *at(h, i, j) = b - a < NEAR ? k->band[(int64_t)a * NEAR + b - a] : *at(h, b, a);
         }
         memset(at(h, i, h->n), 0, (size_t)(h->stride - h->n) * sizeof(float));
     }
@@ -181,23 +197,22 @@ static bool factor(struct hessian *h, struct pool *pool)
 
 double hessian_factor(struct hessian *h, struct pool *pool, const int *order, double damping)
 {
-    size_t bytes = (size_t)h->stride * (size_t)h->stride * sizeof(float);
-    float *from = mem_new(bytes);
+    struct kept kept = {h, mem_new((size_t)h->n * NEAR * sizeof(float))};
     double mean = 0, add = damping > 0 ? damping : 1e-6;
     bool done = false;
-    memcpy(from, h->h, bytes);
+    keep(&kept);
     for (int i = 0; i < h->n; i++)
         mean += *at(h, i, i) / h->n;
     if (!(mean > 0) || !isfinite(mean))
         mean = 1; /* nothing was seen: all columns are alike */
     for (add /= 10; !done && add < 1;) {
         add *= 10;
-        reorder(h, from, order);
+        reorder(&kept, order);
         for (int i = 0; i < h->n; i++)
             *at(h, i, i) += (float)(add * mean);
         done = factor(h, pool);
     }
-    free(from);
+    free(kept.band);
     return done ? add : -1;
 }
 

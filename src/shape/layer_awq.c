@@ -333,6 +333,7 @@ static int round_layer(struct awq_walk *a)
         TRY(round_input(a, i));
     if (a->layer + 1 == m->config.n_layer)
         return 0;
+    layer_swap_apply(&a->swap);
     pass_layer_changed(calib_pass(a->c), a->layer);
     return calib_layer(a->c, a->layer, true, NULL, NULL, a->err);
 }
@@ -347,12 +348,14 @@ int by_layer_awq(struct calib *c, const struct by_layer_awq *o, struct pool *poo
     a.inputs = mem_new(most * sizeof *a.inputs);
     a.seen = mem_new(most * sizeof *a.seen);
     layer_swap_init(&a.swap, m, 3 * (int)most);
-    for (a.layer = 0; a.layer < m->config.n_layer && !rc; a.layer++) {
+    for (a.layer = calib_first(c); a.layer < m->config.n_layer && !rc; a.layer++) {
         calib_progress(c, "scaling and rounding", (double)a.layer / m->config.n_layer);
         a.n_input = layer_inputs(m, a.layer, a.inputs);
         for (int i = 0; i < a.n_input; i++)
             seen_new(&a.seen[i], &a.inputs[i]);
         rc = round_layer(&a);
+        if (!rc)
+            rc = calib_layer_done(c, a.layer, err);
         for (int i = 0; i < a.n_input; i++)
             seen_free(&a.seen[i]);
         layer_swap_back(&a.swap);

@@ -14,10 +14,17 @@ int layer_swap_matrix(struct layer_swap *s, struct matrix *w, const struct forma
     struct matrix now = *w;
     now.format = (enum format_id)type->id;
     now.panels = panels;
-    s->matrix[s->n_matrix++] = (struct swapped_matrix){w, *w, panels};
+    struct swapped_matrix *x = &s->matrix[s->n_matrix++];
+    *x = (struct swapped_matrix){.w = w, .was = *w, .now = *w, .panels = panels};
     TRY(matrix_choose_kernels(s->model, &now, err));
-    *w = now;
+    x->now = now;
     return 0;
+}
+
+void layer_swap_apply(struct layer_swap *s)
+{
+    for (int i = 0; i < s->n_matrix; i++)
+        *s->matrix[i].w = s->matrix[i].now;
 }
 
 void layer_swap_vector(struct layer_swap *s, const float **v, float *now)

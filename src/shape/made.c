@@ -11,19 +11,25 @@
 struct tensor {
     uint64_t offset;
     size_t row_bytes; /* 0: not among them */
-    int64_t n_row, n_done;
+    int64_t n_row, n_done, n_vouched;
 };
 
 struct made {
     const struct model_file *f;
     struct tensor *v;
+    struct work *work;
     uint8_t *p;
     uint64_t n_bytes;
 };
 
 static int map_file(struct made *m, const char *folder, struct lathe_err *err)
 {
-    int fd = new_file_nameless(folder, m->n_bytes), e = fd < 0 ? -fd : 0;
+    int fd = -1, e;
+    if (m->work)
+        TRY(work_file(m->work, WORK_ROUNDED, m->n_bytes, &fd, err));
+    else
+        fd = new_file_nameless(folder, m->n_bytes);
+    e = fd < 0 ? -fd : 0;
     if (!e) {
         m->p = mmap(NULL, m->n_bytes, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
         e = m->p == MAP_FAILED ? errno : 0;
@@ -37,11 +43,11 @@ static int map_file(struct made *m, const char *folder, struct lathe_err *err)
 }
 
 int made_new(const struct model_file *f, const struct format *const *type, const char *folder,
-             struct made **out, struct lathe_err *err)
+             struct work *work, struct made **out, struct lathe_err *err)
 {
     uint64_t n = model_file_n_tensor(f);
     struct made *m = mem_new(sizeof *m);
-    *m = (struct made){.f = f, .v = mem_new((n + 1) * sizeof *m->v), .n_bytes = 1};
+    *m = (struct made){.f = f, .work = work, .v = mem_new((n + 1) * sizeof *m->v), .n_bytes = 1};
     for (uint64_t i = 0; i < n; i++) {
         const struct mf_tensor *t = model_file_tensor(f, i);
         if (!type[i] || type[i]->block_n == 1)
@@ -92,6 +98,26 @@ void made_done(struct made *m, const char *tensor, int64_t n)
     struct tensor *v = find(m, tensor);
     if (v)
         v->n_done += n;
+}
+
+void made_vouch(struct made *m, void (*told)(void *user, uint64_t i, int64_t n), void *user)
+{
+    for (uint64_t i = 0; i < model_file_n_tensor(m->f); i++) {
+        struct tensor *v = &m->v[i];
+        if (v->n_vouched == v->n_done)
+            continue;
+        v->n_vouched = v->n_done;
+        work_vouch(m->work, WORK_ROUNDED, v->offset, (uint64_t)v->n_row * v->row_bytes);
+        told(user, i, v->n_done);
+    }
+}
+
+bool made_take_up(struct made *m, uint64_t i, int64_t n)
+{
+    if (i >= model_file_n_tensor(m->f) || !m->v[i].row_bytes || n < 0 || n > m->v[i].n_row)
+        return false;
+    m->v[i].n_done = m->v[i].n_vouched = n;
+    return true;
 }
 
 const uint8_t *made_find(const struct made *m, uint64_t i, int64_t first)

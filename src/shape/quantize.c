@@ -2,11 +2,13 @@
  *
  * Rows are encoded by the writer's threads, in any order. Each leaves its sums in a place of its own, and they are added up in
  * the order of rows when the tensor is done, so that the account does not depend on the number of threads either. */
+#include <inttypes.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include "base/clock.h"
 #include "base/cpu.h"
 #include "base/mem.h"
 #include "base/pool.h"
@@ -15,6 +17,10 @@
 #include "shape/bad_weight.h"
 #include "shape/calibrate.h"
 #include "shape/quantize_folder.h"
+#include "shape/resume.h"
+#include "shape/stages.h"
+
+enum { SYNC_S = 4 }; /* between two times that the disk has all that is written */
 
 /* Of one row: sums of squares; bad: the first column that is no number, + 1. */
 struct row_sums {
@@ -29,8 +35,9 @@ struct quantize {
     const struct format **type, **wanted; /* of each tensor; NULL: stays as it is */
     struct row_sums *rows;                /* of the tensor that is written: dim[2] matrices of dim[1] */
     struct calibrated calibrated;
+    struct stages stages;
     struct lathe_quantize_report *report;
-    double error, value, worst;
+    double error, value, worst, synced_s;
 };
 
 static double square(double x)
@@ -102,20 +109,14 @@ static int bad_number(const struct quantize *q, const struct mf_tensor *t, struc
     return 0;
 }
 
-static int tensor_done(void *user, uint64_t i, struct lathe_err *err)
+/* Sums of squares of the tensor: of what was rounded away, and of itself. */
+static void account(void *user, uint64_t i, double error, double value)
 {
     struct quantize *q = user;
     const struct mf_tensor *t = model_file_tensor(q->f, i);
     const struct format *from = format_by_id(t->type), *to = q->type[i];
-    uint64_t n_row = t->dim[1] * t->dim[2], n = n_row * t->dim[0] * t->dim[3];
+    uint64_t n = t->dim[0] * t->dim[1] * t->dim[2] * t->dim[3];
     struct lathe_quantized now = {.name = t->name, .from = from ? from->name : "unknown", .n_weight = n};
-    TRY(bad_number(q, t, err));
-    double error = 0, value = 0;
-    for (uint64_t r = 0; r < n_row; r++) {
-        error += q->rows[r].error;
-        value += q->rows[r].value;
-    }
-    memset(q->rows, 0, n_row * sizeof *q->rows);
     now.to = to ? to->name : format_is_float(t->type) ? "F32" : now.from;
     now.instead_of = to && to != q->wanted[i] ? q->wanted[i]->name : NULL;
     now.n_bytes = to ? n / (uint64_t)to->block_n * (uint64_t)to->block_bytes : t->n_bytes;
@@ -136,7 +137,25 @@ static int tensor_done(void *user, uint64_t i, struct lathe_err *err)
     }
     if (q->o->tensor)
         q->o->tensor(q->o->user, &now);
-    return 0;
+}
+
+static int tensor_done(void *user, uint64_t i, uint64_t first, uint64_t end, struct lathe_err *err)
+{
+    struct quantize *q = user;
+    const struct mf_tensor *t = model_file_tensor(q->f, i);
+    uint64_t n_row = t->dim[1] * t->dim[2];
+    double error = 0, value = 0;
+    TRY(bad_number(q, t, err));
+    for (uint64_t r = 0; r < n_row; r++) {
+        error += q->rows[r].error;
+        value += q->rows[r].value;
+    }
+    memset(q->rows, 0, n_row * sizeof *q->rows);
+    account(q, i, error, value);
+    bool sync = clock_s() - q->synced_s > SYNC_S;
+    if (sync)
+        q->synced_s = clock_s();
+    return resume_note_tensor(q->calibrated.work, i, first, end, error, value, sync, err);
 }
 
 /* ---- before and after ---- */
@@ -191,9 +210,17 @@ static void warn_of_input(const struct quantize *q)
 
 static void progress(void *user, const char *what, double share)
 {
-    const struct quantize *q = user;
-    if (q->o->progress)
-        q->o->progress(q->o->user, what, share);
+    struct quantize *q = user;
+    stages_progress(&q->stages, what, share);
+}
+
+static void say_resumed(const struct quantize *q, uint64_t n_done)
+{
+    char words[120];
+    snprintf(words, sizeof words, "resuming an earlier run: %" PRIu64 " of %" PRIu64 " tensors are written",
+             n_done, model_file_n_tensor(q->f));
+    if (n_done && q->o->note)
+        q->o->note(q->o->user, words);
 }
 
 static int write_file(struct quantize *q, struct pool *pool, const char *to, struct lathe_err *err)
@@ -205,12 +232,36 @@ static int write_file(struct quantize *q, struct pool *pool, const char *to, str
                            .tensor_done = tensor_done,
                            .progress = progress,
                            .user = q,
-                           .pool = pool};
+                           .pool = pool,
+                           .begun = work_path(q->calibrated.work, WORK_OUT)};
     struct stat st;
+    TRY(resume_tensors(q->calibrated.work, account, q, &w.n_done, err));
+    say_resumed(q, w.n_done);
+    q->synced_s = clock_s();
     TRY(gguf_write(q->f, &w, to, err));
     if (stat(to, &st) == 0)
         q->report->bytes_after = (uint64_t)st.st_size;
     return 0;
+}
+
+/* What an earlier run left is taken up if it is of this one. */
+static int open_work(struct quantize *q, const char *to, struct lathe_err *err)
+{
+    enum work_state state;
+    XXH128_hash_t key = resume_key(q->o, q->f, q->type, mix_file_type(q->mix.mix));
+    TRY(work_open(to, key, &q->calibrated.work, &state, err));
+    if (state == WORK_OTHER && q->o->note)
+        q->o->note(q->o->user,
+                   "what an earlier run left is of another model or of other options: begun anew");
+    return 0;
+}
+
+/* Stays only where what stopped it has nothing to do with what it was told. */
+static void close_work(struct quantize *q, int rc)
+{
+    struct work *w = q->calibrated.work;
+    q->calibrated.work = NULL;
+    work_close(w, w && (rc == LATHE_E_IO || rc == LATHE_E_NOMEM) && work_has(w));
 }
 
 static int run(struct quantize *q, const char *from, const char *to, struct lathe_err *err)
@@ -225,12 +276,16 @@ static int run(struct quantize *q, const char *from, const char *to, struct lath
         q->report->bytes_before += id.size;
     q->type = mem_new((n + 1) * sizeof *q->type);
     q->wanted = mem_new((n + 1) * sizeof *q->wanted);
+    q->stages = stages_of(q->o, q->f);
     warn_of_input(q);
     choose_types(q);
     TRY(pool_new(q->o->n_thread > 0 ? q->o->n_thread : cpu_count(), &pool, err));
-    int rc = calibrate(q->o, from, to, q->f, q->type, pool, &q->calibrated, q->report, err);
+    int rc = open_work(q, to, err);
+    if (!rc)
+        rc = calibrate(q->o, from, to, q->f, q->type, pool, &q->calibrated, q->report, err);
     if (!rc)
         rc = write_file(q, pool, to, err);
+    close_work(q, rc);
     pool_free(pool);
     if (rc)
         return rc;

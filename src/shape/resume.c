@@ -1,0 +1,247 @@
+/* A kind of note is a row: its form, and what is done when it is read again. */
+#include "shape/resume.h"
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include "base/mem.h"
+#include "format/view.h"
+#include "model/cache_file.h"
+
+enum kind { LAYER = 1, MADE, ERROR, COUNT, VECTOR, IMPORTANCE, TENSOR };
+
+struct pair { /* of a tensor, or with 0 of none */
+    uint64_t tensor;
+    double a, b;
+};
+
+struct made_note {
+    uint64_t tensor;
+    int64_t n_row;
+};
+
+struct sums_head { /* sums and counts follow, then the name */
+    int32_t n_col, n_mat;
+};
+
+/* ---- the key ---- */
+
+static void add_text(XXH3_state_t *s, const char *p, size_t n)
+{
+    uint64_t n_bytes = p ? n : UINT64_MAX;
+    XXH3_128bits_update(s, &n_bytes, sizeof n_bytes);
+    if (p)
+        XXH3_128bits_update(s, p, n);
+}
+
+static void add_file(XXH3_state_t *s, const char *path)
+{
+    struct stat st;
+    if (!path || stat(path, &st))
+        return;
+    uint64_t id[5] = {(uint64_t)st.st_dev, (uint64_t)st.st_ino, (uint64_t)st.st_size,
+                      (uint64_t)st.st_mtim.tv_sec, (uint64_t)st.st_mtim.tv_nsec};
+    XXH3_128bits_update(s, id, sizeof id);
+}
+
+XXH128_hash_t resume_key(const struct lathe_quantize_options *o, const struct model_file *f,
+                         const struct format *const *type, uint32_t file_type)
+{
+    XXH3_state_t *s = XXH3_createState();
+    uint64_t numbers[] = {
+        file_type,         (uint64_t)o->method,    (uint64_t)o->calib_ctx, (uint64_t)o->calib_tokens,
+        o->measure_output, o->save_imatrix != NULL};
+    cache_key_start(s, f);
+    add_text(s, LATHE_VERSION, strlen(LATHE_VERSION));
+    XXH3_128bits_update(s, numbers, sizeof numbers);
+    XXH3_128bits_update(s, &o->damping, sizeof o->damping);
+    for (uint64_t i = 0; i < model_file_n_tensor(f); i++) {
+        uint32_t id = type[i] ? (uint32_t)type[i]->id : UINT32_MAX;
+        XXH3_128bits_update(s, &id, sizeof id);
+    }
+    add_text(s, o->calib_text, o->n_calib_text);
+    add_text(s, o->calib_name, o->calib_name ? strlen(o->calib_name) : 0);
+    add_file(s, o->imatrix);
+    XXH128_hash_t key = XXH3_128bits_digest(s);
+    XXH3_freeState(s);
+    return key;
+}
+
+/* ---- layers ---- */
+
+struct reading {
+    const struct resume_told *told;
+    struct resume_layers *layers;
+};
+
+static bool take_sums(struct imatrix *m, const uint8_t *p, size_t n)
+{
+    struct sums_head h;
+    char name[MF_MAX_NAME + 1];
+    if (!m || n < sizeof h)
+        return false;
+    memcpy(&h, p, sizeof h);
+    uint64_t n_sum = (uint64_t)h.n_col * (uint64_t)h.n_mat, n_number = n_sum + (uint64_t)h.n_mat,
+             at = sizeof h + n_number * sizeof(float);
+    if (h.n_col > 1 << 28 || h.n_mat > 1 << 28 || h.n_col < 1 || h.n_mat < 1 || n <= at ||
+        n - at >= sizeof name)
+        return false;
+    memcpy(name, p + at, n - at);
+    name[n - at] = 0;
+    float *v = mem_new(n_number * sizeof *v);
+    memcpy(v, p + sizeof h, n_number * sizeof *v);
+    imatrix_put(m, &(struct imatrix_sums){name, h.n_col, h.n_mat, v, v + n_sum});
+    free(v);
+    return true;
+}
+
+static bool take_vector(const struct resume_told *t, const uint8_t *p, size_t n)
+{
+    uint64_t tensor;
+    if (!t->vector || n <= sizeof tensor || (n - sizeof tensor) % sizeof(float))
+        return false;
+    memcpy(&tensor, p, sizeof tensor);
+    float *v = mem_new(n - sizeof tensor);
+    memcpy(v, p + sizeof tensor, n - sizeof tensor);
+    t->vector(t->user, tensor, v, (n - sizeof tensor) / sizeof *v);
+    free(v);
+    return true;
+}
+
+static bool take_pair(const struct resume_told *t, uint32_t kind, const uint8_t *p, size_t n)
+{
+    struct pair x;
+    if (n != sizeof x)
+        return false;
+    memcpy(&x, p, sizeof x);
+    if (kind == ERROR && t->error)
+        t->error(t->user, x.tensor, x.a, x.b);
+    if (kind == COUNT && t->count)
+        t->count(t->user, x.a, x.b);
+    return true;
+}
+
+static int take_layers(void *user, uint32_t kind, const uint8_t *p, size_t n, struct lathe_err *err)
+{
+    const struct reading *r = user;
+    struct made_note made;
+    bool ok = true;
+    if (kind == LAYER && (ok = n == sizeof *r->layers))
+        memcpy(r->layers, p, n);
+    if (kind == MADE && (ok = n == sizeof made && r->told->made)) {
+        memcpy(&made, p, n);
+        ok = made_take_up(r->told->made, made.tensor, made.n_row);
+    }
+    if (kind == ERROR || kind == COUNT)
+        ok = take_pair(r->told, kind, p, n);
+    if (kind == VECTOR)
+        ok = take_vector(r->told, p, n);
+    if (kind == IMPORTANCE)
+        ok = take_sums(r->told->importance, p, n);
+    return ok ? 0
+              : err_set(err, LATHE_E_FILE, "the notes of an earlier run are not of this one: remove them");
+}
+
+int resume_layers(const struct work *w, const struct resume_told *told, struct resume_layers *out,
+                  struct lathe_err *err)
+{
+    struct reading r = {told, out};
+    *out = (struct resume_layers){0};
+    return w ? work_each(w, take_layers, &r, err) : 0;
+}
+
+/* ---- notes ---- */
+
+void resume_note_error(struct work *w, uint64_t tensor, double error, double plain)
+{
+    struct pair x = {tensor, error, plain};
+    if (w)
+        work_note(w, ERROR, &x, sizeof x);
+}
+
+void resume_note_count(struct work *w, double error, double plain)
+{
+    struct pair x = {0, error, plain};
+    if (w)
+        work_note(w, COUNT, &x, sizeof x);
+}
+
+void resume_note_vector(struct work *w, uint64_t tensor, const float *v, size_t n)
+{
+    if (!w)
+        return;
+    uint8_t *p = mem_new(sizeof tensor + n * sizeof *v);
+    memcpy(p, &tensor, sizeof tensor);
+    memcpy(p + sizeof tensor, v, n * sizeof *v);
+    work_note(w, VECTOR, p, sizeof tensor + n * sizeof *v);
+    free(p);
+}
+
+void resume_note_importance(struct work *w, const struct imatrix *m, int first)
+{
+    for (int i = first; i < imatrix_n_tensor(m); i++) {
+        struct imatrix_sums e = imatrix_get(m, i);
+        struct sums_head h = {e.n_col, e.n_mat};
+        size_t sum = (size_t)e.n_col * (size_t)e.n_mat * sizeof(float),
+               count = (size_t)e.n_mat * sizeof(float), name = strlen(e.name);
+        uint8_t *p = mem_new(sizeof h + sum + count + name);
+        memcpy(p, &h, sizeof h);
+        memcpy(p + sizeof h, e.sum, sum);
+        memcpy(p + sizeof h + sum, e.count, count);
+        memcpy(p + sizeof h + sum + count, e.name, name);
+        work_note(w, IMPORTANCE, p, sizeof h + sum + count + name);
+        free(p);
+    }
+}
+
+static void note_made(void *user, uint64_t tensor, int64_t n)
+{
+    struct made_note x = {tensor, n};
+    work_note(user, MADE, &x, sizeof x);
+}
+
+void resume_note_layer(struct work *w, struct made *made, const struct resume_layers *at)
+{
+    if (made)
+        made_vouch(made, note_made, w);
+    work_note(w, LAYER, at, sizeof *at);
+}
+
+/* ---- tensors ---- */
+
+struct tensors {
+    void (*tensor)(void *user, uint64_t i, double error, double value);
+    void *user;
+    uint64_t n;
+};
+
+static int take_tensor(void *user, uint32_t kind, const uint8_t *p, size_t n, struct lathe_err *err)
+{
+    struct tensors *t = user;
+    struct pair x;
+    if (kind != TENSOR || n != sizeof x)
+        return 0;
+    memcpy(&x, p, n);
+    if (x.tensor != t->n)
+        return err_set(err, LATHE_E_FILE, "the notes of an earlier run miss tensor %llu: remove them",
+                       (unsigned long long)t->n);
+    t->tensor(t->user, t->n++, x.a, x.b);
+    return 0;
+}
+
+int resume_tensors(const struct work *w, void (*tensor)(void *user, uint64_t i, double error, double value),
+                   void *user, uint64_t *n, struct lathe_err *err)
+{
+    struct tensors t = {tensor, user, 0};
+    int rc = w ? work_each(w, take_tensor, &t, err) : 0;
+    *n = t.n;
+    return rc;
+}
+
+int resume_note_tensor(struct work *w, uint64_t i, uint64_t first, uint64_t end, double error, double value,
+                       bool sync, struct lathe_err *err)
+{
+    struct pair x = {i, error, value};
+    work_note(w, TENSOR, &x, sizeof x);
+    work_vouch(w, WORK_OUT, first, end - first);
+    return work_commit(w, sync, err);
+}

@@ -1,0 +1,70 @@
+"""lathe quantize takes no more memory than a fifth of the model, or 64 MB: in a cgroup of that size the same bytes, and nothing is killed."""
+import os, subprocess, time
+
+import pytest
+
+import tiny_model
+from conftest import PROGRAM
+
+pytestmark = pytest.mark.skipif(bool(os.environ.get("LATHE_CHECK_KIND")), reason="memory: of a build for finding faults")
+MIB = 64
+METHODS = {"round": [], "importances": ["--calib"], "gptq": ["--method", "gptq", "--calib"], "awq": ["--method", "awq", "--calib"]}
+
+
+@pytest.fixture(scope="module")
+def large(tmp_path_factory):
+    """More than the bound, of which a fifth is less."""
+    path = tmp_path_factory.mktemp("large") / "m.gguf"
+    tiny_model.write(str(path), "Q8_0", n_layer=24, n_embd=1024, alike=1)
+    assert MIB << 20 < path.stat().st_size < MIB * 5 << 20
+    return path
+
+
+@pytest.fixture(scope="module")
+def text(tmp_path_factory):
+    path = tmp_path_factory.mktemp("text") / "calib.txt"
+    path.write_text("the hello in you and the end of it, in the beginning was the word; " * 60)
+    return path
+
+
+def command(large, text, out, method):
+    args = METHODS[method]
+    return [PROGRAM, "quantize", large, out, "--type", "q4_0", *args, *([text, "--calib-ctx", "128", "--calib-tokens", "512"] if args else [])]
+
+
+def start(home, *args, **more):
+    return subprocess.Popen(command(*args), stdout=subprocess.PIPE, stderr=subprocess.PIPE, env={"HOME": str(home), "PATH": os.environ["PATH"]}, **more)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_what_cannot_be_taken_back(home, large, text, tmp_path, method):
+    """Where there are no cgroups too: the memory that no file backs."""
+    p, most = start(home, large, text, tmp_path / "o.gguf", method), 0
+    while p.poll() is None:
+        try:
+            with open(f"/proc/{p.pid}/status") as f:
+                most = max([most] + [int(line.split()[1]) for line in f if line.startswith("RssAnon")])
+        except OSError:
+            break
+        time.sleep(0.002)
+    assert p.wait() == 0 and 0 < most < MIB << 10, most
+
+
+@pytest.mark.parametrize("method", ["round", "gptq"])
+def test_within_a_cgroup(home, large, text, tmp_path, cgroup, method):
+    roomy = start(home, large, text, tmp_path / "a.gguf", method)
+    want = roomy.communicate()
+    c = cgroup(MIB, 2)
+    tight = start(home, large, text, tmp_path / "b.gguf", method, preexec_fn=c.enter)
+    got = tight.communicate()
+    assert roomy.returncode == tight.returncode == 0 and c.n_killed() == 0, (want, got)
+    assert want[0] == got[0] and (tmp_path / "a.gguf").read_bytes() == (tmp_path / "b.gguf").read_bytes()
+
+
+def test_chunks_that_do_not_fit_are_refused(run, large, text, tmp_path):
+    text = tmp_path / "long.txt"
+    text.write_text("the hello in you and the end of it " * 20000)
+    tiny_model.write(str(tmp_path / "m.gguf"), "Q8_0", n_ctx=65536, n_embd=512)
+    r = run("quantize", tmp_path / "m.gguf", tmp_path / "o.gguf", "--type", "q4_0", "--calib", text, "--calib-ctx", "65536")
+    assert r.returncode == 1 and b"chunks of 65536 tokens" in r.stderr and b"choose a smaller --calib-ctx" in r.stderr, r.stderr
+    assert not (tmp_path / "o.gguf").exists() and not (tmp_path / "o.gguf.work").exists()
