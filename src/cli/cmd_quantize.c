@@ -20,6 +20,7 @@ struct account {
     int n_type;
     char fallback[160]; /* the first of them */
     uint64_t n_bytes;   /* of all tensors */
+    bool target;        /* types were chosen for one */
     bool scaled;        /* weights are scaled: they are not to be compared with the model's one by one */
 };
 
@@ -63,14 +64,17 @@ static json_t *types_json(const struct account *a)
 
 static int print_json(const struct account *a, const struct lathe_quantize_report *r)
 {
-    return json_print(json_pack("{so sI sI sI sI sf sI sf so sf sI sI sI}", "types", types_json(a), "tensors",
-                                (json_int_t)r->n_tensor, "weights", (json_int_t)r->n_weight, "bytes_before",
-                                (json_int_t)r->bytes_before, "bytes_after", (json_int_t)r->bytes_after,
-                                "bits_per_weight", 8 * (double)a->n_bytes / (double)r->n_weight, "fallbacks",
-                                (json_int_t)r->n_fallback, "relative_error", r->error, "worst_tensor",
-                                json_text(r->worst, strlen(r->worst)), "worst_error", r->worst_error,
-                                "calibration_tokens", (json_int_t)r->n_calib, "compared",
-                                (json_int_t)r->n_compared, "better", (json_int_t)r->n_better));
+    json_t *j =
+        json_pack("{so sI sI sI sI sf sI sf so sf sI sI sI}", "types", types_json(a), "tensors",
+                  (json_int_t)r->n_tensor, "weights", (json_int_t)r->n_weight, "bytes_before",
+                  (json_int_t)r->bytes_before, "bytes_after", (json_int_t)r->bytes_after, "bits_per_weight",
+                  8 * (double)a->n_bytes / (double)r->n_weight, "fallbacks", (json_int_t)r->n_fallback,
+                  "relative_error", r->error, "worst_tensor", json_text(r->worst, strlen(r->worst)),
+                  "worst_error", r->worst_error, "calibration_tokens", (json_int_t)r->n_calib, "compared",
+                  (json_int_t)r->n_compared, "better", (json_int_t)r->n_better);
+    if (a->target)
+        json_object_set_new(j, "predicted_kl", json_real(r->predicted_kl));
+    return json_print(j);
 }
 
 static void print_text(const struct account *a, const struct lathe_quantize_report *r)
@@ -83,6 +87,8 @@ static void print_text(const struct account *a, const struct lathe_quantize_repo
                r->n_fallback, a->fallback);
     if (r->n_calib)
         printf("calibrated on %" PRId64 " tokens\n", r->n_calib);
+    if (a->target)
+        printf("predicted KL divergence by rounding %.4g\n", r->predicted_kl);
     if (r->n_compared)
         printf("%" PRIu64 " of %" PRIu64 " products are closer than by rounding alone\n", r->n_better,
                r->n_compared);
@@ -100,6 +106,9 @@ int cmd_quantize(struct cli *c, struct lathe_err *err)
     struct account a = {.scaled = c->o.quantize_method == LATHE_QUANTIZE_AWQ};
     struct lathe_quantize_report r;
     struct lathe_quantize_options o = {.type = c->o.quantize_type,
+                                       .target_bpw = (double)c->o.target_bpw,
+                                       .target_bytes = c->o.target_bytes,
+                                       .types = c->o.types,
                                        .layout = c->o.layout,
                                        .group = c->o.group,
                                        .symmetric = c->o.symmetric,
@@ -118,7 +127,8 @@ int cmd_quantize(struct cli *c, struct lathe_err *err)
                                        .left_out = say_left_out,
                                        .note = show_note,
                                        .user = &a};
-    if (c->operands.n != 2 || !o.type)
+    a.target = o.target_bpw > 0 || o.target_bytes > 0;
+    if (c->operands.n != 2 || (!o.type && !a.target))
         return err_set(
             err, LATHE_E_USAGE,
             "quantize needs a model, a file to write and a type: lathe quantize IN OUT.gguf --type q4_k_m");

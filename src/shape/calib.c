@@ -173,8 +173,12 @@ static int load_rows(struct calib *c, int chunk, struct lathe_err *err)
 static int make_pass(struct calib *c, struct lathe_err *err)
 {
     int n_page = (c->o.n_ctx + SPAN - 1) / SPAN;
-    struct pass_limits limits = {
-        .n_row = c->o.n_ctx, .n_seq = 1, .n_ctx = c->o.n_ctx, .n_out = 1, .n_page = n_page, .by_layer = true};
+    struct pass_limits limits = {.n_row = c->o.n_ctx,
+                                 .n_seq = 1,
+                                 .n_ctx = c->o.n_ctx,
+                                 .n_out = c->o.n_out > 0 ? c->o.n_out : 1,
+                                 .n_page = n_page,
+                                 .by_layer = true};
     struct kv_form form = kv_form_of(c->model, limits.kv_types);
     void *p;
     c->kv_bytes = form.page_bytes / (size_t)form.n_layer * (size_t)n_page;
@@ -217,6 +221,24 @@ int calib_layer(struct calib *c, int layer, bool next, pass_tap_fn *tap, void *u
     }
     if (next)
         c->half = 1 - c->half;
+    return 0;
+}
+
+int calib_rest(struct calib *c, int layer, calib_rows_fn *before, calib_rows_fn *after, void *user,
+               struct lathe_err *err)
+{
+    struct pass_seq seq = whole_chunk(c);
+    for (int i = 0; i < c->n_chunk; i++) {
+        const int32_t *ids = c->ids + (size_t)i * (size_t)c->o.n_ctx;
+        struct pass_batch b = {.n_row = c->o.n_ctx, .tokens = ids, .n_seq = 1, .seqs = &seq};
+        TRY(load_rows(c, i, err));
+        if (before)
+            before(user, i, ids);
+        for (int l = layer; l < c->model->config.n_layer; l++)
+            pass_layer(c->pass, &b, l, NULL, NULL);
+        if (after)
+            after(user, i, ids);
+    }
     return 0;
 }
 

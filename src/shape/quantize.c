@@ -14,6 +14,7 @@
 #include "quant/encode.h"
 #include "shape/bad_weight.h"
 #include "shape/calibrate.h"
+#include "shape/mixed.h"
 #include "shape/quantize_folder.h"
 
 /* Of one row: sums of squares; bad: the first column that is no number, + 1. */
@@ -84,12 +85,22 @@ static const float *vector_of(void *user, uint64_t i)
     return q->calibrated.vector ? q->calibrated.vector[i] : NULL;
 }
 
-static void choose_types(struct quantize *q)
+/* By measuring the model at `from`, or by the mix's rules. */
+static int choose_types(struct quantize *q, const char *from, const char *to, struct pool *pool,
+                        struct lathe_err *err)
 {
+    if (mixed_is(q->o)) {
+        struct mixed *m;
+        TRY(mixed_new(q->o, from, to, q->f, &q->mix, pool, &m, err));
+        int rc = mixed_choose(m, q->type, q->wanted, &q->mix.mix, q->report, err);
+        mixed_free(m);
+        return rc;
+    }
     for (uint64_t i = 0; i < model_file_n_tensor(q->f); i++) {
         const struct mf_tensor *t = model_file_tensor(q->f, i);
         q->type[i] = gguf_stays_f32(t) ? NULL : mix_type(&q->mix, t, &q->wanted[i]);
     }
+    return 0;
 }
 
 /* ---- the account ---- */
@@ -226,9 +237,10 @@ static int run(struct quantize *q, const char *from, const char *to, struct lath
     q->type = mem_new((n + 1) * sizeof *q->type);
     q->wanted = mem_new((n + 1) * sizeof *q->wanted);
     warn_of_input(q);
-    choose_types(q);
     TRY(pool_new(q->o->n_thread > 0 ? q->o->n_thread : cpu_count(), &pool, err));
-    int rc = calibrate(q->o, from, to, q->f, q->type, pool, &q->calibrated, q->report, err);
+    int rc = choose_types(q, from, to, pool, err);
+    if (!rc)
+        rc = calibrate(q->o, from, to, q->f, q->type, pool, &q->calibrated, q->report, err);
     if (!rc)
         rc = write_file(q, pool, to, err);
     pool_free(pool);
@@ -250,7 +262,8 @@ int lathe_quantize(const char *from, const char *to, const struct lathe_quantize
     *q.report = (struct lathe_quantize_report){0};
     if (quantize_folder_is(opts->type))
         return quantize_folder(from, to, opts, NULL, NULL, q.report, err);
-    TRY(mix_find(opts->type ? opts->type : "", &q.mix.mix, err));
+    if (!mixed_is(opts))
+        TRY(mix_find(opts->type ? opts->type : "", &q.mix.mix, err));
     TRY(gguf_write_open(from, &f, note, err));
     q.f = f;
     if (model_file_left_out(f) && opts->left_out)

@@ -1,0 +1,112 @@
+"""lathe quantize with a target instead of a type: what is reached, what is refused, the same bytes everywhere."""
+import json
+
+import pytest
+
+import gguf_file
+import tiny_model
+
+TEXT = "the hello in you and the end of it, in the beginning was the word; " * 60
+CALIB = ("--calib-ctx", "64", "--calib-tokens", "1024")
+
+
+@pytest.fixture(scope="module")
+def text(tmp_path_factory):
+    path = tmp_path_factory.mktemp("text") / "calib.txt"
+    path.write_text(TEXT)
+    return path
+
+
+@pytest.fixture(scope="module")
+def tiny(tmp_path_factory):
+    path = tmp_path_factory.mktemp("tiny") / "m.gguf"
+    tiny_model.write(str(path), "F32")
+    return path
+
+
+@pytest.fixture(scope="module")
+def wide(tmp_path_factory):
+    """Rows of 256, which all types can hold, but for the feed-forward's."""
+    path = tmp_path_factory.mktemp("wide") / "m.gguf"
+    tiny_model.write(str(path), "F32", n_embd=256)
+    return path
+
+
+def quantize(run, source, target, text, *args, env=None):
+    r = run("quantize", source, target, "--json", "--calib", text, *CALIB, *args, env=env)
+    assert r.returncode == 0, r.stderr.decode()
+    return json.loads(r.stdout)
+
+
+def refused(run, source, target, *args):
+    r = run("quantize", source, target, *args)
+    assert r.returncode != 0 and not target.exists()
+    return r.stderr.decode()
+
+
+def types_of(path):
+    return {name: t[0] for name, t in gguf_file.read(path)[1].items()}
+
+
+def test_bits(run, wide, text, tmp_path):
+    kl = None
+    for bits in (3.5, 4.5, 6, 20):
+        report = quantize(run, wide, tmp_path / "o.gguf", text, "--target-bpw", bits)
+        assert bits * 0.9 < report["bits_per_weight"] <= bits or bits == 20
+        assert kl is None or report["predicted_kl"] < kl
+        kl = report["predicted_kl"]
+        assert sum(t["tensors"] for t in report["types"].values()) == report["tensors"]
+    assert set(report["types"]) == {"Q8_0", "F32"}  # with room for everything
+
+
+def test_size(run, tiny, text, tmp_path):
+    """The whole file counts, and a byte less is refused with the number."""
+    least = refused(run, tiny, tmp_path / "o.gguf", "--target-size", "20000", "--calib", text, *CALIB)
+    least = int(least.split()[-1])
+    report = quantize(run, tiny, tmp_path / "o.gguf", text, "--target-size", least)
+    assert report["bytes_after"] == least == (tmp_path / "o.gguf").stat().st_size
+    (tmp_path / "o.gguf").unlink()
+    assert str(least) in refused(run, tiny, tmp_path / "o.gguf", "--target-size", str(least - 1), "--calib", text, *CALIB)
+    report = quantize(run, tiny, tmp_path / "o.gguf", text, "--target-size", least + 9000)
+    assert least < report["bytes_after"] <= least + 9000
+
+
+@pytest.mark.parametrize("method", ["round", "gptq", "awq"])
+def test_types_and_rules(run, wide, text, tmp_path, method):
+    quantize(run, wide, tmp_path / "o.gguf", text, "--target-bpw", "6", "--types", "q3_k,q5_0,q8_0", "--tensor-type", "attn_v=q4_1", "--method", method)
+    types = types_of(tmp_path / "o.gguf")
+    number = {"Q3_K": 11, "Q5_0": 6, "Q8_0": 8, "Q4_1": 3, "F32": 0}
+    for name, t in types.items():
+        if "norm" in name:
+            assert t == number["F32"]
+        elif "attn_v" in name:
+            assert t == number["Q4_1"]
+        elif "ffn_down" in name:  # rows of 96
+            assert t in (number["Q5_0"], number["Q8_0"])
+        else:
+            assert t in (number["Q3_K"], number["Q5_0"], number["Q8_0"])
+    r = run("run", "-m", tmp_path / "o.gguf", "--raw", "-p", "the hello", "-n", "4", "--temp", "0", "--no-cache")
+    assert r.returncode == 0, r.stderr.decode()
+
+
+def test_same_bytes(run, tiny, text, tmp_path):
+    want = None
+    for threads, isa in ((1, ""), (3, ""), (2, "c"), (2, "avx2")):
+        report = quantize(run, tiny, tmp_path / "o.gguf", text, "--target-bpw", "5.5", "-t", str(threads), env={"LATHE_CPU": isa} if isa else None)
+        got = (tmp_path / "o.gguf").read_bytes(), report["predicted_kl"]
+        assert want in (None, got), (threads, isa)
+        want = got
+    assert not [p for p in tmp_path.iterdir() if p.name != "o.gguf"]
+
+
+@pytest.mark.parametrize("args, words", [
+    (("--target-bpw", "4"), "needs a calibration text"),
+    (("--target-bpw", "4", "--type", "q4_0", "--calib", "TEXT"), "not both"),
+    (("--target-bpw", "4", "--target-size", "1M", "--calib", "TEXT"), "name one"),
+    (("--target-bpw", "4", "--pure", "--calib", "TEXT"), "--pure"),
+    (("--target-bpw", "4", "--types", "q4_0,q9", "--calib", "TEXT"), "'q9'"),
+    (("--target-bpw", "1", "--calib", "TEXT", *CALIB), "the least with these types is"),
+    (("--target-bpw", "-1", "--calib", "TEXT"), "target-bpw"),
+])
+def test_refused(run, tiny, text, tmp_path, args, words):
+    assert words in refused(run, tiny, tmp_path / "o.gguf", *(str(text) if a == "TEXT" else a for a in args))
