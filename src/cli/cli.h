@@ -41,7 +41,7 @@ struct cli_options {
     int quantize_method, calib_tokens, calib_ctx;
     float damping;
     bool measure_output;
-    float target_bpw;
+    float target_bpw, target_kl;
     uint64_t target_bytes;
     const char *layout;
     int group;

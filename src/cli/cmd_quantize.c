@@ -7,6 +7,7 @@
 #include "base/progress.h"
 #include "cli/input.h"
 #include "cli/json.h"
+#include "cli/quantize_kinds.h"
 #include "cli/say.h"
 
 enum { MAX_TYPE = 64 };
@@ -20,8 +21,9 @@ struct account {
     int n_type;
     char fallback[160]; /* the first of them */
     uint64_t n_bytes;   /* of all tensors */
-    bool target;        /* types were chosen for one */
-    bool scaled;        /* weights are scaled: they are not to be compared with the model's one by one */
+    struct quantize_kinds kinds;
+    bool target; /* types were chosen for one */
+    bool scaled; /* weights are scaled: they are not to be compared with the model's one by one */
 };
 
 static void show_progress(void *user, const char *what, double share)
@@ -48,6 +50,7 @@ static void add_tensor(void *user, const struct lathe_quantized *t)
         a->of[i].n_bytes += t->n_bytes;
     }
     a->n_bytes += t->n_bytes;
+    quantize_kinds_add(&a->kinds, t->name, t->to);
     if (t->instead_of && !a->fallback[0])
         snprintf(a->fallback, sizeof a->fallback, "%.100s: %s instead of %s", t->name, t->to, t->instead_of);
 }
@@ -72,8 +75,12 @@ static int print_json(const struct account *a, const struct lathe_quantize_repor
                   "relative_error", r->error, "worst_tensor", json_text(r->worst, strlen(r->worst)),
                   "worst_error", r->worst_error, "calibration_tokens", (json_int_t)r->n_calib, "compared",
                   (json_int_t)r->n_compared, "better", (json_int_t)r->n_better);
-    if (a->target)
+    if (a->target) {
+        json_object_set_new(j, "kinds", quantize_kinds_json(&a->kinds));
         json_object_set_new(j, "predicted_kl", json_real(r->predicted_kl));
+    }
+    if (r->measured_kl > 0)
+        json_object_set_new(j, "measured_kl", json_real(r->measured_kl));
     return json_print(j);
 }
 
@@ -88,7 +95,11 @@ static void print_text(const struct account *a, const struct lathe_quantize_repo
     if (r->n_calib)
         printf("calibrated on %" PRId64 " tokens\n", r->n_calib);
     if (a->target)
+        quantize_kinds_print(&a->kinds);
+    if (a->target)
         printf("predicted KL divergence by rounding %.4g\n", r->predicted_kl);
+    if (r->measured_kl > 0)
+        printf("measured KL divergence %.4g\n", r->measured_kl);
     if (r->n_compared)
         printf("%" PRIu64 " of %" PRIu64 " products are closer than by rounding alone\n", r->n_better,
                r->n_compared);
@@ -108,6 +119,7 @@ int cmd_quantize(struct cli *c, struct lathe_err *err)
     struct lathe_quantize_options o = {.type = c->o.quantize_type,
                                        .target_bpw = (double)c->o.target_bpw,
                                        .target_bytes = c->o.target_bytes,
+                                       .target_kl = (double)c->o.target_kl,
                                        .types = c->o.types,
                                        .layout = c->o.layout,
                                        .group = c->o.group,
@@ -127,7 +139,7 @@ int cmd_quantize(struct cli *c, struct lathe_err *err)
                                        .left_out = say_left_out,
                                        .note = show_note,
                                        .user = &a};
-    a.target = o.target_bpw > 0 || o.target_bytes > 0;
+    a.target = o.target_bpw > 0 || o.target_bytes > 0 || o.target_kl > 0;
     if (c->operands.n != 2 || (!o.type && !a.target))
         return err_set(
             err, LATHE_E_USAGE,

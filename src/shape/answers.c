@@ -120,6 +120,11 @@ static void draw_position(const struct pool_op *op, int piece, int worker)
 
 /* ---- over the text ---- */
 
+static int n_chunk(const struct answers *a)
+{
+    return (int)(a->n_position / calib_ctx(a->c));
+}
+
 static void each(struct answers *a, void (*run)(const struct pool_op *, int, int), int n)
 {
     struct pool_op op = {.run = run, .arg = a, .n_piece = n, .layer = -1, .name = "answers"};
@@ -127,31 +132,25 @@ static void each(struct answers *a, void (*run)(const struct pool_op *, int, int
     pool_settle(a->pool);
 }
 
-static void draw_chunk(void *user, int chunk, const int32_t *ids)
+static int draw_chunk(struct answers *a, int chunk, struct lathe_err *err)
 {
-    struct answers *a = user;
     int n_ctx = calib_ctx(a->c);
     a->chunk = chunk;
+    TRY(calib_rest(a->c, chunk, 0, NULL, NULL, err));
     for (a->first = 0; a->first < n_ctx; a->first += ANSWERS_OUT) {
         int n = n_ctx - a->first < ANSWERS_OUT ? n_ctx - a->first : ANSWERS_OUT;
         a->logits = pass_logits(calib_pass(a->c), a->first, n, &a->logits_stride);
         each(a, draw_position, n);
     }
+    return 0;
 }
 
-static void compare_chunk(void *user, int chunk, const int32_t *ids)
-{
-    struct answers *a = user;
-    a->chunk = chunk;
-    each(a, compare_position, calib_ctx(a->c));
-}
-
-static void put_noise(void *user, int chunk, const int32_t *ids)
+static void put_noise(void *user, const int32_t *ids)
 {
     const struct answers *a = user;
     int64_t stride;
     float *x = pass_rows(calib_pass(a->c), &stride);
-    for (int i = 0; i < calib_ctx(a->c) && a->embedding; i++)
+    for (int i = 0; i < calib_ctx(a->c); i++)
         noise_add(a->embedding, ids[i], x + i * stride, calib_model(a->c)->config.n_embd);
 }
 
@@ -170,7 +169,9 @@ int answers_new(struct calib *c, struct pool *pool, struct answers **out, struct
     *a = (struct answers){.c = c, .pool = pool, .v = v, .n_position = calib_n_token(c)};
     a->divergence = mem_new((size_t)a->n_position * sizeof *a->divergence);
     a->room = mem_new(2 * (size_t)m->config.n_embd * (size_t)pool_n_worker(pool) * sizeof *a->room);
-    int rc = calib_rest(c, 0, NULL, draw_chunk, a, err);
+    int rc = 0;
+    for (int i = 0; i < n_chunk(a) && !rc; i++)
+        rc = draw_chunk(a, i, err);
     if (rc) {
         answers_free(a);
         return rc;
@@ -195,7 +196,12 @@ int answers_divergence(struct answers *a, int layer, const struct noise *embeddi
     double sum = 0;
     a->embedding = embedding;
     a->head = head;
-    int rc = calib_rest(a->c, layer, put_noise, compare_chunk, a, err);
+    int rc = 0;
+    for (a->chunk = 0; a->chunk < n_chunk(a) && !rc; a->chunk++) {
+        rc = calib_rest(a->c, a->chunk, layer, embedding ? put_noise : NULL, a, err);
+        if (!rc)
+            each(a, compare_position, calib_ctx(a->c));
+    }
     a->embedding = a->head = NULL;
     if (rc)
         return rc;

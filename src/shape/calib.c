@@ -224,21 +224,17 @@ int calib_layer(struct calib *c, int layer, bool next, pass_tap_fn *tap, void *u
     return 0;
 }
 
-int calib_rest(struct calib *c, int layer, calib_rows_fn *before, calib_rows_fn *after, void *user,
+int calib_rest(struct calib *c, int chunk, int layer, calib_rows_fn *before, void *user,
                struct lathe_err *err)
 {
     struct pass_seq seq = whole_chunk(c);
-    for (int i = 0; i < c->n_chunk; i++) {
-        const int32_t *ids = c->ids + (size_t)i * (size_t)c->o.n_ctx;
-        struct pass_batch b = {.n_row = c->o.n_ctx, .tokens = ids, .n_seq = 1, .seqs = &seq};
-        TRY(load_rows(c, i, err));
-        if (before)
-            before(user, i, ids);
-        for (int l = layer; l < c->model->config.n_layer; l++)
-            pass_layer(c->pass, &b, l, NULL, NULL);
-        if (after)
-            after(user, i, ids);
-    }
+    const int32_t *ids = c->ids + (size_t)chunk * (size_t)c->o.n_ctx;
+    struct pass_batch b = {.n_row = c->o.n_ctx, .tokens = ids, .n_seq = 1, .seqs = &seq};
+    TRY(load_rows(c, chunk, err));
+    if (before)
+        before(user, ids);
+    for (int l = layer; l < c->model->config.n_layer; l++)
+        pass_layer(c->pass, &b, l, NULL, NULL);
     return 0;
 }
 
@@ -259,7 +255,7 @@ static int open_all(struct calib *c, const char *path, struct lathe_err *err)
 {
     struct lathe_model_options mo;
     lathe_model_options_init(&mo);
-    mo.load_as = "q8_0";
+    mo.load_as = c->o.as_it_is ? NULL : "q8_0";
     mo.n_thread = pool_n_worker(c->pool);
     mo.progress = c->o.progress;
     mo.user = c->o.user;

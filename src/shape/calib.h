@@ -9,6 +9,7 @@ struct calib_options {
     size_t n_text;
     int n_ctx;          /* tokens of a chunk, each with the model's beginning-of-sequence token in front */
     int64_t n_token;    /* most to take, in whole chunks, evenly spread over the text */
+    bool as_it_is;      /* floats stay floats */
     int n_out;          /* rows that pass_logits is asked for at a time; 0: one */
     const char *folder; /* where the file of rows goes while it is needed */
     void (*progress)(void *user, const char *what, double share); /* may be NULL */
@@ -32,9 +33,9 @@ int64_t calib_n_token(const struct calib *c); /* that are taken */
  * without `next` and then once with it. */
 int calib_layer(struct calib *c, int layer, bool next, pass_tap_fn *tap, void *user, struct lathe_err *err);
 /* Told of the rows of a chunk (pass_rows of the pass), which are the tokens ids[calib_ctx]. */
-typedef void calib_rows_fn(void *user, int chunk, const int32_t *ids);
-/* Takes all chunks from a layer, as calib_layer would go on with, through all that follow; their rows are told before, where they may be
- * changed, and after the last layer, and kept nowhere. Either may be NULL. */
-int calib_rest(struct calib *c, int layer, calib_rows_fn *before, calib_rows_fn *after, void *user,
+typedef void calib_rows_fn(void *user, const int32_t *ids);
+/* Takes one chunk from a layer, that which calib_layer would take next, through all that follow; its rows are told before, where they may
+ * be changed (`before` may be NULL), are the pass's afterwards, and kept nowhere. */
+int calib_rest(struct calib *c, int chunk, int layer, calib_rows_fn *before, void *user,
                struct lathe_err *err);
 #endif

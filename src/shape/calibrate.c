@@ -52,7 +52,6 @@ static void keep_and_count(void *user, const char *tensor, double error, double 
     count(user, error, plain);
 }
 
-/* A weight that is no number would spoil the activations of all layers behind it, and name none. */
 static int check_rows(const struct mf_tensor *t, const struct format *from, float *x, uint8_t *made,
                       struct lathe_err *err)
 {
@@ -69,7 +68,7 @@ static int check_rows(const struct mf_tensor *t, const struct format *from, floa
     return 0;
 }
 
-static int check_finite(const struct model_file *f, const struct format *const *type, struct lathe_err *err)
+int calibrate_check(const struct model_file *f, const struct format *const *type, struct lathe_err *err)
 {
     int rc = 0;
     for (uint64_t i = 0; i < model_file_n_tensor(f) && !rc; i++) {
@@ -158,7 +157,7 @@ static int read_text(struct job *j, const char *from, const char *folder, struct
                                      .user = o->user};
     struct calib *c;
     int rc;
-    TRY(check_finite(j->f, j->type, err));
+    TRY(calibrate_check(j->f, j->type, err));
     TRY(calib_new(from, &co, pool, &c, err));
     j->report->n_calib = calib_n_token(c);
     if (o->measure_output)

@@ -11,6 +11,9 @@
 #include "quant/encode.h"
 #include "shape/allot.h"
 #include "shape/calibrate.h"
+#include "shape/divergence.h"
+#include "shape/held_out.h"
+#include "shape/kl_search.h"
 #include "shape/sensitivity.h"
 #include "shape/type_error.h"
 
@@ -19,8 +22,10 @@
 
 enum {
     PROBE_CTX = 256,
-    PROBE_TOKENS = 2048,
-    ALIGN = 32 /* of tensors in a file */
+    PROBE_TOKENS = 1024,
+    JUDGE_CTX = 512,
+    JUDGE_TOKENS = 8192, /* at most, of an eighth of the text */
+    ALIGN = 32           /* of tensors in a file */
 };
 /* Multiply-adds of all passes together, some ten minutes on two cores with integer dots; a chunk for each matrix in any case. */
 #define PROBE_WORK 1.5e14
@@ -35,6 +40,11 @@ struct mixed {
     uint64_t *tensor;                            /* of each item */
     const struct format *(*type)[ALLOT_MAX_WAY]; /* [item][way] */
     int *way;
+    char *from, *folder;
+    struct held_out text; /* with a divergence as target */
+    struct kl_search search;
+    struct pool *pool;
+    bool is_least, is_most;       /* the newest choice is the smallest, the largest there is */
     const struct format **chosen; /* the caller's, while the size of the file is asked for */
 };
 
@@ -113,13 +123,13 @@ static bool is_chosen(const struct mixed *m, const struct mf_tensor *t)
 }
 
 static int make_item(struct mixed *m, uint64_t i, const struct sensitivity *s,
-                     const struct imatrix *importance, struct pool *pool, struct lathe_err *err)
+                     const struct imatrix *importance, struct lathe_err *err)
 {
     const struct mf_tensor *t = model_file_tensor(m->f, i);
     struct allot_item *item = &m->items[m->n_item];
     double error[ALLOT_MAX_WAY];
     item->n_way = fitting(m, t, m->type[m->n_item]);
-    TRY(type_error(t, m->type[m->n_item], item->n_way, importance, pool, error, err));
+    TRY(type_error(t, m->type[m->n_item], item->n_way, importance, m->pool, error, err));
     for (int k = 0; k < item->n_way; k++) {
         item->size[k] = counted(m, bytes_as(t, m->type[m->n_item][k]));
         item->cost[k] = s->error > 0 ? s->divergence * error[k] / s->error : error[k];
@@ -141,29 +151,39 @@ static int64_t probe_tokens(const struct mixed *m, const bool *wanted)
     return n < PROBE_CTX ? PROBE_CTX : n < PROBE_TOKENS ? (int64_t)n : PROBE_TOKENS;
 }
 
-static int measure(struct mixed *m, const char *from, const char *folder, struct pool *pool,
-                   struct lathe_err *err)
+static struct calib_options text_options(const struct mixed *m, struct str text, int n_ctx, int64_t n_token)
+{
+    return (struct calib_options){.text = text.p,
+                                  .n_text = text.n,
+                                  .n_ctx = n_ctx,
+                                  .n_token = n_token,
+                                  .folder = m->folder,
+                                  .progress = m->o->progress,
+                                  .user = m->o->user};
+}
+
+static int measure(struct mixed *m, struct lathe_err *err)
 {
     uint64_t n = model_file_n_tensor(m->f);
     bool *wanted = mem_new((n + 1) * sizeof *wanted);
     struct sensitivity *v = mem_new((n + 1) * sizeof *v);
+    const struct format **any = mem_new((n + 1) * sizeof *any);
     struct imatrix *importance = imatrix_new();
-    for (uint64_t i = 0; i < n; i++)
+    for (uint64_t i = 0; i < n; i++) {
         wanted[i] = is_chosen(m, model_file_tensor(m->f, i));
+        any[i] = wanted[i] ? m->candidate[0] : NULL;
+    }
     const int n_ctx = m->o->calib_ctx > 0 && m->o->calib_ctx < PROBE_CTX ? m->o->calib_ctx : PROBE_CTX;
-    const struct calib_options co = {.text = m->o->calib_text,
-                                     .n_text = m->o->n_calib_text,
-                                     .n_ctx = n_ctx,
-                                     .n_token = probe_tokens(m, wanted),
-                                     .folder = folder,
-                                     .progress = m->o->progress,
-                                     .user = m->o->user};
+    const struct calib_options co = text_options(m, mixed_text(m), n_ctx, probe_tokens(m, wanted));
     const struct sensitivity_options so = {.calib = &co, .f = m->f, .wanted = wanted};
-    int rc = sensitivity_measure(from, &so, pool, v, importance, err);
+    int rc = calibrate_check(m->f, any, err);
+    if (!rc)
+        rc = sensitivity_measure(m->from, &so, m->pool, v, importance, err);
     for (uint64_t i = 0; i < n && !rc; i++)
         if (wanted[i])
-            rc = make_item(m, i, &v[i], importance, pool, err);
+            rc = make_item(m, i, &v[i], importance, err);
     imatrix_free(importance);
+    free(any);
     free(wanted);
     free(v);
     return rc;
@@ -178,15 +198,23 @@ int mixed_new(const struct lathe_quantize_options *o, const char *from, const ch
     *out = NULL;
     TRY(check(o, err));
     struct mixed *m = mem_new(sizeof *m);
-    *m = (struct mixed){.o = o, .f = f, .rules = rules};
+    *m = (struct mixed){.o = o,
+                        .f = f,
+                        .rules = rules,
+                        .pool = pool,
+                        .from = mem_dup(from, strlen(from)),
+                        .search = kl_search_begin(o->target_kl)};
     m->items = mem_new(n * sizeof *m->items);
     m->tensor = mem_new(n * sizeof *m->tensor);
     m->type = mem_new(n * sizeof *m->type);
     m->way = mem_new(n * sizeof *m->way);
     new_file_folder(to, folder, sizeof folder);
+    m->folder = mem_dup(folder, strlen(folder));
+    if (o->target_kl > 0)
+        m->text = held_out_split(o->calib_text, o->n_calib_text);
     int rc = read_candidates(m, o->types ? o->types : DEFAULT_TYPES, err);
     if (!rc)
-        rc = measure(m, from, folder, pool, err);
+        rc = measure(m, err);
     if (rc) {
         mixed_free(m);
         return rc;
@@ -203,7 +231,16 @@ void mixed_free(struct mixed *m)
     free(m->tensor);
     free(m->type);
     free(m->way);
+    free(m->from);
+    free(m->folder);
+    held_out_free(&m->text);
     free(m);
+}
+
+struct str mixed_text(const struct mixed *m)
+{
+    return m->text.used ? (struct str){m->text.used, m->text.n_used}
+                        : (struct str){m->o->calib_text, m->o->n_calib_text};
 }
 
 /* ---- the choice ---- */
@@ -244,7 +281,8 @@ static int share_out(struct mixed *m, struct allot_sum *sum, struct lathe_err *e
     uint64_t other, n_weight;
     const uint64_t least = allot_least(m->items, m->n_item);
     if (m->o->target_kl > 0) {
-        allot_for(m->items, m->n_item, m->o->target_kl, m->way, sum);
+        m->is_most = !allot_for(m->items, m->n_item, m->search.aim, m->way, sum);
+        m->is_least = sum->size == least;
         return 0;
     }
     TRY(other_bytes(m, &other, &n_weight, err));
@@ -298,4 +336,28 @@ int mixed_choose(struct mixed *m, const struct format **type, const struct forma
         wanted[m->tensor[i]] = type[m->tensor[i]];
     report->predicted_kl = sum.cost;
     return nearest_mix(m, mix, err);
+}
+
+/* ---- a divergence as target ---- */
+
+int mixed_judge(struct mixed *m, const char *path, bool *again, struct lathe_quantize_report *report,
+                struct lathe_err *err)
+{
+    struct kl_search *s = &m->search;
+    const struct calib_options co =
+        text_options(m, (struct str){m->text.kept, m->text.n_kept},
+                     m->o->calib_ctx > 0 ? m->o->calib_ctx : JUDGE_CTX, JUDGE_TOKENS);
+    *again = false;
+    if (m->o->target_kl <= 0)
+        return 0;
+    if (!s->known) {
+        TRY(divergence_measure(m->from, path, &co, m->pool, &report->measured_kl, err));
+        if (!kl_search_next(s, report->measured_kl, m->is_least, m->is_most))
+            return err_set(err, LATHE_E_USAGE,
+                           "a divergence of %g cannot be reached: with the largest of these types it is %.4g",
+                           s->bound, report->measured_kl);
+        *again = !s->done;
+    }
+    report->measured_kl = s->measured;
+    return 0;
 }

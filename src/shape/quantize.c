@@ -2,11 +2,13 @@
  *
  * Rows are encoded by the writer's threads, in any order. Each leaves its sums in a place of its own, and they are added up in
  * the order of rows when the tensor is done, so that the account does not depend on the number of threads either. */
+#include <errno.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 #include "base/cpu.h"
 #include "base/mem.h"
 #include "base/pool.h"
@@ -31,6 +33,7 @@ struct quantize {
     struct row_sums *rows;                /* of the tensor that is written: dim[2] matrices of dim[1] */
     struct calibrated calibrated;
     struct lathe_quantize_report *report;
+    struct lathe_quantized *done; /* of each tensor, told when the file is there */
     double error, value, worst;
 };
 
@@ -85,22 +88,12 @@ static const float *vector_of(void *user, uint64_t i)
     return q->calibrated.vector ? q->calibrated.vector[i] : NULL;
 }
 
-/* By measuring the model at `from`, or by the mix's rules. */
-static int choose_types(struct quantize *q, const char *from, const char *to, struct pool *pool,
-                        struct lathe_err *err)
+static void choose_types(struct quantize *q)
 {
-    if (mixed_is(q->o)) {
-        struct mixed *m;
-        TRY(mixed_new(q->o, from, to, q->f, &q->mix, pool, &m, err));
-        int rc = mixed_choose(m, q->type, q->wanted, &q->mix.mix, q->report, err);
-        mixed_free(m);
-        return rc;
-    }
     for (uint64_t i = 0; i < model_file_n_tensor(q->f); i++) {
         const struct mf_tensor *t = model_file_tensor(q->f, i);
         q->type[i] = gguf_stays_f32(t) ? NULL : mix_type(&q->mix, t, &q->wanted[i]);
     }
-    return 0;
 }
 
 /* ---- the account ---- */
@@ -136,7 +129,7 @@ static int tensor_done(void *user, uint64_t i, struct lathe_err *err)
         now.output_plain = q->calibrated.output[i].plain;
     }
     struct lathe_quantize_report *s = q->report;
-    s->n_tensor++;
+    q->done[s->n_tensor++] = now;
     s->n_weight += n;
     s->n_fallback += now.instead_of != NULL;
     q->error += error;
@@ -145,9 +138,24 @@ static int tensor_done(void *user, uint64_t i, struct lathe_err *err)
         q->worst = now.error;
         snprintf(s->worst, sizeof s->worst, "%s", t->name);
     }
-    if (q->o->tensor)
-        q->o->tensor(q->o->user, &now);
     return 0;
+}
+
+static void begin_account(struct quantize *q)
+{
+    struct lathe_quantize_report *s = q->report;
+    s->n_tensor = s->n_weight = s->n_fallback = s->n_compared = s->n_better = 0;
+    s->worst[0] = 0;
+    q->error = q->value = q->worst = 0;
+}
+
+static void end_account(struct quantize *q)
+{
+    struct lathe_quantize_report *s = q->report;
+    s->error = q->value > 0 ? sqrt(q->error / q->value) : 0;
+    s->worst_error = q->worst;
+    for (uint64_t i = 0; i < s->n_tensor && q->o->tensor; i++)
+        q->o->tensor(q->o->user, &q->done[i]);
 }
 
 /* ---- before and after ---- */
@@ -224,6 +232,58 @@ static int write_file(struct quantize *q, struct pool *pool, const char *to, str
     return 0;
 }
 
+static int make_file(struct quantize *q, struct pool *pool, const struct lathe_quantize_options *o,
+                     const char *from, const char *to, struct lathe_err *err)
+{
+    begin_account(q);
+    if (q->calibrated.importance) /* the same, whatever the types */
+        return write_file(q, pool, to, err);
+    calibrated_free(&q->calibrated, model_file_n_tensor(q->f));
+    TRY(calibrate(o, from, to, q->f, q->type, pool, &q->calibrated, q->report, err));
+    return write_file(q, pool, to, err);
+}
+
+/* Makes the file beside its place until it is as the target would have it. */
+static int reach_target(struct quantize *q, struct mixed *m, struct pool *pool, const char *from,
+                        const char *to, struct lathe_err *err)
+{
+    struct lathe_quantize_options o = *q->o;
+    char beside[4200];
+    bool again = true;
+    o.calib_text = mixed_text(m).p;
+    o.n_calib_text = mixed_text(m).n;
+    snprintf(beside, sizeof beside, "%s%s", to, o.target_kl > 0 ? ".try" : "");
+    int rc = 0;
+    while (again && !rc) {
+        rc = mixed_choose(m, q->type, q->wanted, &q->mix.mix, q->report, err);
+        if (!rc)
+            rc = make_file(q, pool, &o, from, beside, err);
+        if (!rc)
+            rc = mixed_judge(m, beside, &again, q->report, err);
+    }
+    if (o.target_kl <= 0)
+        return rc;
+    if (!rc && rename(beside, to))
+        rc = err_set(err, LATHE_E_IO, "%.200s cannot be put in its place: %s", beside, strerror(errno));
+    if (rc)
+        unlink(beside);
+    return rc;
+}
+
+static int make(struct quantize *q, struct pool *pool, const char *from, const char *to,
+                struct lathe_err *err)
+{
+    struct mixed *m;
+    if (!mixed_is(q->o)) {
+        choose_types(q);
+        return make_file(q, pool, q->o, from, to, err);
+    }
+    TRY(mixed_new(q->o, from, to, q->f, &q->mix, pool, &m, err));
+    int rc = reach_target(q, m, pool, from, to, err);
+    mixed_free(m);
+    return rc;
+}
+
 static int run(struct quantize *q, const char *from, const char *to, struct lathe_err *err)
 {
     struct pool *pool;
@@ -236,19 +296,14 @@ static int run(struct quantize *q, const char *from, const char *to, struct lath
         q->report->bytes_before += id.size;
     q->type = mem_new((n + 1) * sizeof *q->type);
     q->wanted = mem_new((n + 1) * sizeof *q->wanted);
+    q->done = mem_new((n + 1) * sizeof *q->done);
     warn_of_input(q);
     TRY(pool_new(q->o->n_thread > 0 ? q->o->n_thread : cpu_count(), &pool, err));
-    int rc = choose_types(q, from, to, pool, err);
-    if (!rc)
-        rc = calibrate(q->o, from, to, q->f, q->type, pool, &q->calibrated, q->report, err);
-    if (!rc)
-        rc = write_file(q, pool, to, err);
+    int rc = make(q, pool, from, to, err);
     pool_free(pool);
-    if (rc)
-        return rc;
-    q->report->error = q->value > 0 ? sqrt(q->error / q->value) : 0;
-    q->report->worst_error = q->worst;
-    return 0;
+    if (!rc)
+        end_account(q);
+    return rc;
 }
 
 int lathe_quantize(const char *from, const char *to, const struct lathe_quantize_options *opts,
@@ -274,6 +329,7 @@ int lathe_quantize(const char *from, const char *to, const struct lathe_quantize
     calibrated_free(&q.calibrated, model_file_n_tensor(f));
     free(q.type);
     free(q.wanted);
+    free(q.done);
     free(q.rows);
     model_file_free(f);
     return rc;
