@@ -220,6 +220,8 @@ struct lathe_model_options {
     const char *chat_template; /* the Jinja template to use instead of the file's; NULL: the file's */
     const char *load_as;   /* "q8_0" ...: matrices in f32, f16 or bf16 are laid out as this type; NULL: as they are */
     uint64_t memory_bytes; /* NOMEM if the weights and what the process has are more than this; 0: no bound */
+    bool stream;           /* instead of NOMEM the rest of the weights is read from the kept layout for each pass. Without a bound that is
+                              done where the weights are more than the memory that there is */
     int n_thread;          /* threads that lay out weights; 0: one per core */
     void (*progress)(void *user, const char *what, double share); /* may be NULL; share 0..1 */
     void *user;
@@ -323,6 +325,8 @@ struct lathe_engine_options {
 struct lathe_engine_plan {
     uint64_t weight_bytes, kv_bytes, buffer_bytes, total_bytes;
     uint64_t swap_bytes; /* of buffer_bytes */
+    uint64_t stream_bytes; /* of the weights, read from the disk for every pass; 0: all are in memory */
+    double stream_rate;    /* bytes a second that the disk gave */
     int n_thread, n_ctx, n_seq, n_kv_token, n_page, page_tokens;
     int n_chunk;
     int n_queue;           /* 0: no bound */

@@ -41,3 +41,20 @@ def bare(tmp_path_factory):
     path = tmp_path_factory.mktemp("model") / "bare.gguf"
     tiny_model.write(str(path), "F32", template=0)
     return path
+
+
+@pytest.fixture
+def cgroup():
+    """cgroup(MiB, CPUs) -> a real one; skips where this machine gives none."""
+    from cgroup import Cgroup
+    made = []
+
+    def make(mib, n_cpu):
+        c = Cgroup(mib << 20, n_cpu)
+        if c.missing:
+            pytest.skip(f"cgroup: {c.missing}")
+        made.append(c)
+        return c
+    yield make
+    for c in made:
+        c.remove()

@@ -7,7 +7,7 @@ struct cli_options {
     bool help, json, man;
     const char *completion;
     const char *model, *cache_dir, *chat_template; /* model */
-    bool no_cache, exact, lock;
+    bool no_cache, exact, lock, stream;
     int load_as, precision, convert_type;                 /* choices of their rows */
     int n_thread, n_ctx, n_chunk, fusion, power, profile; /* engine */
     struct opt_pair kv_type;                              /* enum lathe_kv_type */

@@ -105,6 +105,7 @@ int cmd_serve(struct cli *c, struct lathe_err *err)
     TRY_GOTO(session_open(&s, &c->o, err));
     struct lathe_engine_options eo = set_defaults(&s, c);
     TRY_GOTO(lathe_engine_new(s.model, &eo, &s.engine, err));
+    session_say_stream(&s);
     name_of(c->o.model, name, sizeof name);
     config.model = s.model;
     config.engine = s.engine;

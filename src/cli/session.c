@@ -2,6 +2,7 @@
 #include "cli/session.h"
 #include <math.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include "base/clock.h"
@@ -33,6 +34,7 @@ int session_open(struct session *s, const struct cli_options *o, struct lathe_er
     mo.lock = o->lock;
     mo.load_as = load_types[o->load_as];
     mo.memory_bytes = o->memory;
+    mo.stream = o->stream;
     mo.n_thread = o->n_thread;
     mo.progress = show_progress;
     mo.user = &s->bar;
@@ -113,7 +115,25 @@ int session_engine(struct session *s, const struct cli_options *o, int n_seq, in
         eo.firm &= ~(unsigned)LATHE_FIRM_CHUNK;
     lathe_engine_free(s->engine);
     s->engine = NULL;
-    return lathe_engine_new(s->model, &eo, &s->engine, err);
+    TRY(lathe_engine_new(s->model, &eo, &s->engine, err));
+    session_say_stream(s);
+    return 0;
+}
+
+void session_say_stream(struct session *s)
+{
+    struct lathe_engine_plan p;
+    const double mib = 1.0 / 1048576.0;
+    lathe_engine_get_plan(s->engine, &p);
+    if (!p.stream_bytes || s->said_stream)
+        return;
+    s->said_stream = true;
+    fprintf(
+        stderr,
+        "lathe: note: weights of %.0f MiB are more than memory has room for: %.0f MiB are read from the disk "
+        "for every pass, which gave %.0f MiB/s: about %.2g passes a second\n",
+        (double)s->info.resident_bytes * mib, (double)p.stream_bytes * mib, p.stream_rate * mib,
+        p.stream_rate / (double)p.stream_bytes);
 }
 
 void session_close(struct session *s)

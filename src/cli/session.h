@@ -14,6 +14,7 @@ struct session {
     lathe_engine *engine; /* NULL until session_engine */
     struct lathe_model_info info;
     struct progress bar;
+    bool said_stream;
     struct lathe_logit_bias bias[OPT_LIST_MAX];
     double start_s; /* when session_open began */
 };
@@ -33,6 +34,8 @@ enum session_flags {
 };
 int session_engine(struct session *s, const struct cli_options *o, int n_seq, int n_need, int flags,
                    struct lathe_err *err);
+/* Where weights are larger than memory: what is read from the disk, and the speed that is to be expected of it, to stderr. */
+void session_say_stream(struct session *s);
 /* USAGE, naming its kind, if the model generates nothing. */
 int session_need_generator(const struct session *s, struct lathe_err *err);
 void session_close(struct session *s);

@@ -54,7 +54,7 @@ static int start(struct lathe_engine *e, struct lathe_err *err)
     e->budget.position_work = position_work(e->model);
     TRY(prefix_init(&e->prefix, &e->pages, e->budget.position_work, e->options.no_prefix_cache, err));
     TRY(pool_new(e->plan.n_thread, &e->pool, err));
-    pool_set_no_spin(e->pool, e->options.no_spin);
+    pool_set_no_spin(e->pool, e->options.no_spin || e->model->stream); /* who reads the disk needs a core */
     engine_place(e);
     struct pass_limits limits = engine_pass_limits(e);
     TRY(pass_new(e->model, e->pool, &limits, e->pages.kv, &e->pass, err));
@@ -81,6 +81,8 @@ int lathe_engine_new(const lathe_model *m, const struct lathe_engine_options *op
     lathe_engine_options_init(&e->options);
     if (opts)
         e->options = *opts;
+    if (m->stream && !e->options.memory_bytes)
+        e->options.memory_bytes = lathe_memory_room() / 16 * 15;
     e->next_id = 1;
     e->options.no_prefix_cache |= m->config.encoder; /* what it computes depends on all that follows */
     int rc = start(e, err);

@@ -11,6 +11,7 @@
 #include <string.h>
 #include "base/cpu.h"
 #include "engine/engine.h"
+#include "model/disk_stream.h"
 
 enum {
     STACK_BYTES =
@@ -212,6 +213,10 @@ static struct sizes sizes_of(const struct lathe_engine *e, uint64_t have)
     lathe_model_get_info(e->model, &info);
     struct sizes z = {.e = e, .weight_bytes = info.resident_bytes};
     z.other_bytes = have > info.resident_bytes + OTHER_LEAST ? have - info.resident_bytes : OTHER_LEAST;
+    if (e->model->stream) { /* what they get besides is what others leave */
+        z.weight_bytes = disk_stream_least(e->model->stream);
+        z.other_bytes = have > OTHER_LEAST ? have : OTHER_LEAST;
+    }
     z.page_bytes = form.page_bytes + PREFIX_PAGE_BYTES + sizeof *e->pages.n_ref;
     z.open_bytes = form.open_slot_bytes;
     return z;
@@ -234,6 +239,24 @@ void engine_place(struct lathe_engine *e)
     for (int i = 0; i < f->n_layer * f->n_head; i++)
         numa_place(&e->numa, e->pages.kv + kv_offset(f, e->plan.n_page, 0, i / f->n_head, i % f->n_head),
                    (size_t)e->plan.n_page * f->head_bytes, numa_node_of(&e->numa, i % f->n_head, f->n_head));
+}
+
+/* Weights that are larger than memory get what is left of it. */
+static void plan_stream(struct lathe_engine *e)
+{
+    struct lathe_engine_plan *p = &e->plan;
+    struct disk_stream *s = e->model->stream;
+    uint64_t bound = e->options.memory_bytes, rest = p->kv_bytes + p->buffer_bytes;
+    if (!s)
+        return;
+    if (bound > rest + p->weight_bytes)
+        p->weight_bytes = bound - rest;
+    disk_stream_start(s, p->weight_bytes);
+    struct disk_stream_plan now = disk_stream_get(s);
+    p->weight_bytes = now.kept_bytes + now.window_bytes;
+    p->total_bytes = p->weight_bytes + rest;
+    p->stream_bytes = now.read_bytes;
+    p->stream_rate = now.rate;
 }
 
 int engine_plan(struct lathe_engine *e, uint64_t resident_bytes, struct lathe_err *err)
@@ -270,5 +293,6 @@ int engine_plan(struct lathe_engine *e, uint64_t resident_bytes, struct lathe_er
         .n_queue_token = queue_tokens(o, &c),
         .memory_bytes = o->memory_bytes,
         .placement = e->placement};
+    plan_stream(e);
     return 0;
 }

@@ -85,7 +85,7 @@ static bool header_fits(const struct header *h, size_t n_file, const struct cach
            h->n_bytes == n_file - CACHE_HEADER_BYTES && XXH128_isEqual(h->key, id->key);
 }
 
-bool cache_view_open(struct cache_view *v, const char *path, const struct cache_id *id)
+bool cache_view_open(struct cache_view *v, const char *path, const struct cache_id *id, bool all)
 {
     size_t n;
     int fd = open_file(path, &n);
@@ -100,6 +100,8 @@ bool cache_view_open(struct cache_view *v, const char *path, const struct cache_
         cache_view_close(v);
         return false;
     }
+    if (!all)
+        return true;
 #ifdef MADV_POPULATE_READ
     if (madvise(v->map, v->map_bytes, MADV_POPULATE_READ) != 0)
 #endif

@@ -37,9 +37,9 @@ struct cache_view {
     int guard; /* slot of the map guard, -1 without one */
 };
 
-/* Maps a file read-only and reads it in. False if there is none, or its header does not fit: another kind,
+/* Maps a file read-only and, if `all`, reads it in. False if there is none, or its header does not fit: another kind,
  * version or key, a size other than the header's. The digest is not looked at. */
-bool cache_view_open(struct cache_view *v, const char *path, const struct cache_id *id);
+bool cache_view_open(struct cache_view *v, const char *path, const struct cache_id *id, bool all);
 /* The same, but copies the file into memory on huge pages, which a file's mapping seldom has (its page cache was filled
  * in small parts; Linux before 6.16 on ext4). False too if there is no memory. */
 bool cache_view_load(struct cache_view *v, const char *path, const struct cache_id *id, struct pool *pool);

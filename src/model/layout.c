@@ -7,7 +7,7 @@
  *
  * Its key also covers layout version, numeric class and tensor list. When the cache cannot be written
  * (read-only, full, locked by another process that converts now) the layout stays in memory alone. Where memory for it is
- * not to be had, it is made in the file, window by window, and mapped. */
+ * not to be had, it is made in the file, window by window, and mapped: disk_stream.h says which of it is read in when. */
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -32,6 +32,7 @@ struct layout {
     struct cache_id id;
     char path[4100];          /* of the kept file, "" if there is none */
     struct layout_keep *keep; /* is writing that file now */
+    bool streams;             /* the file is larger than memory */
 };
 
 static XXH128_hash_t layout_key(const struct lathe_model *m, const struct matrix_list *list)
@@ -178,9 +179,12 @@ static int pack_all(struct lathe_model *m, const struct matrix_list *list,
 
 /* ---- the cached file ---- */
 
-static bool fits_memory(uint64_t n_bytes)
+/* What may be streamed leaves room for what is not planned yet; otherwise that plan refuses it. */
+static bool fits_memory(uint64_t n_bytes, const struct lathe_model_options *o)
 {
-    return n_bytes <= mem_room("") / 8 * 7;
+    return n_bytes <= mem_room("") / 8 * 7 &&
+           (!o->memory_bytes ||
+            mem_resident() + n_bytes <= (o->stream ? o->memory_bytes / 4 * 3 : o->memory_bytes));
 }
 
 /* Reads the kept file into memory: weights on huge pages are read a third faster than on pages of 4 KiB (Zen 4:
@@ -190,7 +194,7 @@ static bool cache_load(struct layout *l, const char *path, const struct cache_id
 {
     struct pool *pool;
     int n_thread = o->n_thread > 0 ? o->n_thread : cpu_count();
-    if (n_bytes < MEM_HUGE_FROM || !mem_huge_pages() || !fits_memory(n_bytes) ||
+    if (n_bytes < MEM_HUGE_FROM || !mem_huge_pages() || !fits_memory(n_bytes, o) ||
         pool_new(n_thread < LOAD_THREADS ? n_thread : LOAD_THREADS, &pool, NULL))
         return false;
     bool ok = cache_view_load(&l->view, path, id, pool);
@@ -201,7 +205,7 @@ static bool cache_load(struct layout *l, const char *path, const struct cache_id
 static bool cache_take(struct layout *l, const char *path, const struct cache_id *id, uint64_t n_bytes,
                        const struct lathe_model_options *o)
 {
-    if (!cache_load(l, path, id, n_bytes, o) && !cache_view_open(&l->view, path, id))
+    if (!cache_load(l, path, id, n_bytes, o) && !cache_view_open(&l->view, path, id, fits_memory(n_bytes, o)))
         return false;
     if (cache_view_size(&l->view) != n_bytes) {
         cache_view_close(&l->view);
@@ -227,15 +231,26 @@ static bool cache_make(struct lathe_model *m, const struct matrix_list *list, co
 }
 
 /* Before anything is read: afterwards it would be too late to stay below the bound. */
-static int check_room(uint64_t n_bytes, uint64_t bound, struct lathe_err *err)
+static int check_room(uint64_t n_bytes, const struct lathe_model_options *o, struct lathe_err *err)
 {
-    uint64_t have = mem_resident();
-    if (bound && have + n_bytes > bound)
+    uint64_t have = mem_resident(), bound = o->memory_bytes;
+    if (bound && !o->stream && have + n_bytes > bound)
         return err_set(err, LATHE_E_NOMEM,
                        "weights of %.1f MiB and %.1f MiB that the process has are more than the %.1f MiB of "
-                       "memory that it may take",
+                       "memory that it may take (streamed, the rest is read from the disk for every token)",
                        (double)n_bytes / 1048576.0, (double)have / 1048576.0, (double)bound / 1048576.0);
     return 0;
+}
+
+/* Where no file of them can be made, to be read as they are needed. */
+static int refuse_memory(uint64_t n_bytes, const struct lathe_model_options *o, struct lathe_err *err)
+{
+    uint64_t room = mem_room(""), most = o->memory_bytes && o->memory_bytes < room ? o->memory_bytes : room;
+    return err_set(
+        err, LATHE_E_NOMEM,
+        "weights of %.1f MiB are more than the %.1f MiB of memory that there is, and to stream them "
+        "a file of the same size is needed in the cache folder, where it cannot be made",
+        (double)n_bytes / 1048576.0, (double)most / 1048576.0);
 }
 
 /* Beside the weights a window of the file's pages is resident at a time. */
@@ -258,17 +273,21 @@ static int open_kept(struct lathe_model *m, const struct matrix_list *list, cons
     struct layout *l = m->layout;
     const struct cache_id *id = &l->id;
     uint64_t n = list->layout_bytes;
+    bool fits = fits_memory(n, o);
     int rc = 0;
     m->layout_cached = cache_take(l, path, id, n, o);
-    if (m->layout_cached)
-        return 0;
-    if (!fits_memory(n)) {
+    if (!m->layout_cached && !fits) {
         if (cache_make(m, list, path, id, o, &rc, err) && rc == 0)
             cache_take(l, path, id, n, o);
         TRY(rc);
     }
+    l->streams = l->panels && !fits;
+    if (l->streams) /* reading its metadata and vectors may have mapped much of the model's file */
+        drop_packed(m, list, 0, UINT64_MAX);
     if (l->panels)
         return 0;
+    if (!fits)
+        return refuse_memory(n, o, err);
     TRY(make_in_memory(m, list, o, err));
     l->keep = layout_keep_start(path, id, l->panels, n);
     if (l->keep)
@@ -284,11 +303,13 @@ int layout_open(struct lathe_model *m, const struct matrix_list *list, const str
     l->id = (struct cache_id){"LATHELAY", ".lay", LAYOUT_VERSION, layout_key(m, list)};
     l->view.guard = -1;
     m->layout = l;
-    TRY(check_room(list->layout_bytes, o->memory_bytes, err));
+    TRY(check_room(list->layout_bytes, o, err));
     if (!o->no_cache && cache_path(o->cache_dir, &l->id, path, sizeof path))
         TRY(open_kept(m, list, path, o, err));
-    else
+    else if (fits_memory(list->layout_bytes, o))
         TRY(make_in_memory(m, list, o, err));
+    else
+        return refuse_memory(list->layout_bytes, o, err);
     for (size_t i = 0; i < list->n; i++)
         list->v[i]->panels = l->panels + list->v[i]->offset;
     if (o->lock && mlock(l->view.map, l->view.map_bytes) != 0)
@@ -296,6 +317,12 @@ int layout_open(struct lathe_model *m, const struct matrix_list *list, const str
                        "cannot lock %zu bytes of weights in memory: %s; raise 'ulimit -l'", l->view.map_bytes,
                        strerror(errno));
     return 0;
+}
+
+const char *layout_streams(const struct layout *l, const uint8_t **panels)
+{
+    *panels = l->panels;
+    return l->streams ? l->path : NULL;
 }
 
 void layout_free(struct layout *l)
@@ -317,7 +344,7 @@ int layout_verify(struct layout *l, const char **path, uint64_t *n_bytes, struct
     *n_bytes = 0;
     if (!*path)
         return 0;
-    bool intact = cache_view_open(&kept, l->path, &l->id) && cache_view_intact(&kept);
+    bool intact = cache_view_open(&kept, l->path, &l->id, true) && cache_view_intact(&kept);
     *n_bytes = intact ? cache_view_size(&kept) : 0;
     cache_view_close(&kept);
     return intact ? 0

@@ -9,6 +9,7 @@
 
 struct pool;
 struct cache_view;
+struct disk_stream;
 
 /* y[n_row] = W[n_row, n_col] . x[n_col] + bias. Rows are stored in panels of 16, the last filled up with
  * zeros. */
@@ -107,6 +108,7 @@ struct lathe_model {
     double *rope_freq_long; /* of the global set in contexts longer than the original one; NULL: the same */
     float rope_mscale;      /* factor of cos and sin, global */
     struct layout *layout;
+    struct disk_stream *stream; /* NULL: all weights are in memory */
     char *name, *architecture, *file_type, *chat_template;
     uint64_t n_param;
     bool layout_cached;
@@ -199,6 +201,8 @@ void vocab_close(struct lathe_model *m);
 int layout_open(struct lathe_model *m, const struct matrix_list *list, const struct lathe_model_options *o,
                 struct lathe_err *err);
 void layout_free(struct layout *l);
+/* Path of the kept file where it is larger than memory, and where it is mapped; else NULL. */
+const char *layout_streams(const struct layout *l, const uint8_t **panels);
 /* See lathe_model_verify. */
 int layout_verify(struct layout *l, const char **path, uint64_t *n_bytes, struct lathe_err *err);
 /* Whether the model file, the kept layout or the kept index has been cut since it was opened: what was

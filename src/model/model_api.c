@@ -4,6 +4,7 @@
 #include <string.h>
 #include "base/clock.h"
 #include "base/cpu.h"
+#include "model/disk_stream.h"
 #include "model/model.h"
 #include "quant/encode.h"
 
@@ -90,7 +91,9 @@ static int load(struct lathe_model *m, const char *path, const struct lathe_mode
         rc = layout_open(m, &l.matrices, o, err);
     }
     free(l.matrices.v);
-    return rc;
+    const uint8_t *panels;
+    const char *streamed = rc ? NULL : layout_streams(m->layout, &panels);
+    return streamed ? disk_stream_new(m, streamed, panels, &m->stream, err) : rc;
 }
 
 #define X(name, text) " " text
@@ -126,6 +129,7 @@ void lathe_model_free(lathe_model *m)
 {
     if (!m)
         return;
+    disk_stream_free(m->stream);
     layout_free(m->layout);
     vocab_close(m);
     model_file_free(m->file);

@@ -18,6 +18,7 @@
 #include <string.h>
 #include "base/clock.h"
 #include "kern/scalar.h"
+#include "model/disk_stream.h"
 #include "model/pass_impl.h"
 
 enum { OPS_PER_LAYER = 24 };
@@ -431,11 +432,27 @@ static void add_rest_of_layer(struct pass *p, int i, enum kv_state state)
     matmul_add(p, &mm[MM_DOWN], n_row, i);
 }
 
+static void stream_piece(const struct pool_op *op, int piece, int worker)
+{
+    const struct pass *p = op->arg;
+    int after = p->batch->n_out ? p->model->config.n_layer : 0;
+    disk_stream_at(p->model->stream, op->layer,
+                   op->layer + 1 < p->model->config.n_layer ? op->layer + 1 : after);
+}
+
+/* The pass comes to layer i, whose weights may be on the disk. */
+static void add_stream(struct pass *p, int i)
+{
+    if (p->model->stream)
+        pass_add(p, "stream", i, 1, p, stream_piece);
+}
+
 /* All layers; of the last one only q, k, v and the KV if the batch has rows that need no more. */
 static void add_layers(struct pass *p, bool narrows)
 {
     int n_layer = p->model->config.n_layer;
     for (int i = 0; i < n_layer; i++) {
+        add_stream(p, i);
         matmul_add(p, &p->mm[i * MM_PER_LAYER + MM_QKV], p->batch->n_row, i);
         if (i + 1 < n_layer || !narrows)
             add_rest_of_layer(p, i, KV_TO_PUT);
@@ -447,8 +464,11 @@ static void add_layers(struct pass *p, bool narrows)
 static void add_chained_layers(struct pass *p, bool narrows)
 {
     int n_row = p->batch->n_row, n_layer = p->model->config.n_layer;
+    add_stream(p, 0);
     row_chain_add(p, &p->chains[0], n_row);
     for (int i = 0; i < n_layer - narrows; i++) {
+        if (i)
+            add_stream(p, i);
         attention_add(p, &p->attn[i], KV_PUT);
         row_chain_add(p, &p->chains[i + 1], n_row);
     }
@@ -541,6 +561,8 @@ static void run_head(struct pass *p, enum head_kind kind, int n)
 {
     struct matmul *head = &p->mm[p->model->config.n_layer * MM_PER_LAYER + (int)kind];
     p->n_op = 0;
+    if (p->model->stream)
+        disk_stream_at(p->model->stream, p->model->config.n_layer, 0);
     matmul_add(p, head, head->in.planes ? 2 * n : n, -1);
     run(p);
 }

@@ -23,7 +23,7 @@ static struct cache_id index_id(const struct model_file *f)
 static bool load_kept(struct lathe_model *m, const char *path, const struct cache_id *id)
 {
     struct cache_view *v = mem_new(sizeof *v);
-    if (cache_view_open(v, path, id)) {
+    if (cache_view_open(v, path, id, true)) {
         if (cache_view_size(v) <= MAX_INDEX_BYTES && cache_view_intact(v) &&
             vocab_load_index(m->file, cache_view_bytes(v), cache_view_size(v), &m->vocab, NULL) == 0) {
             m->vocab_index = v;

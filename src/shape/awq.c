@@ -1,4 +1,7 @@
-/* The search: every power is tried on some panels of 16 rows of each matrix, spread over its rows, as it would be rounded. */
+/* The search. Scales are size^p / weight^q of a column, size that of its input and weight that of its weights (root mean squares), p in
+ * eighths from 0 to 1 and q nothing, half or all of what p leaves: Lin et al. search p alone, their program q = 1 - p. Each is tried on
+ * some panels of 16 rows of each matrix, spread over its rows, as it would be rounded; the best few, and no scales at all, on more
+ * of them. */
 #include "shape/awq.h"
 #include <math.h>
 #include <stdlib.h>
@@ -9,15 +12,24 @@
 #include "kern/kern.h"
 #include "quant/encode.h"
 
-enum { N_POWER = 16, N_PANEL = 8 };
+enum {
+    N_POWER = 8,
+    N_SHARE = 3,
+    N_SCALE = N_POWER * N_SHARE + 1,
+    FIRST_PANELS = 6,
+    N_FINAL = 4,
+    FINAL_PANELS = 24
+};
 
 struct search {
     const struct awq_input *in;
     struct matrix *const *w;
     const struct format *const *type;
-    int n_w;
-    float *scale;  /* [N_POWER + 1][n] */
-    double *error; /* [N_POWER + 1][n_w][N_PANEL] */
+    int n_w, n_panel;
+    float *scale;        /* [N_SCALE][n] */
+    int tried[N_SCALE];  /* which of them */
+    double *error;       /* [tried][n_w][n_panel] */
+    double sum[N_SCALE]; /* of each that was tried */
 };
 
 double awq_error(const struct awq_input *in, const float *e)
@@ -36,30 +48,57 @@ double awq_error(const struct awq_input *in, const float *e)
     return sum;
 }
 
-/* Size of each column's input, alike where columns share it. */
-static void sizes(const struct awq_input *in, float *size)
+/* Roots of the mean squares, alike where columns share a scale. */
+static void roots(const struct awq_input *in, const float *square, float *root)
 {
     float *sum = mem_new((size_t)in->n * sizeof *sum);
     int *count = mem_new((size_t)in->n * sizeof *count);
     for (int i = 0; i < in->n; i++) {
         int at = in->share ? in->share[i] : i;
-        sum[at] += in->square[i];
+        sum[at] += square[i];
         count[at]++;
     }
     for (int i = 0; i < in->n; i++) {
         int at = in->share ? in->share[i] : i;
-        size[i] = sqrtf(sum[at] / (float)count[at]);
+        root[i] = sqrtf(sum[at] / (float)count[at]);
     }
     free(sum);
     free(count);
 }
 
-/* size^power, its extremes equally far from 1. */
-static void scale_of(const float *size, int n, float power, float *scale)
+static int first_row(const struct matrix *m, int panel, int n_panel)
+{
+    return (int)((int64_t)m->n_row * panel / n_panel) / LANES * LANES;
+}
+
+static int rows_at(const struct matrix *m, int first)
+{
+    return m->n_row - first < LANES ? m->n_row - first : LANES;
+}
+
+/* Squares of each column's weights, over the panels of all matrices. */
+static void weight_squares(const struct search *s, float *square)
+{
+    int n = s->in->n;
+    float *x = mem_new((size_t)LANES * (size_t)n * sizeof *x);
+    for (int i = 0; i < s->n_w; i++)
+        for (int panel = 0; panel < FINAL_PANELS && s->type[i]; panel++) {
+            int first = first_row(s->w[i], panel, FINAL_PANELS), n_row = rows_at(s->w[i], first);
+            matrix_rows_f32(s->w[i], first, n_row, x);
+            for (int r = 0; r < n_row; r++)
+                for (int k = 0; k < n; k++)
+                    square[k] += x[(int64_t)r * n + k] * x[(int64_t)r * n + k];
+        }
+    free(x);
+}
+
+/* size^p / weight^q, its extremes equally far from 1. */
+static void scale_of(const float *size, const float *weight, int n, double p, double q, float *scale)
 {
     float low = INFINITY, high = 0;
     for (int i = 0; i < n; i++) {
-        scale[i] = (float)det_pow(size[i] > 1e-4f ? (double)size[i] : 1e-4, (double)power);
+        double x = size[i] > 1e-4f ? (double)size[i] : 1e-4, w = weight[i] > 1e-4f ? (double)weight[i] : 1e-4;
+        scale[i] = (float)(det_pow(x, p) / det_pow(w, q));
         low = scale[i] < low ? scale[i] : low;
         high = scale[i] > high ? scale[i] : high;
     }
@@ -68,18 +107,37 @@ static void scale_of(const float *size, int n, float power, float *scale)
         scale[i] *= middle;
 }
 
-/* Piece: a power, a matrix and one of its panels. */
+/* The first are ones. */
+static void make_scales(struct search *s)
+{
+    int n = s->in->n;
+    float *size = mem_new((size_t)n * sizeof *size), *weight = mem_new((size_t)n * sizeof *weight),
+          *square = mem_new((size_t)n * sizeof *square);
+    roots(s->in, s->in->square, size);
+    weight_squares(s, square);
+    roots(s->in, square, weight);
+    scale_of(size, weight, n, 0, 0, s->scale);
+    for (int i = 1; i < N_SCALE; i++) {
+        double p = (double)((i - 1) / N_SHARE + 1) / N_POWER,
+               q = (1 - p) * ((i - 1) % N_SHARE) / (N_SHARE - 1);
+        scale_of(size, weight, n, p, q, s->scale + (int64_t)i * n);
+    }
+    free(size);
+    free(weight);
+    free(square);
+}
+
+/* Piece: scales, a matrix and one of its panels. */
 static void try_piece(const struct pool_op *op, int piece, int worker)
 {
     const struct search *s = op->arg;
-    int n = s->in->n, panel = piece % N_PANEL, w = piece / N_PANEL % s->n_w;
-    const float *scale = s->scale + (int64_t)(piece / N_PANEL / s->n_w) * n;
+    int n = s->in->n, panel = piece % s->n_panel, w = piece / s->n_panel % s->n_w;
+    const float *scale = s->scale + (int64_t)s->tried[piece / s->n_panel / s->n_w] * n;
     const struct matrix *m = s->w[w];
     const struct format *type = s->type[w];
     if (!type)
         return;
-    int first = (int)((int64_t)m->n_row * panel / N_PANEL),
-        n_row = m->n_row - first < LANES ? m->n_row - first : LANES;
+    int first = first_row(m, panel, s->n_panel), n_row = rows_at(m, first);
     size_t size = (size_t)LANES * (size_t)n;
     float *x = mem_new(size * sizeof *x), *back = mem_new(size * sizeof *back),
           *h = mem_new((size_t)n * sizeof *h), *e = mem_new(size * sizeof *e);
@@ -103,32 +161,45 @@ static void try_piece(const struct pool_op *op, int piece, int worker)
     free(y);
 }
 
+/* Tries the first n of s->tried on n_panel panels, and puts the best first. */
+static void try_scales(struct search *s, int n, int n_panel, struct pool *pool)
+{
+    int each = s->n_w * n_panel;
+    s->n_panel = n_panel;
+    struct pool_op op = {.run = try_piece, .arg = s, .n_piece = n * each, .layer = -1, .name = "awq"};
+    pool_run(pool, &op, 1);
+    pool_settle(pool);
+    for (int i = 0; i < n; i++) {
+        s->sum[i] = 0;
+        for (int j = 0; j < each; j++)
+            s->sum[i] += s->error[i * each + j];
+    }
+    for (int i = 1; i < n; i++) /* few: by insertion, which keeps the order of equal ones */
+        for (int j = i; j > 0 && s->sum[j] < s->sum[j - 1]; j--) {
+            double sum = s->sum[j];
+            int tried = s->tried[j];
+            s->sum[j] = s->sum[j - 1];
+            s->tried[j] = s->tried[j - 1];
+            s->sum[j - 1] = sum;
+            s->tried[j - 1] = tried;
+        }
+}
+
 void awq_search(const struct awq_input *in, struct matrix *const *w, const struct format *const *type,
                 int n_w, struct pool *pool, float *scale)
 {
-    int n_piece = (N_POWER + 1) * n_w * N_PANEL, best = 0;
-    double least = INFINITY;
     struct search s = {.in = in, .w = w, .type = type, .n_w = n_w};
-    s.scale = mem_new((size_t)(N_POWER + 1) * (size_t)in->n * sizeof *s.scale);
-    s.error = mem_new((size_t)n_piece * sizeof *s.error);
-    float *size = mem_new((size_t)in->n * sizeof *size);
-    sizes(in, size);
-    for (int i = 0; i <= N_POWER; i++)
-        scale_of(size, in->n, (float)i / N_POWER, s.scale + (int64_t)i * in->n);
-    struct pool_op op = {.run = try_piece, .arg = &s, .n_piece = n_piece, .layer = -1, .name = "awq"};
-    pool_run(pool, &op, 1);
-    pool_settle(pool);
-    for (int i = 0; i <= N_POWER; i++) {
-        double sum = 0;
-        for (int j = 0; j < n_w * N_PANEL; j++)
-            sum += s.error[i * n_w * N_PANEL + j];
-        if (sum < least) {
-            least = sum;
-            best = i;
-        }
-    }
-    memcpy(scale, s.scale + (int64_t)best * in->n, (size_t)in->n * sizeof *scale);
+    int most = N_SCALE * FIRST_PANELS > (N_FINAL + 1) * FINAL_PANELS ? N_SCALE * FIRST_PANELS
+                                                                     : (N_FINAL + 1) * FINAL_PANELS;
+    s.scale = mem_new((size_t)N_SCALE * (size_t)in->n * sizeof *s.scale);
+    s.error = mem_new((size_t)(most * n_w) * sizeof *s.error);
+    make_scales(&s);
+    for (int i = 0; i < N_SCALE; i++)
+        s.tried[i] = i;
+    try_scales(&s, N_SCALE, FIRST_PANELS, pool);
+    s.tried[N_FINAL] = 0;
+    try_scales(&s, N_FINAL + 1, FINAL_PANELS, pool);
+    memcpy(scale, s.scale + (int64_t)s.tried[0] * in->n, (size_t)in->n * sizeof *scale);
     free(s.scale);
     free(s.error);
-    free(size);
 }

@@ -17,7 +17,7 @@ struct awq_input {
 };
 
 /* scale[n]: the columns of w[n_w] times it, rounded to type[n_w] (NULL: stays as it is) and divided again, give the products of the sample
- * with the least error, of all powers of the inputs' size from 0 (ones) to 1. */
+ * with the least error, of those that awq.c names; ones are among them. */
 void awq_search(const struct awq_input *in, struct matrix *const *w, const struct format *const *type,
                 int n_w, struct pool *pool, float *scale);
 /* sum |E x|^2 over the sample of errors e[n][16], of 16 rows. */

@@ -118,13 +118,14 @@ static void feed_back(const struct work *k, int at, int n, int from, int to, lan
                              r->stride, n - i < TILE_TOK ? n - i : TILE_TOK, true, v[i], LANES);
 }
 
-static void fit_block(struct work *k, int at)
+/* importance: of the columns; NULL: all alike. */
+static void fit_block(struct work *k, int at, const float *importance)
 {
     int bn = k->f->block_n, block = k->in->order[at] / bn;
     for (int i = 0; i < bn; i++)
         for (int r = 0; r < k->n_row; r++)
             k->x[r * bn + k->in->order[at + i] - block * bn] = k->v[i][r];
-    format_fit(k->f, k->x, k->in->importance + block * bn, k->n_row, k->parts);
+    format_fit(k->f, k->x, importance ? importance + block * bn : NULL, k->n_row, k->parts);
     for (int g = 0; g < bn / 16; g++)
         nearest_of(k->f, k->parts, k->n_row, 16 * g, &k->near[g]);
 }
@@ -190,7 +191,7 @@ static void compare_with_rounding(struct work *k, struct gptq_error *e)
     int bn = k->f->block_n;
     for (int at = 0; at < k->in->n; at += bn) {
         memcpy(k->v, k->w[at], (size_t)bn * sizeof *k->v);
-        fit_block(k, at);
+        fit_block(k, at, NULL);
         for (int i = 0; i < bn; i++)
             round_column(k, at, i, k->v[i]);
     }
@@ -216,7 +217,7 @@ void gptq_rows(const struct format *f, const struct gptq_input *in, const float 
     for (int at = n - bn; at >= 0; at -= bn) {
         memcpy(k.v, k.w[at], (size_t)bn * sizeof *k.v);
         feed_back(&k, at, bn, at + bn, n, k.v);
-        fit_block(&k, at);
+        fit_block(&k, at, in->importance);
         e->error += round_block(&k, at);
         for (int r = 0; r < n_row; r++)
             f->put(&k.parts[r],

@@ -178,7 +178,7 @@ static void round_rows(const struct awq_job *j, const float *x, int n, int first
             v[(int64_t)r * n_col + k] =
                 scaled ? x[(int64_t)r * n_col + k] * j->seen->col[k] / row : x[(int64_t)r * n_col + k];
     }
-    format_encode(j->type, v, scaled ? j->importance : j->seen->square, y, n, n_col);
+    format_encode(j->type, v, scaled ? j->importance : NULL, y, n, n_col);
     j->type->decode(y, back, (int64_t)n * n_col);
     for (int r = 0; e && r < n; r++) {
         float row = scaled && j->row ? j->row[first + r] : 1;

@@ -41,7 +41,7 @@ static int drop(void **state)
 static void same_bytes(void **state)
 {
     struct cache_view mapped, loaded;
-    assert_true(cache_view_open(&mapped, path, &id));
+    assert_true(cache_view_open(&mapped, path, &id, true));
     assert_true(cache_view_load(&loaded, path, &id, pool));
     assert_int_equal((uintptr_t)loaded.map % (2 << 20), 0);
     assert_int_equal(cache_view_size(&mapped), N_BYTES);
@@ -58,7 +58,7 @@ static void same_bytes(void **state)
 static void refused(const char *what)
 {
     struct cache_view v;
-    assert_false(cache_view_open(&v, what, &id));
+    assert_false(cache_view_open(&v, what, &id, true));
     assert_false(cache_view_load(&v, what, &id, pool));
 }
 
@@ -88,7 +88,7 @@ static void kept_in_the_background(void **state)
     if (second) /* the first was done by then */
         assert_true(layout_keep_end(second));
     assert_true(layout_keep_end(k));
-    assert_true(cache_view_open(&v, other, &id));
+    assert_true(cache_view_open(&v, other, &id, true));
     assert_int_equal(cache_view_size(&v), N_BYTES);
     assert_memory_equal(cache_view_bytes(&v), content, N_BYTES);
     assert_true(cache_view_intact(&v));

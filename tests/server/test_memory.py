@@ -1,6 +1,5 @@
 """What a server takes: the plan that it prints, --memory under load, a cgroup of one CPU and 512 MB."""
-import os, re, subprocess, threading, time
-from pathlib import Path
+import os, re, threading, time
 
 import pytest
 
@@ -109,69 +108,6 @@ def test_bodies_that_grow_when_they_are_parsed(home, roomy):
 
 # ---- cgroups ----
 
-class Cgroup:
-    """A real one, of version 1 or 2, with its limits; its name in `missing` if this machine gives none."""
-
-    def __init__(self, n_bytes, n_cpu):
-        name = f"lathe-test-{os.getpid()}"
-        root = Path("/sys/fs/cgroup")
-        self.folders, self.missing = [], None
-        try:
-            if (root / "cgroup.controllers").exists():
-                f = root / name
-                f.mkdir()
-                self.folders = [f]
-                (f / "memory.max").write_text(str(n_bytes))
-                (f / "cpu.max").write_text(f"{int(n_cpu * 100000)} 100000")
-            else:
-                for kind, files in (("memory", {"memory.limit_in_bytes": n_bytes}),
-                                    ("cpu", {"cpu.cfs_period_us": 100000, "cpu.cfs_quota_us": int(n_cpu * 100000)})):
-                    f = root / kind / name
-                    f.mkdir()
-                    self.folders.append(f)
-                    for file, value in files.items():
-                        (f / file).write_text(str(value))
-        except OSError as e:
-            self.missing = str(e)
-            self.remove()
-
-    def enter(self):
-        for f in self.folders:
-            (f / "cgroup.procs").write_text("0")
-
-    def n_killed(self):
-        for file, field in (("memory.events", "oom_kill"), ("memory.oom_control", "oom_kill")):
-            path = self.folders[0] / file
-            found = re.search(rf"^{field} (\d+)$", path.read_text(), re.M) if path.exists() else None
-            if found:
-                return int(found[1])
-        return 0
-
-    def remove(self):
-        for f in self.folders:
-            for _ in range(100):  # the last process may still be leaving
-                try:
-                    f.rmdir()
-                    break
-                except OSError:
-                    time.sleep(0.02)
-
-
-@pytest.fixture
-def cgroup():
-    made = []
-
-    def make(mib, n_cpu):
-        c = Cgroup(mib << 20, n_cpu)
-        if c.missing:
-            pytest.skip(f"cgroup: {c.missing}")
-        made.append(c)
-        return c
-    yield make
-    for c in made:
-        c.remove()
-
-
 @sanitizer
 def test_one_cpu_and_512_mb(home, roomy, cgroup):
     c = cgroup(512, 1)
@@ -204,24 +140,3 @@ def test_what_does_not_fit_the_cgroup_is_refused(home, roomy, cgroup):
     c = cgroup(120, 1)
     s = Serving(home, roomy, "--kv-tokens", "16384", before=c.enter)
     assert s.port == 0 and s.process.returncode == 1 and "KV cache of 16384 tokens" in s.err and c.n_killed() == 0
-
-
-@sanitizer
-def test_weights_larger_than_the_cgroup_run_from_their_file(tmp_path, cgroup):
-    """They are laid out in the kept file, window by window, and read through its mapping: the same answer, nothing killed."""
-    import tiny_model
-    model = tmp_path / "large.gguf"
-    tiny_model.write(str(model), "F32", n_layer=20, n_embd=512, alike=1)
-    command = [os.environ.get("LATHE_PROGRAM", "build/lathe"), "run", "-m", model, "-p", "hello you", "-n", "4", "--raw", "--temp", "0"]
-
-    def run(home, **how):
-        return subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env={"HOME": str(tmp_path / home)}, **how)
-    roomy = run("roomy")
-    c = cgroup(56, 1)
-    first = run("tight", preexec_fn=c.enter)
-    second = run("tight", preexec_fn=c.enter)
-    assert model.stat().st_size > 56 << 20 and roomy.returncode == 0
-    assert first.returncode == second.returncode == 0 and first.stdout == second.stdout == roomy.stdout, first.stderr
-    assert c.n_killed() == 0
-    kept = [next((tmp_path / home).glob(".cache/lathe/layouts/*.lay")).read_bytes() for home in ("roomy", "tight")]
-    assert kept[0] == kept[1]
