@@ -141,9 +141,9 @@ int cmd_quantize(struct cli *c, struct lathe_err *err)
                                        .user = &a};
     a.target = o.target_bpw > 0 || o.target_bytes > 0 || o.target_kl > 0;
     if (c->operands.n != 2 || (!o.type && !a.target))
-        return err_set(
-            err, LATHE_E_USAGE,
-            "quantize needs a model, a file to write and a type: lathe quantize IN OUT.gguf --type q4_k_m");
+        return err_set(err, LATHE_E_USAGE,
+                       "quantize needs a model, a file to write and a type or a target: lathe quantize IN "
+                       "OUT.gguf --type q4_k_m");
     const char *own[OPT_LIST_MAX + 1] = {0};
     memcpy(own, c->o.tensor_type.v, (size_t)c->o.tensor_type.n * sizeof *own);
     o.tensor_types = own;

@@ -175,7 +175,7 @@ static int read_text(struct job *j, const char *from, const char *folder, struct
     return rc;
 }
 
-static int check(const struct lathe_quantize_options *o, struct lathe_err *err)
+int calibrate_check_options(const struct lathe_quantize_options *o, struct lathe_err *err)
 {
     if (o->method != LATHE_QUANTIZE_ROUND && !o->calib_text)
         return err_set(err, LATHE_E_USAGE, "method %s needs a calibration text (--calib)",
@@ -197,7 +197,7 @@ int calibrate(const struct lathe_quantize_options *o, const char *from, const ch
     struct job j = {o, f, type, out, report};
     *out = (struct calibrated){0};
     new_file_folder(to, folder, sizeof folder);
-    TRY(check(o, err));
+    TRY(calibrate_check_options(o, err));
     if (o->imatrix)
         return imatrix_read(o->imatrix, &out->importance, err);
     return o->calib_text ? read_text(&j, from, folder, pool, err) : 0;

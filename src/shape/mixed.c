@@ -72,7 +72,7 @@ static int check(const struct lathe_quantize_options *o, struct lathe_err *err)
         return err_set(
             err, LATHE_E_USAGE,
             "a target needs a calibration text (--calib): what each tensor matters is measured on it");
-    return 0;
+    return calibrate_check_options(o, err);
 }
 
 static int read_candidates(struct mixed *m, const char *list, struct lathe_err *err)

@@ -315,7 +315,10 @@ int lathe_quantize(const char *from, const char *to, const struct lathe_quantize
     struct model_file *f;
     char note[400];
     *q.report = (struct lathe_quantize_report){0};
-    if (quantize_folder_is(opts->type))
+    if (opts->types && !mixed_is(opts))
+        return err_set(err, LATHE_E_USAGE, "types to choose from (%.40s) are for a target: name one",
+                       opts->types);
+    if (!mixed_is(opts) && quantize_folder_is(opts->type))
         return quantize_folder(from, to, opts, NULL, NULL, q.report, err);
     if (!mixed_is(opts))
         TRY(mix_find(opts->type ? opts->type : "", &q.mix.mix, err));

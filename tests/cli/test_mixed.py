@@ -1,5 +1,5 @@
 """lathe quantize with a target instead of a type: what is reached, what is refused, the same bytes everywhere."""
-import json
+import json, math, struct
 
 import pytest
 
@@ -99,11 +99,46 @@ def test_same_bytes(run, tiny, text, tmp_path):
     assert not [p for p in tmp_path.iterdir() if p.name != "o.gguf"]
 
 
+def test_divergence(run, tiny, tmp_path):
+    """Within the target as measured, and the looser one is the smaller file; it is not there until it fits."""
+    text = tmp_path / "long.txt"
+    text.write_text(TEXT * 5)
+    sizes = []
+    for kl in (0.2, 0.06):
+        report = quantize(run, tiny, tmp_path / "o.gguf", text, "--target-kl", kl)
+        assert kl * 0.5 < report["measured_kl"] <= kl and report["predicted_kl"] > 0
+        sizes.append(report["bytes_after"])
+    assert sizes[0] < sizes[1]
+    (tmp_path / "o.gguf").unlink()
+    assert "cannot be reached: with the largest of these types it is 0." in refused(
+        run, tiny, tmp_path / "o.gguf", "--target-kl", "1e-5", "--calib", text, *CALIB)
+    assert [p.name for p in tmp_path.iterdir()] == ["long.txt"]
+
+
+def test_kinds(run, tiny, text, tmp_path):
+    report = quantize(run, tiny, tmp_path / "o.gguf", text, "--target-bpw", "5")
+    assert set(report["kinds"]) >= {"token_embd", "attn_q", "ffn_down", "output_norm"}
+    assert all(sum(of.values()) == 2 for kind, of in report["kinds"].items() if kind.startswith(("attn_", "ffn_")))
+    r = run("quantize", tiny, tmp_path / "o.gguf", "--target-bpw", "5", "--calib", text, *CALIB)
+    assert r.returncode == 0 and b"ffn_down " in r.stdout and b"predicted KL divergence" in r.stdout and b"norm" not in r.stdout
+
+
+def test_bad_weight_is_named(run, tiny, text, tmp_path):
+    data = bytearray(tiny.read_bytes())
+    at = data.rindex(gguf_file.read(tiny)[1]["blk.1.ffn_up.weight"][2])
+    data[at + 280:at + 284] = struct.pack("<f", math.nan)
+    (tmp_path / "m.gguf").write_bytes(data)
+    assert "blk.1.ffn_up.weight" in refused(run, tmp_path / "m.gguf", tmp_path / "o.gguf", "--target-bpw", "5", "--calib", text, *CALIB)
+
+
 @pytest.mark.parametrize("args, words", [
     (("--target-bpw", "4"), "needs a calibration text"),
     (("--target-bpw", "4", "--type", "q4_0", "--calib", "TEXT"), "not both"),
     (("--target-bpw", "4", "--target-size", "1M", "--calib", "TEXT"), "name one"),
     (("--target-bpw", "4", "--pure", "--calib", "TEXT"), "--pure"),
+    (("--target-bpw", "4", "--type", "int4", "--calib", "TEXT"), "not both"),
+    (("--type", "q4_0", "--types", "q4_0,q8_0"), "for a target"),
+    (("--target-bpw", "4", "--calib", "TEXT", "--imatrix", "TEXT"), "not from both"),
     (("--target-bpw", "4", "--types", "q4_0,q9", "--calib", "TEXT"), "'q9'"),
     (("--target-bpw", "1", "--calib", "TEXT", *CALIB), "the least with these types is"),
     (("--target-bpw", "-1", "--calib", "TEXT"), "target-bpw"),
