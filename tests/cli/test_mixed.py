@@ -3,8 +3,11 @@ import json, math, struct
 
 import pytest
 
+import encoder_folder
 import gguf_file
+import hf_folder
 import tiny_model
+from test_calibrate import FAMILIES, as_family, divergence
 
 TEXT = "the hello in you and the end of it, in the beginning was the word; " * 60
 CALIB = ("--calib-ctx", "64", "--calib-tokens", "1024")
@@ -121,6 +124,24 @@ def test_kinds(run, tiny, text, tmp_path):
     assert all(sum(of.values()) == 2 for kind, of in report["kinds"].items() if kind.startswith(("attn_", "ffn_")))
     r = run("quantize", tiny, tmp_path / "o.gguf", "--target-bpw", "5", "--calib", text, *CALIB)
     assert r.returncode == 0 and b"ffn_down " in r.stdout and b"predicted KL divergence" in r.stdout and b"norm" not in r.stdout
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_prediction_for_every_family(run, text, tmp_path, family):
+    """Fused matrices and experts are measured as the tensors that they are, and what is predicted comes about."""
+    as_family(tmp_path / "m.gguf", family)
+    report = quantize(run, tmp_path / "m.gguf", tmp_path / "o.gguf", text, "--target-bpw", "6.5")
+    assert report["bits_per_weight"] > 6
+    measured = divergence(run, tmp_path / "o.gguf", tmp_path / "m.gguf", text)
+    assert 0.4 * measured < report["predicted_kl"] < 1.6 * measured
+
+
+def test_folder_and_encoder(run, text, tmp_path):
+    hf_folder.write(tmp_path / "hf")
+    assert quantize(run, tmp_path / "hf", tmp_path / "o.gguf", text, "--target-bpw", "5")["bits_per_weight"] <= 5
+    (tmp_path / "o.gguf").unlink()
+    encoder_folder.write(tmp_path / "bert")
+    assert "no output head" in refused(run, tmp_path / "bert", tmp_path / "o.gguf", "--target-bpw", "5", "--calib", text, *CALIB)
 
 
 def test_bad_weight_is_named(run, tiny, text, tmp_path):
