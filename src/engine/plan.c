@@ -214,8 +214,10 @@ static struct sizes sizes_of(const struct lathe_engine *e, uint64_t have)
     struct sizes z = {.e = e, .weight_bytes = info.resident_bytes};
     z.other_bytes = have > info.resident_bytes + OTHER_LEAST ? have - info.resident_bytes : OTHER_LEAST;
     if (e->model->stream) { /* what they get besides is what others leave */
+        struct disk_stream_plan now = disk_stream_get(e->model->stream);
+        uint64_t there = now.kept_bytes + now.window_bytes + OTHER_LEAST;
         z.weight_bytes = disk_stream_least(e->model->stream);
-        z.other_bytes = have > OTHER_LEAST ? have : OTHER_LEAST;
+        z.other_bytes = have > there ? have - there + OTHER_LEAST : OTHER_LEAST;
     }
     z.page_bytes = form.page_bytes + PREFIX_PAGE_BYTES + sizeof *e->pages.n_ref;
     z.open_bytes = form.open_slot_bytes;
