@@ -27,7 +27,7 @@ enum {
     JUDGE_TOKENS = 8192, /* at most, of an eighth of the text */
     ALIGN = 32           /* of tensors in a file */
 };
-/* Multiply-adds of all passes together, some ten minutes on two cores with integer dots; a chunk for each matrix in any case. */
+/* Multiply-adds of all passes together, about a quarter of an hour on two cores with integer dots; a chunk for each matrix in any case. */
 #define PROBE_WORK 1.5e14
 
 struct mixed {
