@@ -118,7 +118,13 @@ enum lathe_quantize_method {
 };
 
 struct lathe_quantize_options {
-    const char *type; /* a type ("q4_0") or a mix of types ("q4_k_m"); USAGE lists them all */
+    const char *type; /* a type ("q4_0") or a mix of types ("q4_k_m"); USAGE lists them all. NULL with a target */
+    /* Instead of a type, one target: each tensor gets the type that what it does to the model's answers says, measured on the calibration
+     * text. 0: none */
+    double target_bpw;     /* bits per weight over all tensors */
+    uint64_t target_bytes; /* of the file */
+    double target_kl;      /* mean divergence from the model itself, in nats */
+    const char *types;     /* that a target chooses from, with commas between; NULL: "q2_k,q3_k,iq4_xs,..." up to q8_0 */
     const char *layout; /* of a folder: "gptq", "awq", "compressed-tensors", "bitsandbytes"; NULL: the usual one of the type */
     int group;        /* of "int4": columns that share a scale; 0: 128, -1: whole rows */
     bool symmetric;   /* of "int4": no zero points */
@@ -148,6 +154,8 @@ struct lathe_quantize_report {
     uint64_t n_tensor, n_weight;
     uint64_t n_fallback; /* tensors that have another type than they should have, because of the length of their rows */
     int64_t n_calib; /* tokens of the calibration text that were read */
+    double predicted_kl; /* with a target: mean divergence, the sum of what tensors cost by rounding */
+    double measured_kl;  /* with target_kl: that of the file, on parts of the text that were not used before */
     uint64_t n_better, n_compared; /* with measure_output: products that are closer than by rounding alone, of all; with AWQ those of one input count as one */
     double error, worst_error; /* as lathe_quantized's, of all tensors together and of the worst */
     char worst[256];     /* its name; "": nothing was rounded */

@@ -34,13 +34,15 @@ struct cli_options {
     bool truncate;
     const char *store, *sha256; /* pull */
     int n_retry;
-    bool ids, parse_special, add_bos, decode;                   /* tokenize */
-    const char *template_file, *chat_file, *date;               /* template */
-    bool tensors;                                               /* info */
-    const char *quantize_type, *calib, *imatrix, *save_imatrix; /* quantize */
+    bool ids, parse_special, add_bos, decode;                           /* tokenize */
+    const char *template_file, *chat_file, *date;                       /* template */
+    bool tensors;                                                       /* info */
+    const char *quantize_type, *types, *calib, *imatrix, *save_imatrix; /* quantize */
     int quantize_method, calib_tokens, calib_ctx;
     float damping;
     bool act_order, measure_output;
+    float target_bpw, target_kl;
+    uint64_t target_bytes;
     const char *layout;
     int group;
     bool symmetric;

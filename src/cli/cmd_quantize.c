@@ -8,6 +8,7 @@
 #include "base/progress.h"
 #include "cli/input.h"
 #include "cli/json.h"
+#include "cli/quantize_kinds.h"
 #include "cli/say.h"
 
 enum { MAX_TYPE = 64 };
@@ -21,7 +22,9 @@ struct account {
     int n_type;
     char fallback[160]; /* the first of them */
     uint64_t n_bytes;   /* of all tensors */
-    bool scaled;        /* weights are scaled: they are not to be compared with the model's one by one */
+    struct quantize_kinds kinds;
+    bool target; /* types were chosen for one */
+    bool scaled; /* weights are scaled: they are not to be compared with the model's one by one */
 };
 
 static void show_progress(void *user, const char *what, double share)
@@ -48,6 +51,7 @@ static void add_tensor(void *user, const struct lathe_quantized *t)
         a->of[i].n_bytes += t->n_bytes;
     }
     a->n_bytes += t->n_bytes;
+    quantize_kinds_add(&a->kinds, t->name, t->to);
     if (t->instead_of && !a->fallback[0])
         snprintf(a->fallback, sizeof a->fallback, "%.100s: %s instead of %s", t->name, t->to, t->instead_of);
 }
@@ -64,14 +68,21 @@ static json_t *types_json(const struct account *a)
 
 static int print_json(const struct account *a, const struct lathe_quantize_report *r)
 {
-    return json_print(json_pack("{so sI sI sI sI sf sI sf so sf sI sI sI}", "types", types_json(a), "tensors",
-                                (json_int_t)r->n_tensor, "weights", (json_int_t)r->n_weight, "bytes_before",
-                                (json_int_t)r->bytes_before, "bytes_after", (json_int_t)r->bytes_after,
-                                "bits_per_weight", 8 * (double)a->n_bytes / (double)r->n_weight, "fallbacks",
-                                (json_int_t)r->n_fallback, "relative_error", r->error, "worst_tensor",
-                                json_text(r->worst, strlen(r->worst)), "worst_error", r->worst_error,
-                                "calibration_tokens", (json_int_t)r->n_calib, "compared",
-                                (json_int_t)r->n_compared, "better", (json_int_t)r->n_better));
+    json_t *j =
+        json_pack("{so sI sI sI sI sf sI sf so sf sI sI sI}", "types", types_json(a), "tensors",
+                  (json_int_t)r->n_tensor, "weights", (json_int_t)r->n_weight, "bytes_before",
+                  (json_int_t)r->bytes_before, "bytes_after", (json_int_t)r->bytes_after, "bits_per_weight",
+                  8 * (double)a->n_bytes / (double)r->n_weight, "fallbacks", (json_int_t)r->n_fallback,
+                  "relative_error", r->error, "worst_tensor", json_text(r->worst, strlen(r->worst)),
+                  "worst_error", r->worst_error, "calibration_tokens", (json_int_t)r->n_calib, "compared",
+                  (json_int_t)r->n_compared, "better", (json_int_t)r->n_better);
+    if (a->target) {
+        json_object_set_new(j, "kinds", quantize_kinds_json(&a->kinds));
+        json_object_set_new(j, "predicted_kl", json_real(r->predicted_kl));
+    }
+    if (r->measured_kl > 0)
+        json_object_set_new(j, "measured_kl", json_real(r->measured_kl));
+    return json_print(j);
 }
 
 static void print_text(const struct account *a, const struct lathe_quantize_report *r)
@@ -84,6 +95,12 @@ static void print_text(const struct account *a, const struct lathe_quantize_repo
                r->n_fallback, a->fallback);
     if (r->n_calib)
         printf("calibrated on %" PRId64 " tokens\n", r->n_calib);
+    if (a->target)
+        quantize_kinds_print(&a->kinds);
+    if (a->target)
+        printf("predicted KL divergence by rounding %.4g\n", r->predicted_kl);
+    if (r->measured_kl > 0)
+        printf("measured KL divergence %.4g\n", r->measured_kl);
     if (r->n_compared)
         printf("%" PRIu64 " of %" PRIu64 " products are closer than by rounding alone\n", r->n_better,
                r->n_compared);
@@ -101,6 +118,10 @@ int cmd_quantize(struct cli *c, struct lathe_err *err)
     struct account a = {.scaled = c->o.quantize_method == LATHE_QUANTIZE_AWQ};
     struct lathe_quantize_report r;
     struct lathe_quantize_options o = {.type = c->o.quantize_type,
+                                       .target_bpw = (double)c->o.target_bpw,
+                                       .target_bytes = c->o.target_bytes,
+                                       .target_kl = (double)c->o.target_kl,
+                                       .types = c->o.types,
                                        .layout = c->o.layout,
                                        .group = c->o.group,
                                        .symmetric = c->o.symmetric,
@@ -120,10 +141,11 @@ int cmd_quantize(struct cli *c, struct lathe_err *err)
                                        .left_out = say_left_out,
                                        .note = show_note,
                                        .user = &a};
-    if (c->operands.n != 2 || !o.type)
-        return err_set(
-            err, LATHE_E_USAGE,
-            "quantize needs a model, a file to write and a type: lathe quantize IN OUT.gguf --type q4_k_m");
+    a.target = o.target_bpw > 0 || o.target_bytes > 0 || o.target_kl > 0;
+    if (c->operands.n != 2 || (!o.type && !a.target))
+        return err_set(err, LATHE_E_USAGE,
+                       "quantize needs a model, a file to write and a type or a target: lathe quantize IN "
+                       "OUT.gguf --type q4_k_m");
     const char *own[OPT_LIST_MAX + 1] = {0};
     memcpy(own, c->o.tensor_type.v, (size_t)c->o.tensor_type.n * sizeof *own);
     o.tensor_types = own;

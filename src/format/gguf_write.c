@@ -410,25 +410,46 @@ static int read_halves(struct writer *w)
     return 0;
 }
 
+/* Everything but the data. */
+static int prepare(struct writer *w)
+{
+    uint64_t n = model_file_n_tensor(w->f);
+    buf_init(&w->head, MAX_HEAD);
+    w->type = mem_new((n + 1) * sizeof *w->type);
+    w->n_bytes = mem_new((n + 1) * sizeof *w->n_bytes);
+    TRY(read_halves(w));
+    for (uint64_t i = 0; i < n; i++)
+        TRY(choose_type(w, i));
+    return put_head(w);
+}
+
+static void writer_free(struct writer *w)
+{
+    buf_free(&w->head);
+    free(w->type);
+    free(w->n_bytes);
+}
+
+int gguf_write_bytes(const struct model_file *f, const struct gguf_write *o, uint64_t *out,
+                     struct lathe_err *err)
+{
+    struct writer w = {.f = f, .o = o, .err = err, .out.fd = -1};
+    int rc = prepare(&w);
+    *out = w.head.n + w.n_all;
+    writer_free(&w);
+    return rc;
+}
+
 int gguf_write(const struct model_file *f, const struct gguf_write *o, const char *path,
                struct lathe_err *err)
 {
     struct writer w = {.f = f, .o = o, .err = err, .out.fd = -1};
-    uint64_t n = model_file_n_tensor(f);
     int rc;
-    buf_init(&w.head, MAX_HEAD);
-    w.type = mem_new((n + 1) * sizeof *w.type);
-    w.n_bytes = mem_new((n + 1) * sizeof *w.n_bytes);
-    TRY_GOTO(read_halves(&w));
-    for (uint64_t i = 0; i < n; i++)
-        TRY_GOTO(choose_type(&w, i));
-    TRY_GOTO(put_head(&w));
+    TRY_GOTO(prepare(&w));
     TRY_GOTO(o->begun ? new_file_continue(&w.out, path, o->begun, w.head.n + w.n_all, err)
                       : new_file_open(&w.out, path, w.head.n + w.n_all, err));
     rc = new_file_close(&w.out, write_all(&w), err);
 done:
-    buf_free(&w.head);
-    free(w.type);
-    free(w.n_bytes);
+    writer_free(&w);
     return rc;
 }

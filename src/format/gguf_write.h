@@ -40,6 +40,9 @@ bool gguf_stays_f32(const struct mf_tensor *t);
 /* Opens any model as it is to be written: with the vocabulary's keys that all readers of GGUF know. What they cannot say is in
  * `note`; "" if nothing. */
 int gguf_write_open(const char *from, struct model_file **out, char note[400], struct lathe_err *err);
+/* Bytes of the file that gguf_write would write, the header's among them. */
+int gguf_write_bytes(const struct model_file *f, const struct gguf_write *o, uint64_t *out,
+                     struct lathe_err *err);
 /* The file appears complete or not at all. UNSUPPORTED names a tensor whose type cannot be decoded. */
 int gguf_write(const struct model_file *f, const struct gguf_write *o, const char *path,
                struct lathe_err *err);

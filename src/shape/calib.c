@@ -191,8 +191,12 @@ static int check_room(const struct calib *c, uint64_t n_bytes, struct lathe_err 
 static int make_pass(struct calib *c, struct lathe_err *err)
 {
     int n_page = (c->o.n_ctx + SPAN - 1) / SPAN;
-    struct pass_limits limits = {
-        .n_row = c->o.n_ctx, .n_seq = 1, .n_ctx = c->o.n_ctx, .n_out = 1, .n_page = n_page, .by_layer = true};
+    struct pass_limits limits = {.n_row = c->o.n_ctx,
+                                 .n_seq = 1,
+                                 .n_ctx = c->o.n_ctx,
+                                 .n_out = c->o.n_out > 0 ? c->o.n_out : 1,
+                                 .n_page = n_page,
+                                 .by_layer = true};
     struct kv_form form = kv_form_of(c->model, limits.kv_types);
     void *p;
     c->kv_bytes = form.page_bytes / (size_t)form.n_layer * (size_t)n_page;
@@ -260,6 +264,20 @@ int calib_layer_done(struct calib *c, int layer, struct lathe_err *err)
     return work_commit(c->o.work, true, err);
 }
 
+int calib_rest(struct calib *c, int chunk, int layer, calib_rows_fn *before, void *user,
+               struct lathe_err *err)
+{
+    struct pass_seq seq = whole_chunk(c);
+    const int32_t *ids = c->ids + (size_t)chunk * (size_t)c->o.n_ctx;
+    struct pass_batch b = {.n_row = c->o.n_ctx, .tokens = ids, .n_seq = 1, .seqs = &seq};
+    TRY(load_rows(c, chunk, err));
+    if (before)
+        before(user, ids);
+    for (int l = layer; l < c->model->config.n_layer; l++)
+        pass_layer(c->pass, &b, l, NULL, NULL);
+    return 0;
+}
+
 /* What inputs are measured, and matrices made again, in is the order of the model; one whose columns are in another is quantized
  * already, and by a method of its own. */
 static int check_orders(const struct model_file *f, struct lathe_err *err)
@@ -277,7 +295,7 @@ static int open_all(struct calib *c, const char *path, struct lathe_err *err)
 {
     struct lathe_model_options mo;
     lathe_model_options_init(&mo);
-    mo.load_as = "q8_0";
+    mo.load_as = c->o.as_it_is ? NULL : "q8_0";
     mo.spill_folder = c->o.folder;
     mo.n_thread = pool_n_worker(c->pool);
     mo.progress = c->o.progress;

@@ -12,6 +12,8 @@ struct calib_options {
     size_t n_text;
     int n_ctx;         /* tokens of a chunk, each with the model's beginning-of-sequence token in front */
     int64_t n_token;   /* most to take, in whole chunks, evenly spread over the text */
+    bool as_it_is;     /* floats stay floats */
+    int n_out;         /* rows that pass_logits is asked for at a time; 0: one */
     struct work *work; /* keeps the rows, and what of them is done; NULL: they are in a file without a name */
     int first, half;   /* layers that were done before, and where their rows were left (calib_half) */
     /* A layer is done: to note it in `work`. */
@@ -42,4 +44,10 @@ int calib_layer_done(struct calib *c, int layer, struct lathe_err *err);
 /* Takes all chunks through a layer; `next`: their rows go on to the next one. Layers in ascending order, each any number of times
  * without `next` and then once with it. */
 int calib_layer(struct calib *c, int layer, bool next, pass_tap_fn *tap, void *user, struct lathe_err *err);
+/* Told of the rows of a chunk (pass_rows of the pass), which are the tokens ids[calib_ctx]. */
+typedef void calib_rows_fn(void *user, const int32_t *ids);
+/* Takes one chunk from a layer, that which calib_layer would take next, through all that follow; its rows are told before, where they may
+ * be changed (`before` may be NULL), are the pass's afterwards, and kept nowhere. */
+int calib_rest(struct calib *c, int chunk, int layer, calib_rows_fn *before, void *user,
+               struct lathe_err *err);
 #endif

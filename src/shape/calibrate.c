@@ -82,7 +82,6 @@ static void keep_and_count(void *user, const char *tensor, double error, double 
     count(user, error, plain);
 }
 
-/* A weight that is no number would spoil the activations of all layers behind it, and name none. */
 static int check_rows(const struct mf_tensor *t, const struct format *from, float *x, uint8_t *made,
                       struct lathe_err *err)
 {
@@ -99,7 +98,7 @@ static int check_rows(const struct mf_tensor *t, const struct format *from, floa
     return 0;
 }
 
-static int check_finite(const struct model_file *f, const struct format *const *type, struct lathe_err *err)
+int calibrate_check(const struct model_file *f, const struct format *const *type, struct lathe_err *err)
 {
     int rc = 0;
     for (uint64_t i = 0; i < model_file_n_tensor(f) && !rc; i++) {
@@ -245,7 +244,7 @@ static int take_layers(struct job *j, const char *from, const char *folder, stru
                                      .user = &j->stages};
     struct calib *c;
     int rc;
-    TRY(check_finite(j->f, j->type, err));
+    TRY(calibrate_check(j->f, j->type, err));
     TRY(calib_new(from, &co, pool, &c, err));
     j->layers.n_token = calib_n_token(c);
     j->layers.n_ctx = calib_ctx(c);
@@ -277,7 +276,7 @@ static int read_text(struct job *j, const char *from, const char *folder, struct
                : 0;
 }
 
-static int check(const struct lathe_quantize_options *o, struct lathe_err *err)
+int calibrate_check_options(const struct lathe_quantize_options *o, struct lathe_err *err)
 {
     if (o->method != LATHE_QUANTIZE_ROUND && !o->calib_text)
         return err_set(err, LATHE_E_USAGE, "method %s needs a calibration text (--calib)",
@@ -299,7 +298,7 @@ int calibrate(const struct lathe_quantize_options *o, const char *from, const ch
     struct job j = {.o = o, .f = f, .type = type, .out = out, .report = report, .stages = stages_of(o, f)};
     *out = (struct calibrated){.work = out->work};
     new_file_folder(to, folder, sizeof folder);
-    TRY(check(o, err));
+    TRY(calibrate_check_options(o, err));
     if (o->imatrix)
         return imatrix_read(o->imatrix, &out->importance, err);
     return o->calib_text ? read_text(&j, from, folder, pool, err) : 0;

@@ -23,6 +23,11 @@ struct calibrated {
 int calibrate(const struct lathe_quantize_options *o, const char *from, const char *to,
               const struct model_file *f, const struct format *const *type, struct pool *pool,
               struct calibrated *out, struct lathe_quantize_report *report, struct lathe_err *err);
+/* USAGE names options that do not go together. */
+int calibrate_check_options(const struct lathe_quantize_options *o, struct lathe_err *err);
+/* NUMERIC names a weight that is no number, of the tensors that have a type: it would spoil the activations of all layers behind it, and
+ * name none. */
+int calibrate_check(const struct model_file *f, const struct format *const *type, struct lathe_err *err);
 /* n_tensor: of f. */
 void calibrated_free(struct calibrated *c, uint64_t n_tensor);
 #endif

@@ -193,14 +193,33 @@ static bool is_kept(const struct mf_tensor *t)
     return false;
 }
 
-static uint32_t wanted_type(const struct mix_model *m, const struct mf_tensor *t)
+bool mix_is_matrix(const struct mf_tensor *t)
+{
+    return !is_kept(t);
+}
+
+/* The first of the user's rules that fits; NULL: none. */
+static const struct format *own_rule(const struct mix_model *m, const struct mf_tensor *t)
 {
     const char *equals;
     for (const char *const *own = m->own; own && *own; own++) {
         const struct format *f = own_type(*own, &equals);
         if (memmem(t->name, strlen(t->name), *own, (size_t)(equals - *own)))
-            return f->id;
+            return f;
     }
+    return NULL;
+}
+
+bool mix_is_own(const struct mix_model *m, const struct mf_tensor *t)
+{
+    return own_rule(m, t) != NULL;
+}
+
+static uint32_t wanted_type(const struct mix_model *m, const struct mf_tensor *t)
+{
+    const struct format *own = own_rule(m, t);
+    if (own)
+        return own->id;
     bool output = is_output(m, t);
     for (size_t i = 0; !m->pure && i < sizeof rules / sizeof *rules; i++)
         if ((strcmp(rules[i].mix, "any") == 0 || strcmp(rules[i].mix, m->mix->name) == 0) &&

@@ -23,6 +23,9 @@ struct mix_model {
 };
 /* Reads of a model what the rules ask for; pure and own are the caller's. USAGE for a rule of the user's that cannot be. */
 int mix_read(struct mix_model *m, const struct model_file *f, struct lathe_err *err);
+/* Whether a tensor is a matrix that is given a type; and whether the user has named it. */
+bool mix_is_matrix(const struct mf_tensor *t);
+bool mix_is_own(const struct mix_model *m, const struct mf_tensor *t);
 /* The type that a matrix gets, and in *wanted the one that it would if its rows were whole blocks of it; NULL: it stays as it is. */
 const struct format *mix_type(const struct mix_model *m, const struct mf_tensor *t,
                               const struct format **wanted);

@@ -2,12 +2,14 @@
  *
  * Rows are encoded by the writer's threads, in any order. Each leaves its sums in a place of its own, and they are added up in
  * the order of rows when the tensor is done, so that the account does not depend on the number of threads either. */
+#include <errno.h>
 #include <inttypes.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 #include "base/clock.h"
 #include "base/cpu.h"
 #include "base/mem.h"
@@ -16,6 +18,7 @@
 #include "quant/encode.h"
 #include "shape/bad_weight.h"
 #include "shape/calibrate.h"
+#include "shape/mixed.h"
 #include "shape/quantize_folder.h"
 #include "shape/resume.h"
 #include "shape/stages.h"
@@ -37,6 +40,7 @@ struct quantize {
     struct calibrated calibrated;
     struct stages stages;
     struct lathe_quantize_report *report;
+    struct lathe_quantized *done; /* of each tensor, told when the file is there */
     double error, value, worst, synced_s;
 };
 
@@ -126,7 +130,7 @@ static void account(void *user, uint64_t i, double error, double value)
         now.output_plain = q->calibrated.output[i].plain;
     }
     struct lathe_quantize_report *s = q->report;
-    s->n_tensor++;
+    q->done[s->n_tensor++] = now;
     s->n_weight += n;
     s->n_fallback += now.instead_of != NULL;
     q->error += error;
@@ -135,8 +139,23 @@ static void account(void *user, uint64_t i, double error, double value)
         q->worst = now.error;
         snprintf(s->worst, sizeof s->worst, "%s", t->name);
     }
-    if (q->o->tensor)
-        q->o->tensor(q->o->user, &now);
+}
+
+static void begin_account(struct quantize *q)
+{
+    struct lathe_quantize_report *s = q->report;
+    s->n_tensor = s->n_weight = s->n_fallback = s->n_compared = s->n_better = 0;
+    s->worst[0] = 0;
+    q->error = q->value = q->worst = 0;
+}
+
+static void end_account(struct quantize *q)
+{
+    struct lathe_quantize_report *s = q->report;
+    s->error = q->value > 0 ? sqrt(q->error / q->value) : 0;
+    s->worst_error = q->worst;
+    for (uint64_t i = 0; i < s->n_tensor && q->o->tensor; i++)
+        q->o->tensor(q->o->user, &q->done[i]);
 }
 
 static int tensor_done(void *user, uint64_t i, uint64_t first, uint64_t end, struct lathe_err *err)
@@ -245,10 +264,11 @@ static int write_file(struct quantize *q, struct pool *pool, const char *to, str
 }
 
 /* What an earlier run left is taken up if it is of this one. */
-static int open_work(struct quantize *q, const char *to, struct lathe_err *err)
+static int open_work(struct quantize *q, const struct lathe_quantize_options *o, const char *to,
+                     struct lathe_err *err)
 {
     enum work_state state;
-    XXH128_hash_t key = resume_key(q->o, q->f, q->type, mix_file_type(q->mix.mix));
+    XXH128_hash_t key = resume_key(o, q->f, q->type, mix_file_type(q->mix.mix));
     TRY(work_open(to, key, &q->calibrated.work, &state, err));
     if (state == WORK_OTHER && q->o->note)
         q->o->note(q->o->user,
@@ -264,6 +284,63 @@ static void close_work(struct quantize *q, int rc)
     work_close(w, w && (rc == LATHE_E_IO || rc == LATHE_E_NOMEM) && work_has(w));
 }
 
+static int make_file(struct quantize *q, struct pool *pool, const struct lathe_quantize_options *o,
+                     const char *from, const char *to, struct lathe_err *err)
+{
+    bool known = q->calibrated.importance != NULL; /* the same, whatever the types */
+    begin_account(q);
+    if (!known)
+        calibrated_free(&q->calibrated, model_file_n_tensor(q->f));
+    int rc = open_work(q, o, to, err);
+    if (!rc && !known)
+        rc = calibrate(o, from, to, q->f, q->type, pool, &q->calibrated, q->report, err);
+    if (!rc)
+        rc = write_file(q, pool, to, err);
+    close_work(q, rc);
+    return rc;
+}
+
+/* Makes the file beside its place until it is as the target would have it. */
+static int reach_target(struct quantize *q, struct mixed *m, struct pool *pool, const char *from,
+                        const char *to, struct lathe_err *err)
+{
+    struct lathe_quantize_options o = *q->o;
+    char beside[4200];
+    bool again = true;
+    o.calib_text = mixed_text(m).p;
+    o.n_calib_text = mixed_text(m).n;
+    snprintf(beside, sizeof beside, "%s%s", to, o.target_kl > 0 ? ".try" : "");
+    int rc = 0;
+    while (again && !rc) {
+        rc = mixed_choose(m, q->type, q->wanted, &q->mix.mix, q->report, err);
+        if (!rc)
+            rc = make_file(q, pool, &o, from, beside, err);
+        if (!rc)
+            rc = mixed_judge(m, beside, &again, q->report, err);
+    }
+    if (o.target_kl <= 0)
+        return rc;
+    if (!rc && rename(beside, to))
+        rc = err_set(err, LATHE_E_IO, "%.200s cannot be put in its place: %s", beside, strerror(errno));
+    if (rc)
+        unlink(beside);
+    return rc;
+}
+
+static int make(struct quantize *q, struct pool *pool, const char *from, const char *to,
+                struct lathe_err *err)
+{
+    struct mixed *m;
+    if (!mixed_is(q->o)) {
+        choose_types(q);
+        return make_file(q, pool, q->o, from, to, err);
+    }
+    TRY(mixed_new(q->o, from, to, q->f, &q->mix, pool, &m, err));
+    int rc = reach_target(q, m, pool, from, to, err);
+    mixed_free(m);
+    return rc;
+}
+
 static int run(struct quantize *q, const char *from, const char *to, struct lathe_err *err)
 {
     struct pool *pool;
@@ -276,22 +353,15 @@ static int run(struct quantize *q, const char *from, const char *to, struct lath
         q->report->bytes_before += id.size;
     q->type = mem_new((n + 1) * sizeof *q->type);
     q->wanted = mem_new((n + 1) * sizeof *q->wanted);
+    q->done = mem_new((n + 1) * sizeof *q->done);
     q->stages = stages_of(q->o, q->f);
     warn_of_input(q);
-    choose_types(q);
     TRY(pool_new(q->o->n_thread > 0 ? q->o->n_thread : cpu_count(), &pool, err));
-    int rc = open_work(q, to, err);
-    if (!rc)
-        rc = calibrate(q->o, from, to, q->f, q->type, pool, &q->calibrated, q->report, err);
-    if (!rc)
-        rc = write_file(q, pool, to, err);
-    close_work(q, rc);
+    int rc = make(q, pool, from, to, err);
     pool_free(pool);
-    if (rc)
-        return rc;
-    q->report->error = q->value > 0 ? sqrt(q->error / q->value) : 0;
-    q->report->worst_error = q->worst;
-    return 0;
+    if (!rc)
+        end_account(q);
+    return rc;
 }
 
 int lathe_quantize(const char *from, const char *to, const struct lathe_quantize_options *opts,
@@ -303,11 +373,13 @@ int lathe_quantize(const char *from, const char *to, const struct lathe_quantize
     struct model_file *f;
     char note[400];
     *q.report = (struct lathe_quantize_report){0};
-    if (quantize_folder_is(opts->type))
+    if (opts->types && !mixed_is(opts))
+        return err_set(err, LATHE_E_USAGE, "types to choose from (%.40s) are for a target: name one",
+                       opts->types);
+    if (!mixed_is(opts) && quantize_folder_is(opts->type))
         return quantize_folder(from, to, opts, q.report, err);
-    if (opts->act_order)
-        return err_set(err, LATHE_E_USAGE, "a GGUF file keeps no order of columns: leave --act-order out");
-    TRY(mix_find(opts->type ? opts->type : "", &q.mix.mix, err));
+    if (!mixed_is(opts))
+        TRY(mix_find(opts->type ? opts->type : "", &q.mix.mix, err));
     TRY(gguf_write_open(from, &f, note, err));
     q.f = f;
     if (model_file_left_out(f) && opts->left_out)
@@ -318,6 +390,7 @@ int lathe_quantize(const char *from, const char *to, const struct lathe_quantize
     calibrated_free(&q.calibrated, model_file_n_tensor(f));
     free(q.type);
     free(q.wanted);
+    free(q.done);
     free(q.rows);
     model_file_free(f);
     return rc;

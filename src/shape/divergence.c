@@ -1,0 +1,94 @@
+/* Both models take a chunk at a time, and of its rows ROWS at a time have their logits. */
+#include "shape/divergence.h"
+#include <math.h>
+#include <stdlib.h>
+#include "base/detmath.h"
+#include "base/mem.h"
+#include "base/pool.h"
+#include "kern/scalar.h"
+
+enum { ROWS = 16 };
+
+struct pair {
+    struct calib *p, *q;
+    const float *x, *y; /* [ROWS][x_stride], logits of p and of q */
+    int64_t x_stride, y_stride;
+    double *divergence; /* of each row of a chunk */
+    int first;
+};
+
+static float most_of(const float *x, int n)
+{
+    float most = x[0];
+    for (int i = 1; i < n; i++)
+        most = x[i] > most ? x[i] : most;
+    return most;
+}
+
+/* sum p (log p - log q) = sum p (x - y) - log sum e^x + log sum e^y. */
+static void compare_row(const struct pool_op *op, int row, int worker)
+{
+    const struct pair *a = op->arg;
+    const float *x = a->x + row * a->x_stride, *y = a->y + row * a->y_stride;
+    int n = calib_model(a->p)->config.n_vocab;
+    float x_most = most_of(x, n), y_most = most_of(y, n);
+    double p_sum = 0, q_sum = 0, sum = 0;
+    for (int i = 0; i < n; i++) {
+        double p = (double)scalar_exp(x[i] - x_most);
+        p_sum += p;
+        q_sum += (double)scalar_exp(y[i] - y_most);
+        sum += p * (double)((x[i] - x_most) - (y[i] - y_most));
+    }
+    bool finite = isfinite(p_sum) && isfinite(q_sum) && isfinite(sum);
+    a->divergence[a->first + row] = finite ? sum / p_sum - det_log(p_sum) + det_log(q_sum) : NAN;
+}
+
+static int compare_chunk(struct pair *a, struct pool *pool, int chunk, double *sum, struct lathe_err *err)
+{
+    int n_ctx = calib_ctx(a->p);
+    TRY(calib_rest(a->p, chunk, 0, NULL, NULL, err));
+    TRY(calib_rest(a->q, chunk, 0, NULL, NULL, err));
+    for (a->first = 0; a->first < n_ctx; a->first += ROWS) {
+        int n = n_ctx - a->first < ROWS ? n_ctx - a->first : ROWS;
+        a->x = pass_logits(calib_pass(a->p), a->first, n, &a->x_stride);
+        a->y = pass_logits(calib_pass(a->q), a->first, n, &a->y_stride);
+        struct pool_op op = {.run = compare_row, .arg = a, .n_piece = n, .layer = -1, .name = "divergence"};
+        pool_run(pool, &op, 1);
+        pool_settle(pool);
+    }
+    for (int i = 0; i < n_ctx; i++)
+        *sum += a->divergence[i];
+    return 0;
+}
+
+static int compare_all(struct pair *a, struct pool *pool, double *out, struct lathe_err *err)
+{
+    int64_t n_chunk = calib_n_token(a->p) / calib_ctx(a->p);
+    double sum = 0;
+    a->divergence = mem_new((size_t)calib_ctx(a->p) * sizeof *a->divergence);
+    for (int i = 0; i < n_chunk; i++) {
+        calib_progress(a->p, "comparing", (double)i / (double)n_chunk);
+        TRY(compare_chunk(a, pool, i, &sum, err));
+    }
+    *out = sum / (double)calib_n_token(a->p);
+    return isfinite(*out)
+               ? 0
+               : err_set(err, LATHE_E_NUMERIC, "the models' answers to the calibration text are no numbers");
+}
+
+int divergence_measure(const char *reference, const char *path, const struct calib_options *o,
+                       struct pool *pool, double *out, struct lathe_err *err)
+{
+    struct calib_options co = *o;
+    struct pair a = {0};
+    co.n_out = ROWS;
+    co.as_it_is = true;
+    TRY(calib_new(reference, &co, pool, &a.p, err));
+    int rc = calib_new(path, &co, pool, &a.q, err);
+    if (!rc)
+        rc = compare_all(&a, pool, out, err);
+    free(a.divergence);
+    calib_free(a.p);
+    calib_free(a.q);
+    return rc;
+}
