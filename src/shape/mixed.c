@@ -122,19 +122,30 @@ static bool is_chosen(const struct mixed *m, const struct mf_tensor *t)
     return !gguf_stays_f32(t) && mix_is_matrix(t) && !mix_is_own(m->rules, t) && fitting(m, t, all);
 }
 
-static int make_item(struct mixed *m, uint64_t i, const struct sensitivity *s,
-                     const struct imatrix *importance, struct lathe_err *err)
+/* Sizes of all that are chosen here. */
+static void add_items(struct mixed *m)
 {
-    const struct mf_tensor *t = model_file_tensor(m->f, i);
-    struct allot_item *item = &m->items[m->n_item];
-    double error[ALLOT_MAX_WAY];
-    item->n_way = fitting(m, t, m->type[m->n_item]);
-    TRY(type_error(t, m->type[m->n_item], item->n_way, importance, m->pool, error, err));
-    for (int k = 0; k < item->n_way; k++) {
-        item->size[k] = counted(m, bytes_as(t, m->type[m->n_item][k]));
-        item->cost[k] = s->error > 0 ? s->divergence * error[k] / s->error : error[k];
+    for (uint64_t i = 0; i < model_file_n_tensor(m->f); i++) {
+        const struct mf_tensor *t = model_file_tensor(m->f, i);
+        struct allot_item *item = &m->items[m->n_item];
+        if (!is_chosen(m, t))
+            continue;
+        item->n_way = fitting(m, t, m->type[m->n_item]);
+        for (int k = 0; k < item->n_way; k++)
+            item->size[k] = counted(m, bytes_as(t, m->type[m->n_item][k]));
+        m->tensor[m->n_item++] = i;
     }
-    m->tensor[m->n_item++] = i;
+}
+
+static int price_item(struct mixed *m, int i, const struct sensitivity *s, const struct imatrix *importance,
+                      struct lathe_err *err)
+{
+    struct allot_item *item = &m->items[i];
+    double error[ALLOT_MAX_WAY];
+    TRY(type_error(model_file_tensor(m->f, m->tensor[i]), m->type[i], item->n_way, importance, m->pool, error,
+                   err));
+    for (int k = 0; k < item->n_way; k++)
+        item->cost[k] = s->error > 0 ? s->divergence * error[k] / s->error : error[k];
     return 0;
 }
 
@@ -169,9 +180,9 @@ static int measure(struct mixed *m, struct lathe_err *err)
     struct sensitivity *v = mem_new((n + 1) * sizeof *v);
     const struct format **any = mem_new((n + 1) * sizeof *any);
     struct imatrix *importance = imatrix_new();
-    for (uint64_t i = 0; i < n; i++) {
-        wanted[i] = is_chosen(m, model_file_tensor(m->f, i));
-        any[i] = wanted[i] ? m->candidate[0] : NULL;
+    for (int i = 0; i < m->n_item; i++) {
+        wanted[m->tensor[i]] = true;
+        any[m->tensor[i]] = m->candidate[0];
     }
     const int n_ctx = m->o->calib_ctx > 0 && m->o->calib_ctx < PROBE_CTX ? m->o->calib_ctx : PROBE_CTX;
     const struct calib_options co = text_options(m, mixed_text(m), n_ctx, probe_tokens(m, wanted));
@@ -179,13 +190,26 @@ static int measure(struct mixed *m, struct lathe_err *err)
     int rc = calibrate_check(m->f, any, err);
     if (!rc)
         rc = sensitivity_measure(m->from, &so, m->pool, v, importance, err);
-    for (uint64_t i = 0; i < n && !rc; i++)
-        if (wanted[i])
-            rc = make_item(m, i, &v[i], importance, err);
+    for (int i = 0; i < m->n_item && !rc; i++)
+        rc = price_item(m, i, &v[m->tensor[i]], importance, err);
     imatrix_free(importance);
     free(any);
     free(wanted);
     free(v);
+    return rc;
+}
+
+/* Whether the target is large enough, which is known before anything is measured. */
+static int check_room(struct mixed *m, struct lathe_err *err)
+{
+    uint64_t n = model_file_n_tensor(m->f) + 1;
+    struct lathe_quantize_report none = {0};
+    const struct format **type = mem_new(n * sizeof *type), **wanted = mem_new(n * sizeof *wanted);
+    const struct mix *mix;
+    int rc = mixed_choose(m, type, wanted, &mix, &none, err);
+    m->chosen = NULL;
+    free(type);
+    free(wanted);
     return rc;
 }
 
@@ -213,6 +237,10 @@ int mixed_new(const struct lathe_quantize_options *o, const char *from, const ch
     if (o->target_kl > 0)
         m->text = held_out_split(o->calib_text, o->n_calib_text);
     int rc = read_candidates(m, o->types ? o->types : DEFAULT_TYPES, err);
+    if (!rc) {
+        add_items(m);
+        rc = check_room(m, err);
+    }
     if (!rc)
         rc = measure(m, err);
     if (rc) {
