@@ -228,6 +228,7 @@ static bool has_halves(const struct writer *w, const struct mf_tensor *t)
 
 /* Rows of one tensor on their way to the file. */
 struct job {
+    bool encodes; /* rows are not taken as they are */
     const struct writer *w;
     uint64_t i, k, first, n, n_row, n_col; /* rows [first, first + n) of n_row */
     uint64_t from_bytes, to_bytes, step;   /* of a row; rows of a piece */
@@ -258,18 +259,18 @@ static void take_rows(const struct job *j, uint64_t at, uint64_t n, float *value
         if (t->source)
             mf_tensor_row(t, j->k, row, made);
         const uint8_t *p = t->source ? made : mf_tensor_piece(t, j->k) + row * j->from_bytes;
-        if (from == to)
+        if (!j->encodes)
             memcpy(j->room + (at + r) * j->to_bytes, p, j->to_bytes);
         else
             from->decode(p, values + r * j->n_col, (int64_t)j->n_col);
-        if (from != to && t->order)
+        if (j->encodes && t->order)
             put_in_order(t->order, values + r * j->n_col, j->n_col);
     }
     struct gguf_rows rows = {
         j->i, j->k, j->first + at, (int64_t)n, (int64_t)j->n_col, to, values, j->room + at * j->to_bytes};
-    if (from != to && w->o->encode)
+    if (j->encodes && w->o->encode)
         w->o->encode(w->o->user, &rows);
-    else if (from != to)
+    else if (j->encodes)
         format_encode(to, values, NULL, rows.y, rows.n_row, rows.n_col);
 }
 
@@ -303,6 +304,11 @@ static int write_job(struct writer *w, struct job *j, uint64_t at_once)
     return 0;
 }
 
+static bool is_remade(const struct writer *w, uint64_t i)
+{
+    return w->type[i] && w->o->encode && w->o->remade && w->o->remade(w->o->user, i);
+}
+
 static int write_rows(struct writer *w, uint64_t i, uint64_t k)
 {
     const struct mf_tensor *t = model_file_tensor(w->f, i);
@@ -310,6 +316,7 @@ static int write_rows(struct writer *w, uint64_t i, uint64_t k)
     bool vector = t->n_dim == 1 && has_halves(w, t);
     struct job j = {
         .w = w, .i = i, .k = k, .n_row = vector ? t->dim[0] : t->dim[1], .n_col = vector ? 1 : t->dim[0]};
+    j.encodes = from != to || is_remade(w, i);
     j.from_bytes = j.n_col / (uint64_t)from->block_n * (uint64_t)from->block_bytes;
     j.to_bytes = j.n_col / (uint64_t)to->block_n * (uint64_t)to->block_bytes;
     j.step = j.n_col < PIECE_N ? PIECE_N / j.n_col : 1;
@@ -338,7 +345,8 @@ static int write_tensor(struct writer *w, uint64_t i)
 {
     static const char zeros[ALIGN];
     const struct mf_tensor *t = model_file_tensor(w->f, i);
-    bool as_it_is = (!w->type[i] || w->type[i]->id == t->type) && !has_halves(w, t) && !t->source;
+    bool as_it_is =
+        (!w->type[i] || w->type[i]->id == t->type) && !has_halves(w, t) && !t->source && !is_remade(w, i);
     uint64_t n_matrix = t->dim[2];
     const float *vector = w->o->vector && w->type[i] && w->type[i]->id == FORMAT_F32 && t->n_dim == 1
                               ? w->o->vector(w->o->user, i)

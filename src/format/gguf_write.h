@@ -22,6 +22,8 @@ struct gguf_write {
     uint32_t file_type; /* with it, the number for general.file_type */
     /* Instead of format_encode; from several threads. May be NULL. */
     void (*encode)(void *user, const struct gguf_rows *r);
+    /* Whether rows of a tensor that has its type already go through encode all the same. May be NULL. */
+    bool (*remade)(void *user, uint64_t i);
     const float *(*vector)(void *user,
                            uint64_t i); /* instead of a vector that is written as f32, or NULL; may be NULL */
     /* Tensor i is written, in bytes [first, end) of the file; may be NULL. */

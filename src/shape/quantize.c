@@ -89,6 +89,14 @@ static const struct format *choose(void *user, uint64_t i, const struct format *
     return q->type[i] ? q->type[i] : from;
 }
 
+/* Scaled ones are not the model's any more, whatever their type. */
+static bool is_remade(void *user, uint64_t i)
+{
+    const struct quantize *q = user;
+    const struct calibrated *c = &q->calibrated;
+    return c->vector && c->made && made_find(c->made, i, 0);
+}
+
 static const float *vector_of(void *user, uint64_t i)
 {
     const struct quantize *q = user;
@@ -247,6 +255,7 @@ static int write_file(struct quantize *q, struct pool *pool, const char *to, str
     struct gguf_write w = {.choose = choose,
                            .file_type = mix_file_type(q->mix.mix),
                            .encode = encode,
+                           .remade = is_remade,
                            .vector = vector_of,
                            .tensor_done = tensor_done,
                            .progress = progress,

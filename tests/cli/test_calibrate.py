@@ -180,6 +180,32 @@ def test_scales_are_folded(run, text, tmp_path, family):
     assert divergence(run, tmp_path / "o.gguf", tmp_path / "m.gguf", text) < 2 * divergence(run, tmp_path / "r.gguf", tmp_path / "m.gguf", text)
 
 
+def q8_0_rows(tensor, n_col):
+    """Rows of blocks of a half-precision scale and 32 bytes."""
+    blocks = struct.iter_unpack("<e32b", tensor[2])
+    flat = [d * q for d, *qs in blocks for q in qs]
+    return [flat[i:i + n_col] for i in range(0, len(flat), n_col)]
+
+
+def test_a_type_that_is_the_models_own_is_scaled_too(run, text, tmp_path):
+    """Values stay in 8 bits while queries and keys, which read the same norm, go to 4 and get scales."""
+    tiny_model.write(str(tmp_path / "m.gguf"), "Q8_0")
+    quantize(run, tmp_path / "m.gguf", tmp_path / "o.gguf", "q4_0", "--tensor-type", "attn_v=q8_0", "--calib", text, *CALIB, "--method", "awq")
+    _, a = gguf_file.read(tmp_path / "o.gguf")
+    _, b = gguf_file.read(tmp_path / "m.gguf")
+    moved = 0
+    for n in [n for n in b if n.endswith("attn_norm.weight")]:
+        was, now, name = floats(b[n]), floats(a[n]), n.replace("attn_norm", "attn_v")
+        moved += was != now
+        assert a[name][1] == b[name][1]
+        v, w = q8_0_rows(b[name], len(was)), q8_0_rows(a[name], len(was))
+        for r, q in zip(v, w):  # rows have scales too, of the columns that they feed
+            r, q = [x * y for x, y in zip(r, was)], [x * y for x, y in zip(q, now)]
+            factor = sum(x * y for x, y in zip(r, q)) / sum(y * y for y in q)
+            assert sum((x - factor * y) ** 2 for x, y in zip(r, q)) < 1e-3 * sum(x * x for x in r)
+    assert moved
+
+
 def test_refusals(run, tiny, text, tmp_path):
     def refuse(code, words, *args):
         r = run("quantize", tiny, tmp_path / "o.gguf", "--type", "q4_0", *args)
