@@ -96,6 +96,8 @@ uint64_t model_file_n_tensor(const struct model_file *f);
 const struct mf_tensor *model_file_tensor(const struct model_file *f, uint64_t i);
 const struct mf_tensor *model_file_tensor_find(const struct model_file *f,
                                                const char *name); /* NULL if absent; hashed */
+/* Its number; model_file_n_tensor if absent. */
+uint64_t model_file_tensor_index(const struct model_file *f, const char *name);
 
 /* Row `row` of matrix i of a tensor with a source, in GGUF's form. */
 void mf_tensor_row(const struct mf_tensor *t, uint64_t i, uint64_t row, uint8_t *out);

@@ -184,6 +184,12 @@ const struct mf_tensor *model_file_tensor_find(const struct model_file *f, const
     return slot ? &f->tensor[slot - 1] : NULL;
 }
 
+uint64_t model_file_tensor_index(const struct model_file *f, const char *name)
+{
+    const struct mf_tensor *t = model_file_tensor_find(f, name);
+    return t ? (uint64_t)(t - model_file_tensor(f, 0)) : model_file_n_tensor(f);
+}
+
 /* ---- paging ---- */
 
 void model_file_populate(const struct model_file *f)

@@ -5,8 +5,7 @@
  *
  * Kept parts are read in and locked. Where the process may not lock, what they are crowded out by is dropped instead: the tails.
  * Those come and go: while the pass is in a layer, a thread reads the next one's. Of the one before the mapping goes, and without
- * the lock also what the page cache has of it. The same share of every layer is kept, so that the disk has something to do all the
- * time.
+ * the lock also what the page cache has of it. No tail is longer than it has to be, so that the disk has something to do all the time.
  *
  * Of a layer with experts only those are read that rows choose, and which ones is not known before: there nothing is read ahead, and
  * of the one before only the mapping goes, while the page cache keeps what was used last. */
@@ -36,6 +35,7 @@ struct disk_stream {
     struct unit *unit;
     int n_unit;
     uint64_t n_bytes, most, active; /* all of them, of the largest unit, those that a token reads */
+    uint64_t end;                   /* of the last unit in the layout */
     struct disk_stream_plan plan;
     bool planned, runs, locked;
     pthread_t thread;
@@ -57,7 +57,7 @@ struct piece {
 /* Those that [from, to) of the layout touches if `all`, else those that it fills. */
 static struct piece piece_of(const struct disk_stream *s, uint64_t from, uint64_t to, bool all)
 {
-    const uint64_t page = MEM_HUGE_PAGE, end = CACHE_HEADER_BYTES + s->unit[s->n_unit - 1].to;
+    const uint64_t page = MEM_HUGE_PAGE, end = CACHE_HEADER_BYTES + s->end;
     from += CACHE_HEADER_BYTES;
     to += CACHE_HEADER_BYTES;
     from = (all ? from : from + page - 1) / page * page;
@@ -131,6 +131,7 @@ static void find_units(struct disk_stream *s, const struct lathe_model *m)
         uint64_t n = s->unit[i].to - s->unit[i].from;
         s->n_bytes += n;
         s->most = n > s->most ? n : s->most;
+        s->end = s->unit[i].to > s->end ? s->unit[i].to : s->end;
         s->unit[i].kept = s->unit[i].from;
     }
 }
@@ -155,7 +156,7 @@ int disk_stream_new(const struct lathe_model *m, const char *path, const uint8_t
     pthread_cond_init(&s->moved, NULL);
     find_units(s, m);
     s->locked = true;
-    drop(s, 0, s->n_bytes); /* of the mapping, what reading its header brought along */
+    drop(s, 0, s->end); /* of the mapping, what reading its header brought along */
     *out = s;
     return 0;
 }
@@ -186,9 +187,9 @@ void disk_stream_at(struct disk_stream *s, int at, int next)
     at = at < s->n_unit ? at : 0;
     next = next < s->n_unit ? next : 0;
     pthread_mutex_lock(&s->lock);
-    if (s->at != at && s->at != next)
-        drop(s, s->unit[s->at].kept, s->unit[s->at].to);
-    s->at = at;
+    for (; s->at != at; s->at = (s->at + 1) % s->n_unit) /* some may have been passed over */
+        if (s->at != next)
+            drop(s, s->unit[s->at].kept, s->unit[s->at].to);
     s->next = next;
     s->turn++;
     pthread_cond_signal(&s->moved);

@@ -197,7 +197,7 @@ static bool cache_load(struct layout *l, const char *path, const struct cache_id
 {
     struct pool *pool;
     int n_thread = o->n_thread > 0 ? o->n_thread : cpu_count();
-    if (n_bytes < MEM_HUGE_FROM || !mem_huge_pages() || !fits_memory(n_bytes, o) ||
+    if (n_bytes < MEM_HUGE_FROM || !mem_huge_pages() ||
         pool_new(n_thread < LOAD_THREADS ? n_thread : LOAD_THREADS, &pool, NULL))
         return false;
     bool ok = cache_view_load(&l->view, path, id, pool);
@@ -205,10 +205,11 @@ static bool cache_load(struct layout *l, const char *path, const struct cache_id
     return ok;
 }
 
+/* fits: into memory; else it is mapped and not read in. */
 static bool cache_take(struct layout *l, const char *path, const struct cache_id *id, uint64_t n_bytes,
-                       const struct lathe_model_options *o)
+                       bool fits, const struct lathe_model_options *o)
 {
-    if (!cache_load(l, path, id, n_bytes, o) && !cache_view_open(&l->view, path, id, fits_memory(n_bytes, o)))
+    if (!(fits && cache_load(l, path, id, n_bytes, o)) && !cache_view_open(&l->view, path, id, fits))
         return false;
     if (cache_view_size(&l->view) != n_bytes) {
         cache_view_close(&l->view);
@@ -291,18 +292,17 @@ static int make_spilled(struct lathe_model *m, const struct matrix_list *list,
 }
 
 /* Takes the kept file, or makes it where memory is short; otherwise makes the layout in memory and begins to keep it. */
-static int open_kept(struct lathe_model *m, const struct matrix_list *list, const char *path,
+static int open_kept(struct lathe_model *m, const struct matrix_list *list, const char *path, bool fits,
                      const struct lathe_model_options *o, struct lathe_err *err)
 {
     struct layout *l = m->layout;
     const struct cache_id *id = &l->id;
     uint64_t n = list->layout_bytes;
-    bool fits = fits_memory(n, o);
     int rc = 0;
-    m->layout_cached = cache_take(l, path, id, n, o);
+    m->layout_cached = cache_take(l, path, id, n, fits, o);
     if (!m->layout_cached && !fits) {
         if (cache_make(m, list, path, id, o, &rc, err) && rc == 0)
-            cache_take(l, path, id, n, o);
+            cache_take(l, path, id, n, fits, o);
         TRY(rc);
     }
     l->streams = l->panels && !fits;
@@ -327,12 +327,13 @@ int layout_open(struct lathe_model *m, const struct matrix_list *list, const str
     l->id = (struct cache_id){"LATHELAY", ".lay", LAYOUT_VERSION, layout_key(m, list)};
     l->view.guard = -1;
     m->layout = l;
+    bool fits = fits_memory(list->layout_bytes, o);
     TRY(check_room(list->layout_bytes, o, err));
     if (o->spill_folder)
         TRY(make_spilled(m, list, o, err));
     else if (!o->no_cache && cache_path(o->cache_dir, &l->id, path, sizeof path))
-        TRY(open_kept(m, list, path, o, err));
-    else if (fits_memory(list->layout_bytes, o))
+        TRY(open_kept(m, list, path, fits, o, err));
+    else if (fits)
         TRY(make_in_memory(m, list, o, err));
     else
         return refuse_memory(list->layout_bytes, o, err);

@@ -28,12 +28,7 @@ static void add_importance(void *user, enum pass_product product, int expert, co
                            int n_row, int n_col)
 {
     struct importance *a = user;
-    int at = layer_inputs_find(a->inputs, a->n, product, expert);
-    for (int i = 0; at >= 0 && i < a->inputs[at].n_w; i++) {
-        int n_mat, k;
-        const char *name = layer_input_tensor(a->inputs[at].w[i], &n_mat, &k);
-        imatrix_add(a->out, name, n_mat, k, x, stride, n_row, n_col);
-    }
+    layer_inputs_importance(a->inputs, a->n, a->out, product, expert, x, stride, n_row, n_col);
 }
 
 int by_layer_importance(struct calib *c, struct imatrix *out, struct lathe_err *err)

@@ -25,16 +25,10 @@ struct job {
     int n_noted; /* entries of the importance matrix */
 };
 
-static uint64_t index_of(const struct job *j, const char *tensor)
-{
-    const struct mf_tensor *t = model_file_tensor_find(j->f, tensor);
-    return t ? (uint64_t)(t - model_file_tensor(j->f, 0)) : model_file_n_tensor(j->f);
-}
-
 static const struct format *type_of(void *user, const char *tensor)
 {
     const struct job *j = user;
-    uint64_t i = index_of(j, tensor);
+    uint64_t i = model_file_tensor_index(j->f, tensor);
     return i < model_file_n_tensor(j->f) ? j->type[i] : NULL;
 }
 
@@ -55,14 +49,14 @@ static void add_count(void *user, double error, double plain)
 static void keep_error(void *user, const char *tensor, double error, double plain)
 {
     struct job *j = user;
-    set_error(j, index_of(j, tensor), error, plain);
-    resume_note_error(j->out->work, index_of(j, tensor), error, plain);
+    set_error(j, model_file_tensor_index(j->f, tensor), error, plain);
+    resume_note_error(j->out->work, model_file_tensor_index(j->f, tensor), error, plain);
 }
 
 static void keep_order(void *user, const char *tensor, const int *order, int n)
 {
     const struct job *j = user;
-    uint64_t i = index_of(j, tensor);
+    uint64_t i = model_file_tensor_index(j->f, tensor);
     if (i >= model_file_n_tensor(j->f) || j->out->order[i])
         return;
     j->out->order[i] = mem_new((size_t)n * sizeof *order);
@@ -162,8 +156,8 @@ static void set_vector(void *user, uint64_t i, const float *v, size_t n)
 static void keep_vector(void *user, const char *tensor, const float *v, int n)
 {
     struct job *j = user;
-    set_vector(j, index_of(j, tensor), v, (size_t)n);
-    resume_note_vector(j->out->work, index_of(j, tensor), v, (size_t)n);
+    set_vector(j, model_file_tensor_index(j->f, tensor), v, (size_t)n);
+    resume_note_vector(j->out->work, model_file_tensor_index(j->f, tensor), v, (size_t)n);
 }
 
 static int run_awq(struct job *j, struct calib *c, struct pool *pool, struct lathe_err *err)

@@ -63,3 +63,15 @@ int64_t layer_input_written_row(const struct matrix *w, bool pairs, int r)
         return r;
     return (int64_t)mf_half_row((uint64_t)r, (uint64_t)w->head_dim, (uint64_t)w->n_half);
 }
+
+void layer_inputs_importance(const struct layer_input *inputs, int n, struct imatrix *out,
+                             enum pass_product product, int expert, const float *x, int64_t stride, int n_row,
+                             int n_col)
+{
+    int at = layer_inputs_find(inputs, n, product, expert);
+    for (int i = 0; at >= 0 && i < inputs[at].n_w; i++) {
+        int n_mat, k;
+        const char *name = layer_input_tensor(inputs[at].w[i], &n_mat, &k);
+        imatrix_add(out, name, n_mat, k, x, stride, n_row, n_col);
+    }
+}

@@ -1,6 +1,7 @@
 /* The inputs of a layer's products, and which matrices read each. */
 #ifndef LATHE_SHAPE_LAYER_INPUTS_H
 #define LATHE_SHAPE_LAYER_INPUTS_H
+#include "format/imatrix.h"
 #include "model/pass.h"
 
 struct layer_input {
@@ -16,6 +17,10 @@ int layer_inputs_most(const struct lathe_model *m);
 int layer_inputs(struct lathe_model *m, int layer, struct layer_input *out);
 /* Which of inputs[n] a product of an expert (-1: of none) is; -1: it is not among them. */
 int layer_inputs_find(const struct layer_input *inputs, int n, enum pass_product product, int expert);
+/* What a tap was shown of inputs[n], to the importances of the matrices that read it. */
+void layer_inputs_importance(const struct layer_input *inputs, int n, struct imatrix *out,
+                             enum pass_product product, int expert, const float *x, int64_t stride, int n_row,
+                             int n_col);
 /* "blk.3.attn_q.weight", and which matrix of that tensor w is. */
 const char *layer_input_tensor(const struct matrix *w, int *n_mat, int *k);
 /* The format that a tensor gets; NULL: it stays as it is. */

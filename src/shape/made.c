@@ -79,9 +79,8 @@ void made_free(struct made *m)
 
 static struct tensor *find(const struct made *m, const char *name)
 {
-    const struct mf_tensor *t = model_file_tensor_find(m->f, name);
-    struct tensor *v = t ? &m->v[t - model_file_tensor(m->f, 0)] : NULL;
-    return v && v->row_bytes ? v : NULL;
+    uint64_t i = model_file_tensor_index(m->f, name);
+    return i < model_file_n_tensor(m->f) && m->v[i].row_bytes ? &m->v[i] : NULL;
 }
 
 uint8_t *made_rows(struct made *m, const char *tensor, int64_t first, size_t *row_bytes)

@@ -127,9 +127,9 @@ static int fill(void *user, const struct packed_source *s, struct packed_values 
 {
     struct folder *f = user;
     const struct calibrated *c = &f->calibrated;
-    const struct mf_tensor *t = model_file_tensor_find(f->f, s->name);
-    uint64_t i = t ? (uint64_t)(t - model_file_tensor(f->f, 0)) : 0;
-    const uint8_t *made = c->made && t ? made_find(c->made, i, (int64_t)(s->k * v->n_row)) : NULL;
+    const uint64_t i = model_file_tensor_index(f->f, s->name);
+    const bool known = i < model_file_n_tensor(f->f);
+    const uint8_t *made = c->made && known ? made_find(c->made, i, (int64_t)(s->k * v->n_row)) : NULL;
     for (uint64_t k = 0; k < v->n_row * v->n_col; k++)
         if (!isfinite(s->x[k]))
             return bad_weight(s->name, k / v->n_col, k % v->n_col, err);
@@ -139,15 +139,15 @@ static int fill(void *user, const struct packed_source *s, struct packed_values 
                             .made = made,
                             .order = made && c->order ? c->order[i] : NULL};
     folder_round(&r, f->pool, v);
-    add_up(f, s, v, made && c->vector, c->output && t ? &c->output[i] : NULL);
+    add_up(f, s, v, made && c->vector, c->output && known ? &c->output[i] : NULL);
     return 0;
 }
 
 static const float *vector_of(void *user, const char *name)
 {
     const struct folder *f = user;
-    const struct mf_tensor *t = model_file_tensor_find(f->f, name);
-    return f->calibrated.vector && t ? f->calibrated.vector[t - model_file_tensor(f->f, 0)] : NULL;
+    const uint64_t i = model_file_tensor_index(f->f, name);
+    return f->calibrated.vector && i < model_file_n_tensor(f->f) ? f->calibrated.vector[i] : NULL;
 }
 
 static void kept(void *user, const char *name, uint64_t n_weight, uint64_t n_bytes)

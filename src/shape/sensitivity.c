@@ -40,24 +40,13 @@ struct walk {
     struct lathe_err *err;
 };
 
-static uint64_t index_of(const struct walk *a, const char *tensor)
-{
-    const struct mf_tensor *t = model_file_tensor_find(a->o->f, tensor);
-    return t ? (uint64_t)(t - model_file_tensor(a->o->f, 0)) : model_file_n_tensor(a->o->f);
-}
-
 /* ---- importances ---- */
 
 static void add_importance(void *user, enum pass_product product, int expert, const float *x, int64_t stride,
                            int n_row, int n_col)
 {
     struct walk *a = user;
-    int at = layer_inputs_find(a->inputs, a->n_input, product, expert);
-    for (int i = 0; at >= 0 && i < a->inputs[at].n_w; i++) {
-        int n_mat, k;
-        const char *name = layer_input_tensor(a->inputs[at].w[i], &n_mat, &k);
-        imatrix_add(a->importance, name, n_mat, k, x, stride, n_row, n_col);
-    }
+    layer_inputs_importance(a->inputs, a->n_input, a->importance, product, expert, x, stride, n_row, n_col);
 }
 
 /* ---- a matrix with noise ---- */
@@ -131,7 +120,7 @@ static int put_noise(struct walk *a, struct matrix *w, const struct noise *noise
 static int try_noise(struct walk *a, int layer, const struct mf_tensor *t, float size,
                      struct sensitivity *out)
 {
-    struct noise noise = {.seed = index_of(a, t->name), .size = size};
+    struct noise noise = {.seed = model_file_tensor_index(a->o->f, t->name), .size = size};
     double error = 0, value = 0;
     int rc = 0;
     for (int i = 0; i < a->n_input && !rc; i++)
@@ -172,7 +161,7 @@ static void show_progress(struct walk *a)
 
 static int measure_tensor(struct walk *a, int layer, const struct mf_tensor *t)
 {
-    struct sensitivity *s = &a->v[index_of(a, t->name)];
+    struct sensitivity *s = &a->v[model_file_tensor_index(a->o->f, t->name)];
     float size = NOISE_MOST;
     show_progress(a);
     if (a->floor < 0) {
@@ -189,7 +178,7 @@ static int measure_tensor(struct walk *a, int layer, const struct mf_tensor *t)
 /* A tensor of which rows are looked up, or the output head, or both. */
 static int measure_outer(struct walk *a, const struct mf_tensor *t, bool embedding, bool head)
 {
-    uint64_t i = index_of(a, t->name);
+    uint64_t i = model_file_tensor_index(a->o->f, t->name);
     float size = NOISE_MOST;
     if (i == model_file_n_tensor(a->o->f) || !a->o->wanted[i])
         return 0;
@@ -213,7 +202,7 @@ static int measure_layer(struct walk *a, int layer)
     for (int i = 0; i < a->n_input; i++)
         for (int k = 0; k < a->inputs[i].n_w; k++) {
             const struct mf_tensor *t = a->inputs[i].w[k]->tensor;
-            uint64_t at = index_of(a, t->name);
+            uint64_t at = model_file_tensor_index(a->o->f, t->name);
             if (at < model_file_n_tensor(a->o->f) && a->o->wanted[at] && a->v[at].error == 0)
                 TRY(measure_tensor(a, layer, t));
         }

@@ -7,24 +7,7 @@ import encoder_folder
 import gguf_file
 import hf_folder
 import tiny_model
-from test_calibrate import FAMILIES, as_family, divergence
-
-TEXT = "the hello in you and the end of it, in the beginning was the word; " * 60
-CALIB = ("--calib-ctx", "64", "--calib-tokens", "1024")
-
-
-@pytest.fixture(scope="module")
-def text(tmp_path_factory):
-    path = tmp_path_factory.mktemp("text") / "calib.txt"
-    path.write_text(TEXT)
-    return path
-
-
-@pytest.fixture(scope="module")
-def tiny(tmp_path_factory):
-    path = tmp_path_factory.mktemp("tiny") / "m.gguf"
-    tiny_model.write(str(path), "F32")
-    return path
+from test_calibrate import CALIB, FAMILIES, TEXT, as_family, divergence, text, tiny  # noqa: F401  (two are fixtures)
 
 
 @pytest.fixture(scope="module")
