@@ -16,6 +16,7 @@
 #include "base/mem.h"
 #include "base/new_file.h"
 #include "format/gguf_write.h"
+#include "format/packed_config.h"
 #include "format/safetensors.h"
 #include "format/view.h"
 #include "quant/encode.h"
@@ -349,34 +350,6 @@ static int write_tensors(struct writer *w)
 
 /* ---- the other files ---- */
 
-static json_t *config_of(const struct writer *w)
-{
-    const struct packed_write *o = w->o;
-    json_t *skip = json_array_size(w->kept) ? w->kept : json_null();
-    if (o->kind == WRITE_GPTQ)
-        return json_pack("{ss si sI sb sb ss sb ss}", "quant_method", "gptq", "bits", 4, "group_size",
-                         (json_int_t)o->group, "desc_act", w->has_order, "sym", o->symmetric,
-                         "checkpoint_format", "gptq", "lm_head", 0, "pack_dtype", "int32");
-    if (o->kind == WRITE_AWQ)
-        return json_pack("{ss si sI sb ss sO}", "quant_method", "awq", "bits", 4, "group_size",
-                         (json_int_t)o->group, "zero_point", 1, "version", "gemm", "modules_to_not_convert",
-                         skip);
-    if (o->kind == WRITE_NF4)
-        return json_pack("{ss sb sb ss sb ss ss sO}", "quant_method", "bitsandbytes", "load_in_4bit", 1,
-                         "load_in_8bit", 0, "bnb_4bit_quant_type", "nf4", "bnb_4bit_use_double_quant", 1,
-                         "bnb_4bit_compute_dtype", "bfloat16", "bnb_4bit_quant_storage", "uint8",
-                         "llm_int8_skip_modules", skip);
-    bool bytes = o->kind == WRITE_BYTES, rows = o->group < 0;
-    json_t *weights = json_pack("{si ss sb ss so}", "num_bits", bytes ? 8 : 4, "type", "int", "symmetric",
-                                o->symmetric || bytes, "strategy", rows ? "channel" : "group", "group_size",
-                                rows ? json_null() : json_integer((json_int_t)o->group)),
-           *ignore = json_deep_copy(w->kept);
-    json_array_append_new(ignore, json_string("lm_head"));
-    return json_pack("{ss ss ss so s{s{s[s] so}}}", "quant_method", "compressed-tensors", "format",
-                     bytes ? "int-quantized" : "pack-quantized", "quantization_status", "compressed",
-                     "ignore", ignore, "config_groups", "group_0", "targets", "Linear", "weights", weights);
-}
-
 static int write_all(const char *path, const void *p, size_t n, struct lathe_err *err)
 {
     struct new_file out = {.fd = -1};
@@ -394,7 +367,7 @@ static int write_config(struct writer *w)
         return err_set(w->err, LATHE_E_FILE, "%sconfig.json was changed while it was read",
                        mf_path_tail(w->from));
     }
-    json_object_set_new(config, "quantization_config", config_of(w));
+    json_object_set_new(config, "quantization_config", packed_config(w->o, w->kept, w->has_order));
     char *text = json_dumps(config, JSON_INDENT(2));
     json_decref(config);
     snprintf(path, sizeof path, "%s/config.json", w->to);

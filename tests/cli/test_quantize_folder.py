@@ -50,6 +50,21 @@ def test_what_is_written_is_near_and_as_near_as_it_says(run, source, tmp_path, c
     assert r.returncode == 0, r.stderr.decode()
 
 
+def test_what_the_configuration_says(run, source, tmp_path):
+    """Products of integers are said (W8A8), and a list of modules that others leave alone has the head in it."""
+    def config(case):
+        quantize(run, source, tmp_path / case, *CASES[case])
+        return json.loads((tmp_path / case / "config.json").read_text())["quantization_config"]
+
+    ct, int8, nf4 = config("ct"), config("int8"), config("nf4")
+    group, bytes8 = ct["config_groups"]["group_0"], int8["config_groups"]["group_0"]
+    assert group["weights"] == {"num_bits": 4, "type": "int", "symmetric": False, "strategy": "group", "group_size": 32, "dynamic": False}
+    assert group["input_activations"] is None and group["format"] == ct["format"] == "pack-quantized" and ct["ignore"] == ["lm_head"]
+    assert bytes8["input_activations"] == {"num_bits": 8, "type": "int", "symmetric": True, "strategy": "token", "dynamic": True}
+    assert bytes8["format"] == int8["format"] == "int-quantized" and bytes8["weights"]["strategy"] == "channel"
+    assert nf4["llm_int8_skip_modules"] == [f"model.layers.{i}.mlp.down_proj" for i in range(2)] + ["lm_head"]
+
+
 def words(raw):
     return struct.unpack(f"<{len(raw) // 4}I", raw)
 
