@@ -13,7 +13,20 @@ struct mix {
 };
 
 #define OUTPUT NULL
-enum when { ALWAYS, SPREAD, EIGHTH, SIXTEENTH, FIRST_2, FIRST_4, GROUPED, EIGHT, NOT_EIGHT, EXPERTS };
+enum when {
+    ALWAYS,
+    SPREAD,
+    EIGHTH,
+    SIXTEENTH,
+    FIRST_2,
+    FIRST_4,
+    GROUPED,
+    LARGE,
+    PLAIN,
+    EIGHT,
+    NOT_EIGHT,
+    EXPERTS
+};
 
 #define ALIAS(name, of)
 #define RULE(mix, part, when, type)
@@ -167,6 +180,10 @@ static bool holds(const struct mix_model *m, const struct mf_tensor *t, enum whe
         return l < 4;
     case GROUPED:
         return m->grouped;
+    case LARGE:
+        return n == 80 && m->grouped;
+    case PLAIN:
+        return !m->weighted && l < n / 8;
     case EIGHT:
         return m->n_expert == 8;
     case NOT_EIGHT:

@@ -18,10 +18,11 @@ struct mix_model {
     const char *const
         *own; /* "part of a name=type", the first that fits decides; ends with NULL; may be NULL */
     int n_layer, n_expert;
+    bool weighted;   /* columns are, by importance: the caller's */
     bool grouped;    /* four or more query heads share a key head */
     bool has_output; /* else the embedding serves as output head */
 };
-/* Reads of a model what the rules ask for; pure and own are the caller's. USAGE for a rule of the user's that cannot be. */
+/* Reads of a model what the rules ask for; pure, own and weighted are the caller's. USAGE for a rule of the user's that cannot be. */
 int mix_read(struct mix_model *m, const struct model_file *f, struct lathe_err *err);
 /* Whether a tensor is a matrix that is given a type; and whether the user has named it. */
 bool mix_is_matrix(const struct mf_tensor *t);

@@ -377,8 +377,11 @@ int lathe_quantize(const char *from, const char *to, const struct lathe_quantize
                    struct lathe_quantize_report *report, struct lathe_err *err)
 {
     struct lathe_quantize_report own = {0};
-    struct quantize q = {
-        .o = opts, .report = report ? report : &own, .mix = {.pure = opts->pure, .own = opts->tensor_types}};
+    struct quantize q = {.o = opts,
+                         .report = report ? report : &own,
+                         .mix = {.pure = opts->pure,
+                                 .own = opts->tensor_types,
+                                 .weighted = opts->calib_text || opts->imatrix}};
     struct model_file *f;
     char note[400];
     *q.report = (struct lathe_quantize_report){0};
