@@ -2,8 +2,10 @@
 #include "quant/int_fit.h"
 #include <math.h>
 #include <stdlib.h>
+#include <string.h>
 #include "base/mem.h"
 #include "quant/int_scale.h"
+#include "quant/level_round.h"
 #include "quant/parts.h"
 
 int int_fit_group(const struct format *f)
@@ -24,9 +26,29 @@ static bool is_finite(const float *x, int64_t n)
     return all;
 }
 
+/* Groups whose codes are levels: the scale is an f32 in two halves. */
+static void fit_levels(const struct format *f, const float *x, const float *h, int64_t n, struct parts *out)
+{
+    const float *levels = f->ints->levels;
+    int64_t bn = f->block_n;
+    for (int64_t at = 0; at < n; at += bn, out++) {
+        float d = is_finite(x + at, bn) ? level_scale(levels, x + at, h ? h + at : NULL, bn) : NAN;
+        uint32_t bits;
+        memcpy(&bits, &d, sizeof bits);
+        out->d[0] = (uint16_t)bits;
+        out->d[1] = (uint16_t)(bits >> 16);
+        for (int64_t k = 0; k < bn; k++)
+            out->q[k] = (uint8_t)level_nearest(levels, d > 0 ? x[at + k] / d : 0);
+    }
+}
+
 void int_fit(const struct format *f, const float *x, const float *h, int64_t n, struct parts *out)
 {
     int64_t group = int_fit_group(f), bn = f->block_n;
+    if (f->ints->levels) {
+        fit_levels(f, x, h, n, out);
+        return;
+    }
     uint8_t *q = mem_new((size_t)group);
     for (int64_t at = 0; at < n; at += group) {
         struct int_group best = {NAN, 0, 0};

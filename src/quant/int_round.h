@@ -11,6 +11,8 @@ struct int_grid {
     uint32_t scale_of; /* F16 or BF16: what scales are rounded to */
     int group;         /* columns that share a scale, whole blocks of the format; 0: those of a block */
     int code_0;        /* what a block has for code 0 */
+    const float *
+        levels; /* sixteen that codes stand for instead of integers (NF4), with a scale in f32; NULL: d (q - z) */
 };
 
 struct int_group {

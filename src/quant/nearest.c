@@ -6,12 +6,12 @@
 
 void nearest_of(const struct format *f, const struct parts *blocks, int n_block, int col, struct nearest *out)
 {
-    struct columns c;
+    struct columns c = {0};
     *out = (struct nearest){0};
     for (int i = 0; i < n_block; i++) {
         f->columns(&blocks[i], col / 32, &c);
-        out->w[i] = c.w[col % 32 / 16];
-        out->m[i] = f->ints ? -c.w[0] * (float)int_fit_zero(f, &blocks[i]) : c.m[col % 32 / 16];
+        out->w[i] = c.level ? c.d : c.w[col % 32 / 16];
+        out->m[i] = c.level ? 0 : f->ints ? -c.w[0] * (float)int_fit_zero(f, &blocks[i]) : c.m[col % 32 / 16];
     }
 }
 
@@ -43,9 +43,12 @@ void nearest_put(const struct format *f, const struct nearest *scales, const flo
                  struct parts *blocks, int n_block, float *value)
 {
     const struct scheme *s = scheme_of(f->id);
-    const struct levels ints = {.hi = f->ints ? (float)f->ints->q_hi : 0},
+    const struct levels ints = {.hi = f->ints ? (float)f->ints->q_hi : 0,
+                                .book = f->ints ? f->ints->levels : NULL,
+                                .n_book = 16},
                         *levels = f->ints ? &ints : &s->levels;
-    int code_0 = f->ints ? f->ints->code_0 : s->code_0;
+    const uint8_t *code = f->ints ? NULL : s->code;
+    const float code_0 = levels->book ? 0 : (float)(f->ints ? f->ints->code_0 : s->code_0);
     float scaled[NEAREST_LANES], index[NEAREST_LANES] = {0}, level[NEAREST_LANES] = {0};
     for (int i = 0; i < NEAREST_LANES; i++)
         scaled[i] = scales->w[i] != 0 ? (x[i] - scales->m[i]) / scales->w[i] : 0;
@@ -53,5 +56,5 @@ void nearest_put(const struct format *f, const struct nearest *scales, const flo
     for (int i = 0; i < NEAREST_LANES; i++)
         value[i] = scales->w[i] * level[i] + scales->m[i];
     for (int i = 0; i < n_block; i++)
-        blocks[i].q[col] = levels->book ? s->code[(int)index[i]] : (uint8_t)((int)level[i] + code_0);
+        blocks[i].q[col] = code ? code[(int)index[i]] : (uint8_t)(index[i] + code_0);
 }

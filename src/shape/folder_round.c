@@ -1,11 +1,12 @@
 /* Rows of a folder's matrices, one after another, from blocks to the arrays of packed_values. */
 #include "shape/folder_round.h"
-#include <math.h>
 #include <stdlib.h>
+#include <string.h>
 #include "base/mem.h"
 #include "base/pool.h"
 #include "quant/int_fit.h"
 #include "quant/int_scale.h"
+#include "quant/level_round.h"
 #include "quant/parts.h"
 
 bool folder_type_of(const struct packed_write *w, uint64_t n_col, uint32_t scale_type,
@@ -14,8 +15,12 @@ bool folder_type_of(const struct packed_write *w, uint64_t n_col, uint32_t scale
     static const uint32_t ints[] = {FORMAT_INT4_128, FORMAT_INT4_64, FORMAT_INT4_32},
                           bytes[] = {FORMAT_INT8_128, FORMAT_INT8_32, FORMAT_INT8_32};
     uint64_t group = w->group < 0 ? n_col : (uint64_t)w->group;
-    if (w->kind == WRITE_NF4)
-        return false;
+    if (w->kind == WRITE_NF4) {
+        out->grid = (struct int_grid){.levels = nf4_levels};
+        out->f = *format_by_id(FORMAT_NF4);
+        out->f.ints = &out->grid;
+        return n_col % (uint64_t)out->f.block_n == 0;
+    }
     bool is_bytes = w->kind == WRITE_BYTES;
     for (int i = 0; i < 3; i++) {
         const struct format *f = format_by_id((is_bytes ? bytes : ints)[i]);
@@ -89,44 +94,7 @@ static void round_ints(const struct folder_rows *rows, struct pool *pool, struct
 
 /* ---- NF4 ---- */
 
-static int nearest_level(float x)
-{
-    int c = 0;
-    while (c < 15 && x > (nf4_levels[c] + nf4_levels[c + 1]) * 0.5f)
-        c++;
-    return c;
-}
-
-enum { N_SHRINK = 16, NF4_GROUP = 64 };
-
-static double nf4_error(const float *x, const float *h, float d)
-{
-    double error = 0;
-    for (int k = 0; k < NF4_GROUP; k++) {
-        float e = x[k] - d * nf4_levels[nearest_level(x[k] / d)];
-        error += (double)h[k] * (double)e * (double)e;
-    }
-    return error;
-}
-
-/* The largest number, as bitsandbytes has it; with importances that or less, whatever has the least error. */
-static float nf4_scale(const float *x, const float *h)
-{
-    float most = 0, best;
-    double least = INFINITY;
-    for (int k = 0; k < NF4_GROUP; k++)
-        most = fmaxf(most, fabsf(x[k]));
-    best = most;
-    for (int i = 0; h && most > 0 && i < N_SHRINK; i++) {
-        float d = most * (1 - 0.02f * (float)i);
-        double error = nf4_error(x, h, d);
-        if (error < least) {
-            least = error;
-            best = d;
-        }
-    }
-    return best;
-}
+enum { NF4_GROUP = 64 };
 
 static void scale_nf4_row(const struct pool_op *op, int row, int worker)
 {
@@ -135,20 +103,38 @@ static void scale_nf4_row(const struct pool_op *op, int row, int worker)
     const float *h = r->rows->importance;
     for (uint64_t k = 0; k < n; k += NF4_GROUP)
         r->v->scale[((uint64_t)row * n + k) / NF4_GROUP] =
-            nf4_scale(r->rows->x + (uint64_t)row * n + k, h ? h + k : NULL);
+            level_scale(nf4_levels, r->rows->x + (uint64_t)row * n + k, h ? h + k : NULL, NF4_GROUP);
+}
+
+/* Codes and scales of a row that a method made; its scales are then brought to 8 bits, and its codes stay. */
+static void take_nf4_row(const struct pool_op *op, int row, int worker)
+{
+    const struct rounding *r = op->arg;
+    const struct format *f = format_by_id(FORMAT_NF4);
+    uint64_t n_block = r->v->n_col / NF4_GROUP, first = (uint64_t)row * n_block;
+    struct parts p;
+    for (uint64_t b = first; b < first + n_block; b++) {
+        f->take(r->rows->made + b * (uint64_t)f->block_bytes, &p);
+        uint32_t bits = p.d[0] | (uint32_t)p.d[1] << 16;
+        memcpy(&r->v->scale[b], &bits, sizeof bits);
+        memcpy(r->v->q + b * NF4_GROUP, p.q, NF4_GROUP);
+    }
 }
 
 static void round_nf4(const struct folder_rows *rows, struct pool *pool, struct packed_values *v)
 {
     struct rounding r = {rows, NULL, v};
-    struct pool_op op = {
-        .run = scale_nf4_row, .arg = &r, .n_piece = (int)v->n_row, .layer = -1, .name = "round"};
+    struct pool_op op = {.run = rows->made ? take_nf4_row : scale_nf4_row,
+                         .arg = &r,
+                         .n_piece = (int)v->n_row,
+                         .layer = -1,
+                         .name = "round"};
     pool_run(pool, &op, 1);
     pool_settle(pool);
     packed_nest(v);
-    for (uint64_t k = 0; k < v->n_row * v->n_col; k++) {
+    for (uint64_t k = 0; !rows->made && k < v->n_row * v->n_col; k++) {
         float d = v->scale[k / NF4_GROUP];
-        v->q[k] = (uint8_t)(d > 0 ? nearest_level(rows->x[k] / d) : 7);
+        v->q[k] = (uint8_t)level_nearest(nf4_levels, d > 0 ? rows->x[k] / d : 0);
     }
 }
 

@@ -13,7 +13,8 @@ struct folder_type {
     struct int_grid grid;
 };
 
-/* Of rows of n_col columns, with scales of a type. It stays where it is: f points into it. False: the layout has none (NF4). */
+/* Of rows of n_col columns, with scales of a type. It stays where it is: f points into it. False: the layout has none for
+ * such rows. */
 bool folder_type_of(const struct packed_write *w, uint64_t n_col, uint32_t scale_type,
                     struct folder_type *out);
 

@@ -32,7 +32,7 @@ struct folder {
     struct packed_write w;
     const struct model_file *f;
     struct folder_type *types;  /* [tensor of f] */
-    const struct format **type; /* [tensor of f], NULL: not quantized, or not to integers */
+    const struct format **type; /* [tensor of f], NULL: not quantized */
     struct calibrated calibrated;
     struct pool *pool;
     struct lathe_quantize_report *report;
@@ -202,8 +202,6 @@ static int check_method(const struct folder *f, struct lathe_err *err)
             err, LATHE_E_USAGE,
             "a folder of %s has all matrices of its layers in it: leave --pure and --tensor-type out",
             f->row->type);
-    if (o->method != LATHE_QUANTIZE_ROUND && kind == WRITE_NF4)
-        return err_set(err, LATHE_E_USAGE, "nf4 is rounded: leave --method out, or give int4 or int8");
     if (o->act_order && (o->method != LATHE_QUANTIZE_GPTQ || kind != WRITE_GPTQ))
         return err_set(err, LATHE_E_USAGE,
                        "an order of columns (--act-order) is made by method gptq and kept by layout gptq");

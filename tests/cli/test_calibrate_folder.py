@@ -43,6 +43,20 @@ def test_int8_by_gptq(run, source, text, tmp_path):  # noqa: F811
     assert report["better"] == report["compared"] == 14 and 0 < report["relative_error"] < 0.015
 
 
+@pytest.mark.parametrize("method", ["gptq", "awq"])
+def test_nf4(run, source, text, tmp_path, method):  # noqa: F811
+    """Closer products, with the scales' own scales; the same bytes on every number of threads and instruction set."""
+    report = quantize(run, source, tmp_path / "out", "nf4", "--calib", text, *CALIB, "--method", method, "--measure-output")
+    assert report["fallbacks"] == 2  # 96 columns of down
+    assert report["compared"] == (12 if method == "gptq" else 6) and report["better"] >= (report["compared"] if method == "gptq" else 4)
+    assert method == "awq" or 0.08 < report["relative_error"] < 0.15
+    entries = parts(tmp_path / "out/model.safetensors")[0]
+    assert entries["model.layers.0.self_attn.q_proj.weight.absmax"][0] == "U8"
+    for threads, isa in ((1, ""), (2, "c"), (3, "avx2")):
+        quantize(run, source, tmp_path / f"o{isa}", "nf4", "--calib", text, *CALIB, "--method", method, "-t", str(threads), env={"LATHE_CPU": isa} if isa else None)
+        assert (tmp_path / f"o{isa}/model.safetensors").read_bytes() == (tmp_path / "out/model.safetensors").read_bytes()
+
+
 def product(w, x):
     return [sum(a * b for a, b in zip(w[i:i + len(x)], x)) for i in range(0, len(w), len(x))]
 
@@ -92,7 +106,7 @@ def test_rows_stay_in_their_places(run, source, text, tmp_path):  # noqa: F811
     assert report["worst_error"] < 0.02
 
 
-REFUSED = {"no text": (("int4", "--method", "gptq"), "needs a calibration text"), "nf4": (("nf4", "--method", "gptq"), "nf4 is rounded"),
+REFUSED = {"no text": (("int4", "--method", "gptq"), "needs a calibration text"),
            "order of awq": (("int4", "--layout", "awq", "--method", "gptq", "--act-order"), "kept by layout gptq"),
            "order by rounding": (("int4", "--act-order"), "is made by method gptq"),
            "order of a row": (("int4", "--act-order", "--method", "gptq", "--group", "-1"), "no order of columns counts")}

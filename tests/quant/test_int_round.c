@@ -8,10 +8,10 @@
 #include "quant/parts.h"
 
 enum { N = 128 };
-static const struct int_grid grids[] = {{15, -1, 0, 15, FORMAT_F16, 0, 0},
-                                        {15, 8, 0, 15, FORMAT_F16, 0, 0},
-                                        {254, 127, 0, 0, FORMAT_BF16, 0, 0},
-                                        {15, -1, 1, 15, FORMAT_BF16, 0, 0}};
+static const struct int_grid grids[] = {{15, -1, 0, 15, FORMAT_F16, 0, 0, NULL},
+                                        {15, 8, 0, 15, FORMAT_F16, 0, 0, NULL},
+                                        {254, 127, 0, 0, FORMAT_BF16, 0, 0, NULL},
+                                        {15, -1, 1, 15, FORMAT_BF16, 0, 0, NULL}};
 enum { N_GRID = sizeof grids / sizeof *grids };
 
 /* The error of the codes, which must be what is said. */

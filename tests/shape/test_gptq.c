@@ -8,6 +8,7 @@
 #include "kern/kern.h"
 #include "quant/encode.h"
 #include "quant/int_round.h"
+#include "quant/parts.h"
 #include "shape/gptq.h"
 
 enum { N = 320, ROWS = 700, N_OUT = 21 };
@@ -159,15 +160,18 @@ static void better_than_rounding(void **state)
         rows_of(format_encoded_as(types[i]), false);
 }
 
-/* Integers of published layouts: groups of a block and of several, zero points of their own and one for all. */
+/* Integers of published layouts: groups of a block and of several, zero points of their own and one for all; and levels. */
 static void better_than_rounding_of_ints(void **state)
 {
-    static const struct int_grid grids[] = {{15, -1, 1, 15, FORMAT_F16, 64, 0},
-                                            {15, 8, 0, 15, FORMAT_BF16, 64, 0},
-                                            {15, -1, 0, 15, FORMAT_F16, N, 0},
-                                            {254, 127, 0, 0, FORMAT_BF16, N, 1}};
+    static const struct int_grid grids[] = {{15, -1, 1, 15, FORMAT_F16, 64, 0, NULL},
+                                            {15, 8, 0, 15, FORMAT_BF16, 64, 0, NULL},
+                                            {15, -1, 0, 15, FORMAT_F16, N, 0, NULL},
+                                            {254, 127, 0, 0, FORMAT_BF16, N, 1, NULL},
+                                            {.levels = nf4_levels}};
     for (size_t i = 0; i < sizeof grids / sizeof *grids; i++) {
-        struct format f = *format_by_id(grids[i].code_0 ? FORMAT_INT8_32 : FORMAT_INT4_64);
+        struct format f = *format_by_id(grids[i].levels   ? FORMAT_NF4
+                                        : grids[i].code_0 ? FORMAT_INT8_32
+                                                          : FORMAT_INT4_64);
         f.ints = &grids[i];
         rows_of(&f, false);
         rows_of(&f, true);
