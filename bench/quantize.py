@@ -3,6 +3,9 @@
 
   quantize.py kl REFERENCE CANDIDATE... -f TEXT [-f TEXT ...] [--chunks 12] [--ctx 512]
       Mean Kullback-Leibler divergence (nats a token, all positions of each chunk) and perplexity of each candidate on each text.
+  quantize.py tokens CANDIDATE... -f TEXT [--prompts 20] [-n 16]
+      Greedy tokens of both programs behind pieces of the text: prompts whose n tokens are all the same; of the
+      others the first that differs, and how far llama.cpp's likeliest logit is ahead of lathe's there.
   quantize.py llama MODEL OUT TYPE [--imatrix FILE]
       The other program's own quantizer, Q4_0 IQ4_NL Q3_K_M Q2_K Q4_K_M ..., with an importance matrix in GGUF.
   quantize.py speed MODEL TYPE [-r 3]
@@ -92,6 +95,24 @@ def kl(a):
                                   "ppl": float(np.exp(np.mean(nll)))}), flush=True)
 
 
+def tokens(a):
+    for path in a.candidates:
+        m, same, differ = Model(path, a.ctx), 0, []
+        data = Path(a.file[0]).read_bytes()
+        for i in range(a.prompts):
+            prompt = data[len(data) // a.prompts * i:][:400].decode(errors="ignore").strip()
+            run = subprocess.run([LATHE, "run", "-m", str(path), "--raw", "--temp", "0", "-n", str(a.n), "--ignore-eos", "--json", "-p", prompt], check=True,
+                                 stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+            mine = json.loads(run.stdout)["tokens"]
+            ids = m.ids(prompt.encode())
+            rows = m.logits(ids + mine[:-1])[len(ids) - 1:]  # up to the first that differs its own greedy tokens are these
+            at = next((k for k in range(a.n) if rows[k].argmax() != mine[k]), a.n)
+            same += at == a.n
+            differ += [] if at == a.n else [{"token": at, "ahead": round(float(rows[at].max() - rows[at][mine[at]]), 3)}]
+        m.close()
+        print(json.dumps({"file": str(path), "prompts": a.prompts, "n": a.n, "same": same, "differ": differ}), flush=True)
+
+
 def importances(path):
     """The other program's array of importances, ended by an empty one, from a GGUF file."""
     import gguf
@@ -142,6 +163,12 @@ def main():
     s.add_argument("-f", "--file", action="append", required=True)
     s.add_argument("--chunks", type=int, default=12)
     s.add_argument("--ctx", type=int, default=512)
+    s = sub.add_parser("tokens")
+    s.add_argument("candidates", nargs="+")
+    s.add_argument("-f", "--file", action="append", required=True)
+    s.add_argument("--prompts", type=int, default=20)
+    s.add_argument("-n", type=int, default=16)
+    s.add_argument("--ctx", type=int, default=512)
     s = sub.add_parser("llama")
     s.add_argument("model")
     s.add_argument("out")
@@ -156,7 +183,7 @@ def main():
     if a.what == "llama":
         quantize(a.model, a.out, a.type, a.imatrix)
     else:
-        {"kl": kl, "speed": speed}[a.what](a)
+        {"kl": kl, "tokens": tokens, "speed": speed}[a.what](a)
 
 
 if __name__ == "__main__":
