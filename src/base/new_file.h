@@ -28,4 +28,6 @@ void new_file_folder(const char *path, char *out, size_t n);
 /* A file to read and write in `folder` that never has a name and goes with its descriptor, n_bytes reserved. The descriptor, or the
  * negative of an errno. */
 int new_file_nameless(const char *folder, uint64_t n_bytes);
+/* Such a file, mapped: *out is zero, and goes when it is unmapped. `what` it is for: IO names it and the folder. */
+int new_file_map(const char *folder, uint64_t n_bytes, const char *what, void **out, struct lathe_err *err);
 #endif

@@ -123,10 +123,12 @@ static int read_halves(const struct job *j, bool *out, struct lathe_err *err)
     return mf_bool(f, key, out, NULL, err);
 }
 
-static int run_gptq(struct job *j, struct calib *c, struct pool *pool, struct lathe_err *err)
+static int run_gptq(struct job *j, struct calib *c, const char *folder, struct pool *pool,
+                    struct lathe_err *err)
 {
     struct by_layer_gptq g = {.damping = j->o->damping > 0 ? j->o->damping : 0.01,
                               .memory_bytes = memory_for_moments(j->f, c),
+                              .folder = folder,
                               .compare = j->o->measure_output,
                               .type = type_of,
                               .done = keep_and_count,
@@ -244,8 +246,10 @@ static int take_layers(struct job *j, const char *from, const char *folder, stru
     j->layers.n_ctx = calib_ctx(c);
     if (o->method == LATHE_QUANTIZE_ROUND)
         rc = by_layer_importance(c, j->out->importance, err);
+    else if (o->method == LATHE_QUANTIZE_GPTQ)
+        rc = run_gptq(j, c, folder, pool, err);
     else
-        rc = (o->method == LATHE_QUANTIZE_GPTQ ? run_gptq : run_awq)(j, c, pool, err);
+        rc = run_awq(j, c, pool, err);
     calib_free(c);
     return rc;
 }
