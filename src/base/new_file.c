@@ -120,6 +120,14 @@ int new_file_close(struct new_file *f, int rc, struct lathe_err *err)
     return rc;
 }
 
+int new_file_move(const char *from, const char *to, struct lathe_err *err)
+{
+    if (rename(from, to))
+        return err_set(err, LATHE_E_IO, "%.200s cannot be put in its place: %s", to, strerror(errno));
+    sync_folder(to);
+    return 0;
+}
+
 int new_file_nameless(const char *folder, uint64_t n_bytes)
 {
     char path[4200];

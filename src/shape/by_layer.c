@@ -13,6 +13,9 @@
 #include "shape/layer_inputs.h"
 #include "shape/layer_swap.h"
 
+/* Least size of a window of second moments: pages that the system can take back; the smaller, the oftener layers are computed. */
+enum { WINDOW_BYTES = 16 << 20 };
+
 static void show_progress(struct calib *c, const char *what, int layer, double share)
 {
     calib_progress(c, what, ((double)layer + share) / calib_model(c)->config.n_layer);
@@ -202,11 +205,9 @@ static int round_matrix(struct gptq_walk *a, struct matrix *w, const struct form
     const char *name = layer_input_tensor(w, &n_mat, &k);
     struct matrix_job j = {
         .a = a, .w = w, .type = type, .as = in->perm ? format_by_id(FORMAT_F32) : type, .in = in};
-    void *panels;
     j.rows = made_rows(a->made, name, matrix_first_row(w), &j.row_bytes);
     j.panel_bytes = panel_bytes((enum format_id)j.as->id, w->n_col);
-    TRY(mem_try((size_t)w->n_panel, j.panel_bytes, "a matrix that was rounded", &panels, a->err));
-    j.panels = panels;
+    TRY(layer_swap_room(&a->swap, w, j.as, &j.panels, a->err));
     j.errors = mem_new((size_t)w->n_panel * sizeof *j.errors);
     int rc = each_window(&j);
     if (!rc) {
@@ -216,11 +217,7 @@ static int round_matrix(struct gptq_walk *a, struct matrix *w, const struct form
         tell(a, name, j.errors, w->n_panel);
     }
     free(j.errors);
-    if (rc) {
-        free(panels);
-        return rc;
-    }
-    return layer_swap_matrix(&a->swap, w, j.as, j.panels, a->err);
+    return rc ? rc : layer_swap_matrix(&a->swap, w, j.as, a->err);
 }
 
 static int round_input(struct gptq_walk *a, const struct layer_input *in, struct hessian *h)
@@ -251,6 +248,10 @@ static bool next_windows(struct gptq_walk *a)
 /* Sums the moments of as many inputs as memory bears, from a->first on, and rounds their matrices. */
 static int round_some(struct gptq_walk *a, int layer)
 {
+    const struct hessian_room room = {.memory_bytes = a->o->memory_bytes,
+                                      .window_bytes = a->o->memory_bytes > WINDOW_BYTES ? a->o->memory_bytes
+                                                                                        : WINDOW_BYTES,
+                                      .folder = a->o->folder};
     uint64_t bytes = 0;
     int rc = 0;
     a->n = 0;
@@ -261,7 +262,7 @@ static int round_some(struct gptq_walk *a, int layer)
         a->n++;
     }
     for (int i = 0; i < a->n && !rc; i++)
-        rc = hessian_new(a->inputs[a->first + i].n_col, a->o->memory_bytes, a->o->folder, &a->h[i], a->err);
+        rc = hessian_new(a->inputs[a->first + i].n_col, &room, &a->h[i], a->err);
     bool more = true;
     while (more && !rc) {
         rc = calib_layer(a->c, layer, false, add_moments, a, a->err);
@@ -302,7 +303,7 @@ int by_layer_gptq(struct calib *c, const struct by_layer_gptq *o, struct pool *p
     int rc = 0;
     a.inputs = mem_new(most * sizeof *a.inputs);
     a.h = mem_new(most * sizeof *a.h);
-    layer_swap_init(&a.swap, m, 3 * (int)most);
+    layer_swap_init(&a.swap, m, 3 * (int)most, o->folder);
     for (int i = calib_first(c); i < m->config.n_layer && !rc; i++) {
         rc = round_layer(&a, i);
         if (!rc)

@@ -162,9 +162,11 @@ static void keep_vector(void *user, const char *tensor, const float *v, int n)
     resume_note_vector(j->out->work, model_file_tensor_index(j->f, tensor), v, (size_t)n);
 }
 
-static int run_awq(struct job *j, struct calib *c, struct pool *pool, struct lathe_err *err)
+static int run_awq(struct job *j, struct calib *c, const char *folder, struct pool *pool,
+                   struct lathe_err *err)
 {
     struct by_layer_awq a = {.compare = j->o->measure_output,
+                             .folder = folder,
                              .type = type_of,
                              .done = keep_error,
                              .input_done = count,
@@ -246,10 +248,8 @@ static int take_layers(struct job *j, const char *from, const char *folder, stru
     j->layers.n_ctx = calib_ctx(c);
     if (o->method == LATHE_QUANTIZE_ROUND)
         rc = by_layer_importance(c, j->out->importance, err);
-    else if (o->method == LATHE_QUANTIZE_GPTQ)
-        rc = run_gptq(j, c, folder, pool, err);
     else
-        rc = run_awq(j, c, pool, err);
+        rc = (o->method == LATHE_QUANTIZE_GPTQ ? run_gptq : run_awq)(j, c, folder, pool, err);
     calib_free(c);
     return rc;
 }

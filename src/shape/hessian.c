@@ -41,18 +41,18 @@ uint64_t hessian_bytes(int n)
 }
 
 /* Mapped, so that it goes back to the system when it is freed: the next is of another size. */
-int hessian_new(int n, uint64_t memory_bytes, const char *folder, struct hessian *out, struct lathe_err *err)
+int hessian_new(int n, const struct hessian_room *room, struct hessian *out, struct lathe_err *err)
 {
     static const char what[] = "second moments of a matrix's inputs";
     size_t stride = (size_t)(n + LANES - 1) / LANES * LANES;
     void *p, *strips;
     *out = (struct hessian){.n = n, .stride = (int)stride, .last = n};
-    if (hessian_bytes(n) > memory_bytes)
-        out->window_bytes = memory_bytes > beside_bytes(stride) ? memory_bytes - beside_bytes(stride) : 1;
+    if (hessian_bytes(n) > room->memory_bytes)
+        out->window_bytes = room->window_bytes;
     TRY(mem_map(stride * 2 * STRIP * sizeof(float), what, &strips, err));
     out->lanes = strips;
     out->across = out->lanes + stride * STRIP;
-    int rc = out->window_bytes ? new_file_map(folder, square_bytes(out), what, &p, err)
+    int rc = out->window_bytes ? new_file_map(room->folder, square_bytes(out), what, &p, err)
                                : mem_map(square_bytes(out), what, &p, err);
     if (rc) {
         hessian_free(out);

@@ -18,9 +18,13 @@ struct hessian {
     float *lanes, *across; /* room of hessian_add */
 };
 
-/* Zero, for inputs of n columns; in memory if it fits in memory_bytes, else in a file without name in `folder`, which is mapped and
- * worked on in windows of rows. NOMEM, IO. */
-int hessian_new(int n, uint64_t memory_bytes, const char *folder, struct hessian *out, struct lathe_err *err);
+/* A larger one lies in a file without name in `folder`, which is mapped and worked on in windows of rows. */
+struct hessian_room {
+    uint64_t memory_bytes, window_bytes; /* window_bytes > 0 */
+    const char *folder;
+};
+/* Zero, for inputs of n columns. NOMEM, IO. */
+int hessian_new(int n, const struct hessian_room *room, struct hessian *out, struct lathe_err *err);
 void hessian_free(struct hessian *h);
 /* What one takes in memory, hessian_factor included. */
 uint64_t hessian_bytes(int n);

@@ -7,7 +7,7 @@
 #include "format/view.h"
 #include "model/cache_file.h"
 
-enum kind { LAYER = 1, MADE, ERROR, COUNT, VECTOR, IMPORTANCE, TENSOR };
+enum kind { LAYER = 1, MADE, ERROR, COUNT, VECTOR, IMPORTANCE, TENSOR, MEASURED, JUDGED };
 
 struct pair { /* of a tensor, or with 0 of none */
     uint64_t tensor;
@@ -17,6 +17,11 @@ struct pair { /* of a tensor, or with 0 of none */
 struct made_note {
     uint64_t tensor;
     int64_t n_row;
+};
+
+struct measured_note {
+    uint64_t tensor;
+    struct sensitivity v;
 };
 
 struct sums_head { /* sums and counts follow, then the name */
@@ -43,6 +48,25 @@ static void add_file(XXH3_state_t *s, const char *path)
     XXH3_128bits_update(s, id, sizeof id);
 }
 
+static void add_string(XXH3_state_t *s, const char *p)
+{
+    add_text(s, p, p ? strlen(p) : 0);
+}
+
+/* What types and layouts follow from. */
+static void add_options(XXH3_state_t *s, const struct lathe_quantize_options *o)
+{
+    double targets[] = {o->target_bpw, o->target_kl, (double)o->target_bytes};
+    int32_t folder[] = {o->group, o->symmetric, o->act_order};
+    XXH3_128bits_update(s, targets, sizeof targets);
+    XXH3_128bits_update(s, folder, sizeof folder);
+    add_string(s, o->type);
+    add_string(s, o->types);
+    add_string(s, o->layout);
+    for (const char *const *t = o->tensor_types; t && *t; t++)
+        add_string(s, *t);
+}
+
 XXH128_hash_t resume_key(const struct lathe_quantize_options *o, const struct model_file *f,
                          const struct format *const *type, uint32_t file_type)
 {
@@ -51,6 +75,7 @@ XXH128_hash_t resume_key(const struct lathe_quantize_options *o, const struct mo
         file_type,         (uint64_t)o->method,    (uint64_t)o->calib_ctx, (uint64_t)o->calib_tokens,
         o->measure_output, o->save_imatrix != NULL};
     cache_key_start(s, f);
+    add_options(s, o);
     add_text(s, LATHE_VERSION, strlen(LATHE_VERSION));
     XXH3_128bits_update(s, numbers, sizeof numbers);
     XXH3_128bits_update(s, &o->damping, sizeof o->damping);
@@ -120,6 +145,11 @@ static bool take_pair(const struct resume_told *t, uint32_t kind, const uint8_t 
     return true;
 }
 
+static int not_of_this(struct lathe_err *err)
+{
+    return err_set(err, LATHE_E_FILE, "the notes of an earlier run are not of this one: remove them");
+}
+
 static int take_layers(void *user, uint32_t kind, const uint8_t *p, size_t n, struct lathe_err *err)
 {
     const struct reading *r = user;
@@ -137,8 +167,7 @@ static int take_layers(void *user, uint32_t kind, const uint8_t *p, size_t n, st
         ok = take_vector(r->told, p, n);
     if (kind == IMPORTANCE)
         ok = take_sums(r->told->importance, p, n);
-    return ok ? 0
-              : err_set(err, LATHE_E_FILE, "the notes of an earlier run are not of this one: remove them");
+    return ok ? 0 : not_of_this(err);
 }
 
 int resume_layers(const struct work *w, const struct resume_told *told, struct resume_layers *out,
@@ -204,6 +233,43 @@ void resume_note_layer(struct work *w, struct made *made, const struct resume_la
     if (made)
         made_vouch(made, note_made, w);
     work_note(w, LAYER, at, sizeof *at);
+}
+
+/* ---- targets ---- */
+
+static int take_target(void *user, uint32_t kind, const uint8_t *p, size_t n, struct lathe_err *err)
+{
+    const struct resume_target *t = user;
+    struct measured_note x;
+    double kl;
+    bool ok = true;
+    if (kind == MEASURED && (ok = n == sizeof x)) {
+        memcpy(&x, p, n);
+        t->measured(t->user, x.tensor, &x.v);
+    }
+    if (kind == JUDGED && (ok = n == sizeof kl)) {
+        memcpy(&kl, p, n);
+        t->judged(t->user, kl);
+    }
+    return ok ? 0 : not_of_this(err);
+}
+
+int resume_target(const struct work *w, const struct resume_target *t, struct lathe_err *err)
+{
+    return work_each(w, take_target, (void *)t, err);
+}
+
+int resume_note_measured(struct work *w, uint64_t tensor, const struct sensitivity *v, struct lathe_err *err)
+{
+    struct measured_note x = {tensor, *v};
+    work_note(w, MEASURED, &x, sizeof x);
+    return work_commit(w, true, err);
+}
+
+int resume_note_judged(struct work *w, double kl, struct lathe_err *err)
+{
+    work_note(w, JUDGED, &kl, sizeof kl);
+    return work_commit(w, true, err);
 }
 
 /* ---- tensors ---- */

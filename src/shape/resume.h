@@ -4,6 +4,7 @@
 #include "format/imatrix.h"
 #include "shape/calib.h"
 #include "shape/made.h"
+#include "shape/sensitivity.h"
 
 /* Everything that the result depends on: the model's files, options, the types of its tensors, the texts. */
 XXH128_hash_t resume_key(const struct lathe_quantize_options *o, const struct model_file *f,
@@ -36,6 +37,16 @@ void resume_note_vector(struct work *w, uint64_t tensor, const float *v, size_t 
 void resume_note_importance(struct work *w, const struct imatrix *m, int first);
 /* made: may be NULL. */
 void resume_note_layer(struct work *w, struct made *made, const struct resume_layers *at);
+
+/* What a target has measured: what each tensor matters, and the divergence of each file that was made. */
+struct resume_target {
+    void (*measured)(void *user, uint64_t tensor, const struct sensitivity *v);
+    void (*judged)(void *user, double kl);
+    void *user;
+};
+int resume_target(const struct work *w, const struct resume_target *t, struct lathe_err *err);
+int resume_note_measured(struct work *w, uint64_t tensor, const struct sensitivity *v, struct lathe_err *err);
+int resume_note_judged(struct work *w, double kl, struct lathe_err *err);
 
 /* Tensors that were written, 0 .. n - 1: their sums of squares, as they are told to `tensor`. */
 int resume_tensors(const struct work *w, void (*tensor)(void *user, uint64_t i, double error, double value),

@@ -12,6 +12,9 @@
 
 enum { N = 320, ROWS = 700, N_OUT = 21 };
 
+static const struct hessian_room in_memory = {.memory_bytes = UINT64_MAX},
+                                 in_file = {.window_bytes = 1,
+                                            .folder = "."}; /* the least windows there are */
 static struct pool *pool;
 static float x[ROWS][N];
 static double moments[N][N];
@@ -47,25 +50,19 @@ static void make_inputs(void)
         }
 }
 
-static struct hessian summed_within(int n_thread, uint64_t memory_bytes)
+static struct hessian summed(int n_thread)
 {
     struct hessian h;
     struct pool *p;
     struct lathe_err err;
     assert_int_equal(pool_new(n_thread, &p, &err), 0);
-    assert_int_equal(hessian_new(N, memory_bytes, ".", &h, &err), 0);
-    do {
-        hessian_add(&h, p, x[0], N, 300);
-        hessian_add(&h, p, x[300], N, ROWS - 300);
-    } while (hessian_next(&h));
+    assert_int_equal(hessian_new(N, &in_memory, &h, &err), 0);
+    hessian_add(&h, p, x[0], N, 300);
+    hessian_add(&h, p, x[300], N, ROWS - 300);
+    assert_false(hessian_next(&h));
     assert_int_equal(h.n_row, ROWS);
     pool_free(p);
     return h;
-}
-
-static struct hessian summed(int n_thread)
-{
-    return summed_within(n_thread, UINT64_MAX);
 }
 
 static void sums(void **state)
@@ -142,8 +139,8 @@ static void windows_of(int n_row, bool sorted)
     struct gptq_error e[2] = {{0}};
     struct lathe_err err;
     uint8_t y[2][LANES * N];
-    assert_int_equal(hessian_new(N, UINT64_MAX, ".", &h[0], &err), 0);
-    assert_int_equal(hessian_new(N, 0, ".", &h[1], &err), 0);
+    assert_int_equal(hessian_new(N, &in_memory, &h[0], &err), 0);
+    assert_int_equal(hessian_new(N, &in_file, &h[1], &err), 0);
     assert_true(hessian_window(&h[0], 0, GPTQ_EACH) == N && hessian_window(&h[1], 0, GPTQ_EACH) == GPTQ_EACH);
     for (int i = 0; i < 2; i++) {
         int n_window = 0;
