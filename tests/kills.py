@@ -8,6 +8,10 @@ METHODS = {"round": ["--type", "q4_0"], "importances": ["--type", "q4_0", *CALIB
            "gptq": ["--type", "q4_0", "--method", "gptq", "--measure-output", *CALIB], "awq": ["--type", "q4_0", "--method", "awq", "--measure-output", *CALIB]}
 TARGETS = {"target_bpw": ["--target-bpw", "5", *CALIB], "target_kl": ["--target-kl", "0.02", "--types", "q4_0,q5_0,q8_0", *CALIB]}
 
+FOLDERS = {"int4": ["--type", "int4", "--group", "32"], "nf4": ["--type", "nf4"],
+           "int4_gptq": ["--type", "int4", "--group", "32", "--method", "gptq", "--act-order", "--measure-output", *CALIB],
+           "int8_awq": ["--type", "int8", "--method", "awq", *CALIB]}
+
 
 def content(path):
     """Of a file, or of all files in a folder."""

@@ -53,14 +53,23 @@ static void keep_error(void *user, const char *tensor, double error, double plai
     resume_note_error(j->out->work, model_file_tensor_index(j->f, tensor), error, plain);
 }
 
+static void set_order(void *user, uint64_t i, const int *order, size_t n)
+{
+    const struct job *j = user;
+    if (i >= model_file_n_tensor(j->f) || !j->out->order || n != model_file_tensor(j->f, i)->dim[0])
+        return;
+    j->out->order[i] = mem_new(n * sizeof *order);
+    memcpy(j->out->order[i], order, n * sizeof *order);
+}
+
 static void keep_order(void *user, const char *tensor, const int *order, int n)
 {
     const struct job *j = user;
     uint64_t i = model_file_tensor_index(j->f, tensor);
     if (i >= model_file_n_tensor(j->f) || j->out->order[i])
         return;
-    j->out->order[i] = mem_new((size_t)n * sizeof *order);
-    memcpy(j->out->order[i], order, (size_t)n * sizeof *order);
+    set_order(user, i, order, (size_t)n);
+    resume_note_order(j->out->work, i, order, (size_t)n);
 }
 
 static void count(void *user, double error, double plain)
@@ -182,7 +191,8 @@ static int begin(struct job *j, const char *folder, struct lathe_err *err)
 {
     struct calibrated *out = j->out;
     uint64_t n = model_file_n_tensor(j->f);
-    struct resume_told told = {.error = set_error, .count = add_count, .vector = set_vector, .user = j};
+    struct resume_told told = {
+        .error = set_error, .count = add_count, .vector = set_vector, .order = set_order, .user = j};
     if (j->o->measure_output)
         out->output = mem_new((n + 1) * sizeof *out->output);
     if (j->o->method == LATHE_QUANTIZE_AWQ)

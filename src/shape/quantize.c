@@ -284,10 +284,9 @@ static int open_work(struct quantize *q, const struct lathe_quantize_options *o,
     return 0;
 }
 
-/* Stays only where what stopped it has nothing to do with what it was told. */
 static void close_work(struct work **w, int rc)
 {
-    work_close(*w, *w && (rc == LATHE_E_IO || rc == LATHE_E_NOMEM) && work_has(*w));
+    work_close(*w, *w && work_is_worth(*w, rc));
     *w = NULL;
 }
 

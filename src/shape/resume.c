@@ -7,7 +7,7 @@
 #include "format/view.h"
 #include "model/cache_file.h"
 
-enum kind { LAYER = 1, MADE, ERROR, COUNT, VECTOR, IMPORTANCE, TENSOR, MEASURED, JUDGED };
+enum kind { LAYER = 1, MADE, ERROR, COUNT, VECTOR, IMPORTANCE, TENSOR, MEASURED, JUDGED, ORDER };
 
 struct pair { /* of a tensor, or with 0 of none */
     uint64_t tensor;
@@ -119,15 +119,19 @@ static bool take_sums(struct imatrix *m, const uint8_t *p, size_t n)
     return true;
 }
 
-static bool take_vector(const struct resume_told *t, const uint8_t *p, size_t n)
+static bool take_numbers(const struct resume_told *t, uint32_t kind, const uint8_t *p, size_t n)
 {
     uint64_t tensor;
-    if (!t->vector || n <= sizeof tensor || (n - sizeof tensor) % sizeof(float))
+    bool known = kind == VECTOR ? t->vector != NULL : t->order != NULL;
+    if (!known || n <= sizeof tensor || (n - sizeof tensor) % 4)
         return false;
     memcpy(&tensor, p, sizeof tensor);
-    float *v = mem_new(n - sizeof tensor);
+    void *v = mem_new(n - sizeof tensor);
     memcpy(v, p + sizeof tensor, n - sizeof tensor);
-    t->vector(t->user, tensor, v, (n - sizeof tensor) / sizeof *v);
+    if (kind == VECTOR)
+        t->vector(t->user, tensor, v, (n - sizeof tensor) / 4);
+    else
+        t->order(t->user, tensor, v, (n - sizeof tensor) / 4);
     free(v);
     return true;
 }
@@ -163,8 +167,8 @@ static int take_layers(void *user, uint32_t kind, const uint8_t *p, size_t n, st
     }
     if (kind == ERROR || kind == COUNT)
         ok = take_pair(r->told, kind, p, n);
-    if (kind == VECTOR)
-        ok = take_vector(r->told, p, n);
+    if (kind == VECTOR || kind == ORDER)
+        ok = take_numbers(r->told, kind, p, n);
     if (kind == IMPORTANCE)
         ok = take_sums(r->told->importance, p, n);
     return ok ? 0 : not_of_this(err);
@@ -194,15 +198,26 @@ void resume_note_count(struct work *w, double error, double plain)
         work_note(w, COUNT, &x, sizeof x);
 }
 
-void resume_note_vector(struct work *w, uint64_t tensor, const float *v, size_t n)
+/* n numbers of 4 bytes that belong to a tensor. */
+static void note_numbers(struct work *w, uint32_t kind, uint64_t tensor, const void *v, size_t n)
 {
     if (!w)
         return;
-    uint8_t *p = mem_new(sizeof tensor + n * sizeof *v);
+    uint8_t *p = mem_new(sizeof tensor + n * 4);
     memcpy(p, &tensor, sizeof tensor);
-    memcpy(p + sizeof tensor, v, n * sizeof *v);
-    work_note(w, VECTOR, p, sizeof tensor + n * sizeof *v);
+    memcpy(p + sizeof tensor, v, n * 4);
+    work_note(w, kind, p, sizeof tensor + n * 4);
     free(p);
+}
+
+void resume_note_vector(struct work *w, uint64_t tensor, const float *v, size_t n)
+{
+    note_numbers(w, VECTOR, tensor, v, n);
+}
+
+void resume_note_order(struct work *w, uint64_t tensor, const int *order, size_t n)
+{
+    note_numbers(w, ORDER, tensor, order, n);
 }
 
 void resume_note_importance(struct work *w, const struct imatrix *m, int first)

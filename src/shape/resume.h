@@ -22,6 +22,7 @@ struct resume_told {
     void (*error)(void *user, uint64_t tensor, double error, double plain);
     void (*count)(void *user, double error, double plain);
     void (*vector)(void *user, uint64_t tensor, const float *v, size_t n);
+    void (*order)(void *user, uint64_t tensor, const int *order, size_t n);
     struct imatrix *importance; /* what was summed is added to it; NULL: there is none */
     struct made *made;          /* what it has; NULL: nothing */
     void *user;
@@ -33,6 +34,7 @@ int resume_layers(const struct work *w, const struct resume_told *told, struct r
 void resume_note_error(struct work *w, uint64_t tensor, double error, double plain);
 void resume_note_count(struct work *w, double error, double plain);
 void resume_note_vector(struct work *w, uint64_t tensor, const float *v, size_t n);
+void resume_note_order(struct work *w, uint64_t tensor, const int *order, size_t n);
 /* Of the entries of `m` from `first` on. */
 void resume_note_importance(struct work *w, const struct imatrix *m, int first);
 /* made: may be NULL. */

@@ -222,9 +222,9 @@ int work_each(const struct work *w, work_note_fn *fn, void *user, struct lathe_e
     return rc;
 }
 
-bool work_has(const struct work *w)
+bool work_is_worth(const struct work *w, int rc)
 {
-    return w->n_bytes > sizeof(struct head);
+    return (rc == LATHE_E_IO || rc == LATHE_E_NOMEM) && w->n_bytes > sizeof(struct head);
 }
 
 /* ---- writing ---- */

@@ -20,8 +20,9 @@ int work_open(const char *to, XXH128_hash_t key, struct work **out, enum work_st
               struct lathe_err *err);
 /* keep: it stays, to be taken up later; else nothing is left of it. NULL is nothing. */
 void work_close(struct work *w, bool keep);
-/* Whether anything was done that is worth to be kept. */
-bool work_has(const struct work *w);
+/* Whether it is worth to be kept after a run that ended with rc: anything was done, and what stopped it has nothing to do with what it
+ * was told. */
+bool work_is_worth(const struct work *w, int rc);
 
 const char *work_path(const struct work *w, enum work_file file);
 /* A name in the folder for what is whole before it is moved to its place; it may have a work of its own meanwhile. */

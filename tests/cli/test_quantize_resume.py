@@ -3,8 +3,9 @@ import fcntl, random, resource, shutil, signal, time
 
 import pytest
 
+import hf_folder
 import tiny_model
-from kills import METHODS, TARGETS, Kills
+from kills import FOLDERS, METHODS, TARGETS, Kills
 
 SEED = random.randrange(1 << 30)
 
@@ -38,6 +39,18 @@ def test_targets_are_killed_and_resumed(home, tmp_path, text, target):
         if k.check():
             return
     pytest.fail("no run was killed after a tensor was measured")
+
+
+@pytest.mark.parametrize("kind", FOLDERS)
+def test_folders_are_killed_and_resumed(home, tmp_path, text, kind):
+    hf_folder.write(tmp_path / "in")
+    k = Kills(home, tmp_path, tmp_path / "in", text, FOLDERS[kind])
+    k.at_random(1, SEED)
+    for i in range(40):
+        k.kill_after(k.seconds * (0.4 + 0.015 * i))
+        if k.check():
+            return
+    pytest.fail("no run was killed in the middle")
 
 
 def left_behind(k, least):
