@@ -21,7 +21,7 @@ struct cli_options {
     bool no_limits;
     int profile_prompt, profile_predict, profile_batch;
     const char *trace;
-    const char *text_file, *save_base, *kl_base; /* perplexity */
+    const char *text_file;
     int n_chunks;
     const char *ref, *save_ref; /* eval */
     bool ref_exact;

@@ -29,6 +29,7 @@ struct eval {
     struct eval_asks asks;
     struct eval_pairs pairs;
     struct eval_needle needle;
+    FILE *log; /* of single items; NULL: not asked for */
 };
 
 static struct cli_options reference_options(const struct cli_options *o)
@@ -221,34 +222,48 @@ static int open_models(struct eval *e, const struct cli_options *o, struct lathe
                       lathe_model_vocab(e->ref.model), e->ref.info.n_vocab, e->ref.info.name, err);
 }
 
-static int run_tasks(struct eval *e, const struct cli_options *o, struct lathe_err *err)
+static int open_log(struct eval *e, const struct cli_options *o, struct lathe_err *err)
+{
+    if (!o->log_samples)
+        return 0;
+    if (!o->tasks.n && !o->needle.n)
+        return err_set(err, LATHE_E_USAGE, "--log-samples: there are items with --tasks and --needle alone");
+    e->log = fopen(o->log_samples, "w");
+    return e->log ? 0 : err_set(err, LATHE_E_IO, "%s: %s", o->log_samples, strerror(errno));
+}
+
+static int close_log(struct eval *e, const struct cli_options *o, int rc, struct lathe_err *err)
+{
+    if (e->log && fclose(e->log) && !rc)
+        rc = err_set(err, LATHE_E_IO, "%s: could not be written: is the disk full?", o->log_samples);
+    e->log = NULL;
+    return rc;
+}
+
+static int run_items(struct eval *e, const struct cli_options *o, struct lathe_err *err)
 {
     struct session *ref = e->ref.model ? &e->ref : NULL;
-    FILE *log = o->log_samples ? fopen(o->log_samples, "w") : NULL;
-    if (o->log_samples && !log)
-        return err_set(err, LATHE_E_IO, "%s: %s", o->log_samples, strerror(errno));
-    int rc = eval_tasks_run(&e->tasks, &e->s, o, ref, &e->ref_options, log, err);
-    if (!rc)
-        rc = eval_asks_run(&e->asks, &e->s, o, ref, &e->ref_options, log, err);
-    if (log && fclose(log) && !rc)
-        rc = err_set(err, LATHE_E_IO, "%s: could not be written: is the disk full?", o->log_samples);
-    return rc;
+    if (o->needle.n)
+        TRY(eval_needle_run(&e->needle, &e->s, o, ref, &e->ref_options, e->log, err));
+    if (o->tasks.n) {
+        TRY(eval_tasks_run(&e->tasks, &e->s, o, ref, &e->ref_options, e->log, err));
+        TRY(eval_asks_run(&e->asks, &e->s, o, ref, &e->ref_options, e->log, err));
+    }
+    return 0;
 }
 
 static int evaluate(struct eval *e, struct cli *c, json_t **json, struct lathe_err *err)
 {
     double seconds = 0;
     TRY(open_models(e, &c->o, err));
+    TRY(open_log(e, &c->o, err));
     struct session *ref = e->ref.model ? &e->ref : NULL;
-    if (c->o.needle.n)
-        TRY(eval_needle_run(&e->needle, &e->s, &c->o, ref, &e->ref_options, err));
-    else if (c->o.text_file) {
+    if (c->o.text_file && !c->o.needle.n) {
         TRY(read_text(e, &c->o, err));
         TRY(compare_text(e, &c->o, &seconds, err));
         draws_init(&e->draws, e->text.n_chunk);
     }
-    if (c->o.tasks.n)
-        TRY(run_tasks(e, &c->o, err));
+    TRY(run_items(e, &c->o, err));
     if (c->o.pairs)
         TRY(eval_pairs_run(&e->pairs, &e->s, &c->o, ref, &e->ref_options, err));
     struct eval_report report = {.cli = c,
@@ -271,7 +286,7 @@ static int evaluate(struct eval *e, struct cli *c, json_t **json, struct lathe_e
 static int run_one(struct cli *c, json_t **json, struct lathe_err *err)
 {
     struct eval *e = mem_new(sizeof *e);
-    int rc = evaluate(e, c, json, err);
+    int rc = close_log(e, &c->o, evaluate(e, c, json, err), err);
     eval_tasks_free(&e->tasks);
     eval_asks_free(&e->asks);
     eval_pairs_free(&e->pairs);

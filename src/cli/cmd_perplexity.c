@@ -1,4 +1,4 @@
-/* lathe perplexity: quality on a text, and the distance to a kept reference.
+/* lathe perplexity: quality on a text.
  *
  * The text's tokens are cut into chunks of 512; of each, positions 256 to 510 predict the token after them,
  * as llama.cpp's perplexity does, and a model that asks for a beginning-of-sequence token finds it in place
@@ -6,58 +6,38 @@
 #include <inttypes.h>
 #include <math.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-#include <xxhash.h>
 #include "base/clock.h"
+#include "base/logits.h"
 #include "cli/input.h"
 #include "cli/json.h"
 #include "cli/text_chunks.h"
-#include "measure/base_file.h"
-#include "measure/stat.h"
 
 #define CHUNK 512
 
 struct score {
     struct session s;
     struct text_chunks text;
-    int first, n_chunk, n_vocab;
-    const int32_t *chunk; /* tokens of the chunk being scored */
-    FILE *save, *base;
-    float *logp, *base_logp;
+    int first, n_chunk;
+    const int32_t *chunk;   /* tokens of the chunk being scored */
     double sum, sum_square; /* of negative log probabilities */
-    long n, n_same;
-    double *kl; /* of each row */
-    int rc;     /* first failure inside the callback */
+    long n;
+    int rc; /* first failure inside the callback */
     struct lathe_err err;
 };
-
-static void compare_row(struct score *t, int32_t top)
-{
-    int32_t base_top;
-    t->rc = base_read_row(t->base, t->base_logp, t->n_vocab, &base_top, &t->err);
-    if (t->rc)
-        return;
-    t->kl[t->n] = base_divergence(t->base_logp, t->logp, t->n_vocab);
-    t->n_same += base_top == top;
-}
 
 static void on_logits(void *user, uint64_t id, int position, const float *logits, int n_vocab)
 {
     struct score *t = user;
     if (t->rc || position < t->first || position >= t->text.chunk_tokens - 1)
         return;
-    int32_t top = base_log_softmax(logits, n_vocab, t->logp);
-    double nll = -(double)t->logp[t->chunk[position + 1]];
-    if (!isfinite(nll)) {
+    struct logits_norm norm;
+    if (!logits_normalize(logits, n_vocab, &norm)) {
         t->rc =
             err_set(&t->err, LATHE_E_NUMERIC, "position %d of a chunk has no finite probability", position);
         return;
     }
-    if (t->base)
-        compare_row(t, top);
-    if (!t->rc && t->save)
-        t->rc = base_write_row(t->save, t->logp, n_vocab, &t->err);
+    double nll = -logits_logp(logits, &norm, t->chunk[position + 1]);
     t->sum += nll;
     t->sum_square += nll * nll;
     t->n++;
@@ -103,27 +83,6 @@ static int read_text(struct score *t, const struct cli_options *o, struct lathe_
     return 0;
 }
 
-static int open_references(struct score *t, const struct cli_options *o, struct lathe_err *err)
-{
-    const struct text_chunks *x = &t->text;
-    size_t n_ids = (size_t)t->n_chunk * (size_t)x->chunk_tokens;
-    struct base_head mine = {t->n_vocab, t->n_chunk, x->chunk_tokens, t->first,
-                             XXH3_64bits(x->ids, sizeof *x->ids * n_ids)},
-                     head;
-    if (o->kl_base) {
-        TRY(base_open(o->kl_base, &head, &t->base, err));
-        if (head.n_vocab != mine.n_vocab || head.chunk_tokens != mine.chunk_tokens ||
-            head.n_chunk != mine.n_chunk || head.text_hash != mine.text_hash)
-            return err_set(err, LATHE_E_FILE,
-                           "%s: is of another text, vocabulary or number of chunks (%d chunks and %d tokens "
-                           "of vocabulary there, %d and %d here)",
-                           o->kl_base, head.n_chunk, head.n_vocab, mine.n_chunk, mine.n_vocab);
-    }
-    if (o->save_base)
-        TRY(base_create(o->save_base, &mine, &t->save, err));
-    return 0;
-}
-
 static int report(struct score *t, const struct cli_options *o, double seconds)
 {
     double mean = t->sum / (double)t->n, ppl = exp(mean);
@@ -131,24 +90,11 @@ static int report(struct score *t, const struct cli_options *o, double seconds)
     double error = t->n > 1 && variance > 0 ? ppl * sqrt(variance / (double)(t->n - 1)) : 0;
     json_t *j = json_pack("{sf sf sI si sf}", "ppl", ppl, "ppl_stderr", error, "n_token", (json_int_t)t->n,
                           "chunks", t->n_chunk, "seconds", seconds);
-    double kl_mean = 0, kl_99 = 0, same = 0;
-    if (t->base) {
-        for (long i = 0; i < t->n; i++)
-            kl_mean += t->kl[i] / (double)t->n;
-        kl_99 = stat_quantile(t->kl, (int)t->n, 0.99);
-        same = (double)t->n_same / (double)t->n;
-        json_object_update_new(j,
-                               json_pack("{sf sf sf}", "kl_mean", kl_mean, "kl_99", kl_99, "same_top", same));
-    }
     if (o->json)
         return json_print(j);
     json_decref(j);
     printf("perplexity %.4f +- %.4f over %ld tokens of %d chunks, %.1f s\n", ppl, error, t->n, t->n_chunk,
            seconds);
-    if (t->base)
-        printf("to the reference: mean divergence %.6f, 99 %% of positions below %.6f, same likeliest token "
-               "%.2f %%\n",
-               kl_mean, kl_99, 100 * same);
     return 0;
 }
 
@@ -161,12 +107,7 @@ int cmd_perplexity(struct cli *c, struct lathe_err *err)
     TRY_GOTO(input_check(c->o.text_file, err));
     TRY_GOTO(session_open(&t.s, &c->o, err));
     TRY_GOTO(read_text(&t, &c->o, err));
-    t.n_vocab = t.s.info.n_vocab;
-    TRY_GOTO(open_references(&t, &c->o, err));
     TRY_GOTO(session_engine(&t.s, &c->o, 1, t.text.chunk_tokens, SESSION_FRESH, err));
-    t.logp = mem_new(sizeof *t.logp * (size_t)t.n_vocab);
-    t.base_logp = mem_new(sizeof *t.base_logp * (size_t)t.n_vocab);
-    t.kl = mem_new(sizeof *t.kl * (size_t)t.n_chunk * CHUNK);
     double start = clock_s();
     for (int i = 0; i < t.n_chunk; i++) {
         TRY_GOTO(score_chunk(&t, i, err));
@@ -176,14 +117,7 @@ int cmd_perplexity(struct cli *c, struct lathe_err *err)
     rc = report(&t, &c->o, clock_s() - start);
 done:
     progress_end(&t.s.bar);
-    if (t.save && fclose(t.save) && !rc)
-        rc = err_set(err, LATHE_E_IO, "%s: could not be written: is the disk full?", c->o.save_base);
-    if (t.base)
-        fclose(t.base);
     text_chunks_free(&t.text);
-    free(t.logp);
-    free(t.base_logp);
-    free(t.kl);
     session_close(&t.s);
     return rc;
 }

@@ -1,7 +1,7 @@
 /* A result of lathe eval as JSON.
  *
  * A statistic is {"value", "low", "high"}: the ends of its 95 % interval, null where there is none. A group of positions is an object with "from",
- * "to", "n" and the statistics of the rows of eval_rows.inc; "all", "half" and each of "by_position" are such groups. */
+ * "to", "n" and the statistics of eval_rows; "all", "half" and each of "by_position" are such groups. */
 #include "cli/eval_json.h"
 #include <inttypes.h>
 #include <math.h>
@@ -11,22 +11,25 @@
 #include <xxhash.h>
 #include "cli/json.h"
 
-static const struct {
-    const char *key;
-    size_t offset;
-    bool needs_reference;
-} rows[] = {
-#define ROW(field, line, needs_reference, factor, unit) \
-    {#field, offsetof(struct compare_summary, field), needs_reference},
-#include "cli/eval_rows.inc"
-#undef ROW
+#define FIELD(name) #name, offsetof(struct compare_summary, name)
+const struct eval_row eval_rows[] = {
+    {FIELD(ppl), "perplexity", false, 1, ""},
+    {FIELD(ref_ppl), "  of the reference", true, 1, ""},
+    {FIELD(ppl_ratio), "  ratio", true, 1, ""},
+    {FIELD(kl_mean), "KL divergence, mean", true, 1, ""},
+    {FIELD(kl_50), "  median", true, 1, ""},
+    {FIELD(kl_99), "  99 % below", true, 1, ""},
+    {FIELD(kl_999), "  99.9 % below", true, 1, ""},
+    {FIELD(same_top), "same likeliest token", true, 100, " %"},
+    {FIELD(dp_mean), "probability of the text's token, mean change", true, 100, " %"},
+    {FIELD(dp_rms), "  root mean square", true, 100, " %"},
 };
-#define N_ROW ((int)(sizeof rows / sizeof rows[0]))
+const int eval_n_row = (int)(sizeof eval_rows / sizeof eval_rows[0]);
 
-static struct interval interval_at(const struct compare_summary *s, int row)
+struct interval eval_row_value(const struct compare_summary *s, int row)
 {
     struct interval v;
-    memcpy(&v, (const char *)s + rows[row].offset, sizeof v);
+    memcpy(&v, (const char *)s + eval_rows[row].offset, sizeof v);
     return v;
 }
 
@@ -44,10 +47,10 @@ static json_t *json_interval(struct interval v)
 static json_t *json_group(const struct eval_report *r, const struct compare_summary *s)
 {
     json_t *j = json_pack("{si si sI}", "from", s->from, "to", s->to, "n", (json_int_t)s->n);
-    for (int i = 0; i < N_ROW; i++) {
-        struct interval v = interval_at(s, i);
-        if (r->reference || !rows[i].needs_reference)
-            json_object_set_new(j, rows[i].key, json_interval(v));
+    for (int i = 0; i < eval_n_row; i++) {
+        struct interval v = eval_row_value(s, i);
+        if (r->reference || !eval_rows[i].needs_reference)
+            json_object_set_new(j, eval_rows[i].key, json_interval(v));
     }
     if (r->reference)
         json_object_set_new(j, "kl_max",

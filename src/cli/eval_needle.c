@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include "base/clock.h"
+#include "cli/eval_tasks.h"
 #include "cli/json.h"
 #include "cli/text_chunks.h"
 #include "measure/needle.h"
@@ -33,7 +34,8 @@ static int make_engine(struct session *s, const struct cli_options *o, int lengt
 }
 
 static int run_length(struct session *s, const struct task_file *f, const struct eval_needle *e,
-                      struct eval_needle_cell *cells, struct eval_needle_score *out, struct lathe_err *err)
+                      struct eval_needle_cell *cells, struct eval_needle_score *out, FILE *log,
+                      struct lathe_err *err)
 {
     struct lathe_engine_plan plan;
     struct lathe_engine_stats stats;
@@ -54,16 +56,19 @@ static int run_length(struct session *s, const struct task_file *f, const struct
     out->n_token += n_token;
     out->n_computed += (long)stats.n_row;
     for (int i = 0; !rc && i < f->n_item; i++) {
-        struct eval_needle_cell *cell = &cells[e->n_depth - 1 - i / e->n_key];
+        struct eval_needle_cell *cell = &cells[e->n_depth - 1 - i % e->n_depth];
         cell->found += results[i].is_greedy;
         cell->ranked += results[i].pick == 0;
     }
+    if (!rc)
+        eval_tasks_log(log, f, out == &e->own ? "model" : "reference", results);
     free(results);
     return rc;
 }
 
 static int score(struct session *s, const struct cli_options *o, const struct eval_needle *e,
-                 const struct text_chunks *text, struct eval_needle_score *out, struct lathe_err *err)
+                 const struct text_chunks *text, struct eval_needle_score *out, FILE *log,
+                 struct lathe_err *err)
 {
     long n_found = 0, n_ranked = 0, n = (long)e->lengths.n * e->n_depth * e->n_key;
     out->cells = mem_new(sizeof *out->cells * (size_t)e->lengths.n * (size_t)e->n_depth);
@@ -78,7 +83,7 @@ static int score(struct session *s, const struct cli_options *o, const struct ev
         TRY(make_engine(s, o, e->lengths.v[i], err));
         int rc = needle_make(&f, &no, err);
         if (!rc)
-            rc = run_length(s, &f, e, out->cells + (size_t)i * (size_t)e->n_depth, out, err);
+            rc = run_length(s, &f, e, out->cells + (size_t)i * (size_t)e->n_depth, out, log, err);
         task_file_free(&f);
         if (rc)
             return rc;
@@ -93,7 +98,8 @@ static int score(struct session *s, const struct cli_options *o, const struct ev
 }
 
 int eval_needle_run(struct eval_needle *e, struct session *s, const struct cli_options *o,
-                    struct session *ref, const struct cli_options *ref_options, struct lathe_err *err)
+                    struct session *ref, const struct cli_options *ref_options, FILE *log,
+                    struct lathe_err *err)
 {
     struct text_chunks text = {.ids = NULL};
     *e = (struct eval_needle){.lengths = o->needle,
@@ -103,9 +109,9 @@ int eval_needle_run(struct eval_needle *e, struct session *s, const struct cli_o
                               .has_reference = ref != NULL};
     int rc = text_chunks_read(&text, s, o->text_file, NEEDLE_LEAST, err);
     if (!rc)
-        rc = score(s, o, e, &text, &e->own, err);
+        rc = score(s, o, e, &text, &e->own, log, err);
     if (!rc && ref)
-        rc = score(ref, ref_options, e, &text, &e->ref, err);
+        rc = score(ref, ref_options, e, &text, &e->ref, log, err);
     text_chunks_free(&text);
     return rc;
 }

@@ -2,6 +2,7 @@
 #ifndef LATHE_CLI_EVAL_NEEDLE_H
 #define LATHE_CLI_EVAL_NEEDLE_H
 #include <jansson.h>
+#include <stdio.h>
 #include "cli/session.h"
 #include "measure/interval.h"
 
@@ -24,9 +25,11 @@ struct eval_needle {
     struct eval_needle_score own, ref;
 };
 
-/* --needle over the text of -f, through the model, and the reference if it is not NULL; the engines of both are replaced. */
+/* --needle over the text of -f, through the model, and the reference if it is not NULL; the engines of both are replaced. `log` may
+ * be NULL (eval_tasks_log). */
 int eval_needle_run(struct eval_needle *e, struct session *s, const struct cli_options *o,
-                    struct session *ref, const struct cli_options *ref_options, struct lathe_err *err);
+                    struct session *ref, const struct cli_options *ref_options, FILE *log,
+                    struct lathe_err *err);
 void eval_needle_free(struct eval_needle *e);
 /* A new object; and lines of the table, nothing if it was not asked for. */
 json_t *eval_needle_json(const struct eval_needle *e);

@@ -6,28 +6,6 @@
 #include "cli/eval_json.h"
 #include "cli/json.h"
 
-/* A statistic: its line in the table, and with what factor and unit it is shown there. */
-static const struct {
-    const char *line;
-    size_t offset;
-    bool needs_reference;
-    double factor;
-    const char *unit;
-} rows[] = {
-#define ROW(field, line, needs_reference, factor, unit) \
-    {line, offsetof(struct compare_summary, field), needs_reference, factor, unit},
-#include "cli/eval_rows.inc"
-#undef ROW
-};
-#define N_ROW ((int)(sizeof rows / sizeof rows[0]))
-
-static struct interval interval_at(const struct compare_summary *s, int row)
-{
-    struct interval v;
-    memcpy(&v, (const char *)s + rows[row].offset, sizeof v);
-    return v;
-}
-
 static void print_interval(struct interval v, double factor, const char *unit)
 {
     printf("  %12.6g%s", factor * v.value, unit);
@@ -54,10 +32,10 @@ static void print_table(const struct eval_report *r, const struct compare_summar
     printf("%s%s%s: %ld tokens in %d chunks of %d, %.1f s\n\n", r->model->name,
            r->reference ? " against " : "", r->reference ? r->reference->name : "", all->n, r->text->n_chunk,
            r->text->chunk_tokens, r->seconds);
-    for (int i = 0; i < N_ROW; i++)
-        if (r->reference || !rows[i].needs_reference) {
-            printf("%-46s", rows[i].line);
-            print_interval(interval_at(all, i), rows[i].factor, rows[i].unit);
+    for (int i = 0; i < eval_n_row; i++)
+        if (r->reference || !eval_rows[i].needs_reference) {
+            printf("%-46s", eval_rows[i].line);
+            print_interval(eval_row_value(all, i), eval_rows[i].factor, eval_rows[i].unit);
         }
     if (r->reference)
         printf("%-46s  %12.6g  at position %d of chunk %d\n", "  largest KL divergence", all->kl_max,

@@ -95,7 +95,7 @@ static void log_item(FILE *f, const char *task, const char *model, const struct 
     json_decref(j);
 }
 
-static void log_items(FILE *f, const struct task_file *file, const char *model, const struct task_result *r)
+void eval_tasks_log(FILE *f, const struct task_file *file, const char *model, const struct task_result *r)
 {
     for (int i = 0; f && i < file->n_item; i++)
         log_item(f, file->name, model, &file->items[i], i, &r[i]);
@@ -121,9 +121,9 @@ static int run_task(struct eval_task *t, struct session *s, struct session *ref,
     if (!rc && ref)
         t->same_choice = agreement(&t->file, own, other);
     if (!rc)
-        log_items(log, &t->file, "model", own);
+        eval_tasks_log(log, &t->file, "model", own);
     if (!rc && ref)
-        log_items(log, &t->file, "reference", other);
+        eval_tasks_log(log, &t->file, "reference", other);
     free(own);
     free(other);
     return rc;

@@ -29,5 +29,7 @@ struct eval_tasks {
  * are replaced. `log` may be NULL. */
 int eval_tasks_run(struct eval_tasks *t, struct session *s, const struct cli_options *o, struct session *ref,
                    const struct cli_options *ref_options, FILE *log, struct lathe_err *err);
+/* A JSON object a line to `f`, unless that is NULL: what the model that is called so made of each item. */
+void eval_tasks_log(FILE *f, const struct task_file *file, const char *model, const struct task_result *r);
 void eval_tasks_free(struct eval_tasks *t);
 #endif

@@ -6,7 +6,7 @@
 #include "base/mem.h"
 #include "base/pool.h"
 #include "measure/eval_side.h"
-#include "measure/logits.h"
+#include "base/logits.h"
 
 enum { ROW_LEAST = EVAL_HEAD_ROWS, ROW_MOST = 512, ROW_STEP = 12 /* tokens of a tile */ };
 #define SIDE_BYTES ((size_t)16 << 20)

@@ -34,13 +34,19 @@ static bool ends_sentence(const struct needle_options *o, int32_t id)
     return n && strchr(".!?", text[n - 1]);
 }
 
+/* Each key has a piece of the text of its own, so that no two of them end alike; they are spread over all of it. */
+static const int32_t *text_of(const struct needle_options *o, int key)
+{
+    return o->ids + (o->n_id - (size_t)o->length) / (size_t)o->n_key * (size_t)key;
+}
+
 /* Where of `room` tokens of the text the key of a depth goes: at 1 as far as the first token of it, kept even where that is no sentence. */
-static size_t place_of(const struct needle_options *o, size_t room, double depth)
+static size_t place_of(const struct needle_options *o, const int32_t *text, size_t room, double depth)
 {
     size_t at = (size_t)(depth * (double)room + 0.5);
     at = at < 1 ? 1 : at; /* behind the token of the beginning */
     for (size_t i = at; i > 1 && at - i < SEARCH_TOKENS; i--)
-        if (ends_sentence(o, o->ids[i - 1]))
+        if (ends_sentence(o, text[i - 1]))
             return i;
     return at;
 }
@@ -96,27 +102,28 @@ static int add_choices(struct task_file *f, struct task_item *item, const struct
     return 0;
 }
 
-static int add_item(struct task_file *f, const struct needle_options *o, double depth, const int *keys,
-                    struct lathe_err *err)
+static int add_item(struct task_file *f, const struct needle_options *o, const int32_t *text, double depth,
+                    const int *keys, struct lathe_err *err)
 {
     struct piece needle = {NULL, 0}, question = {NULL, 0};
-    char text[128];
+    char words[128];
     struct task_item *item = &f->items[f->n_item++];
     *item = (struct task_item){.gold = 0};
-    snprintf(text, sizeof text, "\n\nThe pass key is %d. Remember it. %d is the pass key.\n\n", keys[0],
+    snprintf(words, sizeof words, "\n\nThe pass key is %d. Remember it. %d is the pass key.\n\n", keys[0],
              keys[0]);
-    int rc = tokenize(o, text, &needle, err);
+    int rc = tokenize(o, words, &needle, err);
     if (!rc)
         rc = tokenize(o, QUESTION, &question, err);
     if (!rc)
         rc = add_choices(f, item, o, keys, question.n, err);
     if (!rc) {
         size_t room = (size_t)o->length - needle.n - question.n - (size_t)item->choices[0].n,
-               at = place_of(o, room, depth);
+               at = place_of(o, text, room, depth);
         int32_t *ids = arena_alloc(&f->memory, (room + needle.n + question.n) * sizeof *ids);
-        memcpy(ids, o->ids, at * sizeof *ids);
+        memcpy(ids, text, at * sizeof *ids);
+        ids[0] = o->ids[0]; /* of the beginning, where there is one */
         memcpy(ids + at, needle.ids, needle.n * sizeof *ids);
-        memcpy(ids + at + needle.n, o->ids + at, (room - at) * sizeof *ids);
+        memcpy(ids + at + needle.n, text + at, (room - at) * sizeof *ids);
         memcpy(ids + room + needle.n, question.ids, question.n * sizeof *ids);
         item->context = ids;
         item->n_context = (int)(room + needle.n + question.n);
@@ -138,10 +145,10 @@ int needle_make(struct task_file *f, const struct needle_options *o, struct lath
     if (o->n_id < (size_t)o->length)
         return err_set(err, LATHE_E_USAGE, "--needle %d: the text has %zu tokens", o->length, o->n_id);
     f->items = mem_new(sizeof *f->items * (size_t)o->n_depth * (size_t)o->n_key);
-    for (int d = o->n_depth - 1; !rc && d >= 0; d--)
-        for (int k = 0; !rc && k < o->n_key; k++) {
+    for (int k = 0; !rc && k < o->n_key; k++)
+        for (int d = o->n_depth - 1; !rc && d >= 0; d--) {
             draw_keys(&state, keys);
-            rc = add_item(f, o, needle_depth(d, o->n_depth), keys, err);
+            rc = add_item(f, o, text_of(o, k), needle_depth(d, o->n_depth), keys, err);
         }
     return rc;
 }

@@ -19,7 +19,7 @@
 #ifndef LATHE_MEASURE_REF_ROW_H
 #define LATHE_MEASURE_REF_ROW_H
 #include <stddef.h>
-#include "measure/logits.h"
+#include "base/logits.h"
 
 enum { REF_SAMPLES = 1 << 18 };
 

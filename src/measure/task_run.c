@@ -3,7 +3,7 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
-#include "measure/logits.h"
+#include "base/logits.h"
 
 struct running;
 

@@ -44,20 +44,6 @@ static void columns(const struct parts *p, int i, struct columns *c)
     columns_scale(c, int_scale(p->d[0], p->mn[0]));
 }
 
-#define INT4(name, n)                                                     \
-    void take_##name(const uint8_t *restrict x, struct parts *restrict p) \
-    {                                                                     \
-        take(x, n, p);                                                    \
-    }                                                                     \
-    void put_##name(const struct parts *p, uint8_t *x)                    \
-    {                                                                     \
-        put(p, n, x);                                                     \
-    }                                                                     \
-    void columns_##name(const struct parts *p, int i, struct columns *c)  \
-    {                                                                     \
-        columns(p, i, c);                                                 \
-    }
-
-INT4(INT4_32, 32)
-INT4(INT4_64, 64)
-INT4(INT4_128, 128)
+INT_BLOCK(INT4_32, 32)
+INT_BLOCK(INT4_64, 64)
+INT_BLOCK(INT4_128, 128)

@@ -38,19 +38,5 @@ static void columns(const struct parts *p, int i, struct columns *c)
     columns_scale(c, int_scale(p->d[0], p->mn[0]));
 }
 
-#define INT8(name, n)                                                     \
-    void take_##name(const uint8_t *restrict x, struct parts *restrict p) \
-    {                                                                     \
-        take(x, n, p);                                                    \
-    }                                                                     \
-    void put_##name(const struct parts *p, uint8_t *x)                    \
-    {                                                                     \
-        put(p, n, x);                                                     \
-    }                                                                     \
-    void columns_##name(const struct parts *p, int i, struct columns *c)  \
-    {                                                                     \
-        columns(p, i, c);                                                 \
-    }
-
-INT8(INT8_32, 32)
-INT8(INT8_128, 128)
+INT_BLOCK(INT8_32, 32)
+INT_BLOCK(INT8_128, 128)

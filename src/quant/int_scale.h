@@ -26,4 +26,19 @@ static inline void put_int_scale(float scale, uint8_t zero, uint8_t *x)
     put_u16(x, (uint16_t)(bits >> 16));
     x[2] = (uint8_t)((bits >> 8 & 0xe0) | zero);
 }
+
+/* The functions of a format whose blocks have n columns, from take, put and columns of all sizes of a kind. */
+#define INT_BLOCK(name, n)                                                \
+    void take_##name(const uint8_t *restrict x, struct parts *restrict p) \
+    {                                                                     \
+        take(x, n, p);                                                    \
+    }                                                                     \
+    void put_##name(const struct parts *p, uint8_t *x)                    \
+    {                                                                     \
+        put(p, n, x);                                                     \
+    }                                                                     \
+    void columns_##name(const struct parts *p, int i, struct columns *c)  \
+    {                                                                     \
+        columns(p, i, c);                                                 \
+    }
 #endif

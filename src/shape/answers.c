@@ -4,9 +4,9 @@
 #include <math.h>
 #include <stdlib.h>
 #include "base/detmath.h"
+#include "base/logits.h"
 #include "base/mem.h"
 #include "base/splitmix.h"
-#include "kern/scalar.h"
 
 enum { N_DRAW = 64 };
 
@@ -23,7 +23,8 @@ struct answers {
     struct pool *pool;
     struct answer *v; /* [n_position] */
     double *divergence;
-    float *room; /* two rows for each worker */
+    float *room;  /* two rows for each worker */
+    float *share; /* [n_worker][n_vocab] */
     int64_t n_position;
     int chunk;
     const struct noise *embedding, *head;
@@ -96,16 +97,19 @@ static void draw_position(const struct pool_op *op, int piece, int worker)
     int64_t at = (int64_t)a->chunk * calib_ctx(a->c) + row;
     const float *x = a->logits + piece * a->logits_stride;
     struct answer *t = &a->v[at];
-    float most = x[0], *hidden = a->room + (size_t)worker * 2 * (size_t)n_embd;
+    float *hidden = a->room + (size_t)worker * 2 * (size_t)n_embd,
+          *share = a->share + (size_t)worker * (size_t)n;
+    struct logits_norm norm;
     double sum = 0, below = 0;
-    for (int i = 1; i < n; i++)
-        most = x[i] > most ? x[i] : most;
+    if (!logits_normalize(x, n, &norm))
+        return; /* no token: no number later either */
+    logits_exp(x, n, norm.max, share);
     for (int i = 0; i < n; i++)
-        sum += (double)scalar_exp(x[i] - most);
+        sum += (double)share[i];
     double next = splitmix_share(splitmix_mix((uint64_t)at)) * sum / N_DRAW;
     int drawn = 0;
     for (int i = 0; i < n && drawn < N_DRAW; i++) {
-        below += (double)scalar_exp(x[i] - most);
+        below += (double)share[i];
         if (next >= below)
             continue;
         t->id[t->n] = i;
@@ -168,10 +172,14 @@ int answers_new(struct calib *c, struct pool *pool, struct answers **out, struct
     a = mem_new(sizeof *a);
     *a = (struct answers){.c = c, .pool = pool, .v = v, .n_position = calib_n_token(c)};
     a->divergence = mem_new((size_t)a->n_position * sizeof *a->divergence);
-    a->room = mem_new(2 * (size_t)m->config.n_embd * (size_t)pool_n_worker(pool) * sizeof *a->room);
+    size_t n_worker = (size_t)pool_n_worker(pool);
+    a->room = mem_new(2 * (size_t)m->config.n_embd * n_worker * sizeof *a->room);
+    a->share = mem_new((size_t)m->config.n_vocab * n_worker * sizeof *a->share);
     int rc = 0;
     for (int i = 0; i < n_chunk(a) && !rc; i++)
         rc = draw_chunk(a, i, err);
+    free(a->share);
+    a->share = NULL;
     if (rc) {
         answers_free(a);
         return rc;

@@ -2,10 +2,9 @@
 #include "shape/divergence.h"
 #include <math.h>
 #include <stdlib.h>
-#include "base/detmath.h"
+#include "base/logits.h"
 #include "base/mem.h"
 #include "base/pool.h"
-#include "kern/scalar.h"
 
 enum { ROWS = 16 };
 
@@ -17,30 +16,14 @@ struct pair {
     int first;
 };
 
-static float most_of(const float *x, int n)
-{
-    float most = x[0];
-    for (int i = 1; i < n; i++)
-        most = x[i] > most ? x[i] : most;
-    return most;
-}
-
-/* sum p (log p - log q) = sum p (x - y) - log sum e^x + log sum e^y. */
 static void compare_row(const struct pool_op *op, int row, int worker)
 {
     const struct pair *a = op->arg;
-    const float *x = a->x + row * a->x_stride, *y = a->y + row * a->y_stride;
-    int n = calib_model(a->p)->config.n_vocab;
-    float x_most = most_of(x, n), y_most = most_of(y, n);
-    double p_sum = 0, q_sum = 0, sum = 0;
-    for (int i = 0; i < n; i++) {
-        double p = (double)scalar_exp(x[i] - x_most);
-        p_sum += p;
-        q_sum += (double)scalar_exp(y[i] - y_most);
-        sum += p * (double)((x[i] - x_most) - (y[i] - y_most));
-    }
-    bool finite = isfinite(p_sum) && isfinite(q_sum) && isfinite(sum);
-    a->divergence[a->first + row] = finite ? sum / p_sum - det_log(p_sum) + det_log(q_sum) : NAN;
+    struct logits_norm p, q;
+    double *out = &a->divergence[a->first + row];
+    if (!logits_divergence(a->x + row * a->x_stride, a->y + row * a->y_stride,
+                           calib_model(a->p)->config.n_vocab, &p, &q, out))
+        *out = NAN;
 }
 
 static int compare_chunk(struct pair *a, struct pool *pool, int chunk, double *sum, struct lathe_err *err)

@@ -24,8 +24,19 @@ def test_cells_add_up(run, tiny, coarse, text, tmp_path):
 
 
 def test_the_prefix_of_the_text_is_computed_once(run, tiny, text):
-    d = measure(run, "-m", tiny, "-f", text, "--needle", "256", "--keys", "4")["model"]
-    assert d["n_computed"] < 0.75 * d["n_token"]
+    d = measure(run, "-m", tiny, "-f", text, "--needle", "256", "--depths", "9")["model"]
+    assert d["n_computed"] < 0.85 * d["n_token"]
+
+
+def test_each_item_is_logged(run, tiny, coarse, text, tmp_path):
+    """And each key has a text of its own: the numbers of one depth are as unlike as those of two."""
+    d = measure(run, "-m", coarse, "--ref", tiny, "-f", text, "--needle", "128,160", "--log-samples", tmp_path / "log")
+    items = [json.loads(line) for line in (tmp_path / "log").open()]
+    assert [(x["model"], x["item"]) for x in items] == 2 * [("model", i) for i in range(6)] + 2 * [("reference", i) for i in range(6)]
+    assert sum(x["greedy"] for x in items[:12]) == sum(c["found"] for c in d["model"]["cells"]) and all(len(x["logp"]) == 10 for x in items)
+    assert len({tuple(x["logp"]) for x in items}) == 24
+    r = run("eval", "-m", tiny, "-f", text, "--log-samples", tmp_path / "log")
+    assert r.returncode == 2 and b"--log-samples: there are items with" in r.stderr
 
 
 @pytest.mark.parametrize("option", [("-t", "1"), ("--chunk", "7")])

@@ -108,4 +108,24 @@ static inline void folder_read(void)
         lathe_file_meta(file, i, text, sizeof text);
     lathe_file_free(file);
 }
+
+/* The bytes behind the first are its weights, the first one chooses its config.json. Returns 0. */
+static inline int folder_fuzz_weights(const char *const *configs, size_t n_config, const uint8_t *data,
+                                      size_t n)
+{
+    static int fd = -1;
+    static size_t last = SIZE_MAX;
+    if (fd < 0)
+        fd = folder_make("model.safetensors");
+    if (n < 1)
+        return 0;
+    size_t which = data[0] % n_config;
+    if (which != last)
+        folder_save("config.json", configs[which], strlen(configs[which]));
+    last = which;
+    if (ftruncate(fd, 0) || pwrite(fd, data + 1, n - 1, 0) != (ssize_t)(n - 1))
+        abort();
+    folder_read();
+    return 0;
+}
 #endif

@@ -20,21 +20,8 @@ static const char *const configs[] = {
     "{\"architectures\":[\"Gemma3ForConditionalGeneration\"],\"text_config\":{\"model_type\":\"gemma3_text\","
     "\"head_dim\":4," SIZES "}}",
 };
-enum { N_CONFIG = sizeof configs / sizeof *configs };
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
 {
-    static int fd = -1, last = -1;
-    if (fd < 0)
-        fd = folder_make("model.safetensors");
-    if (n < 1)
-        return 0;
-    int which = data[0] % N_CONFIG;
-    if (which != last)
-        folder_save("config.json", configs[which], strlen(configs[which]));
-    last = which;
-    if (ftruncate(fd, 0) || pwrite(fd, data + 1, n - 1, 0) != (ssize_t)(n - 1))
-        abort();
-    folder_read();
-    return 0;
+    return folder_fuzz_weights(configs, sizeof configs / sizeof *configs, data, n);
 }

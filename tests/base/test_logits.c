@@ -3,7 +3,7 @@
 #include <math.h>
 #include <stdlib.h>
 #include "base/cpu.h"
-#include "measure/logits.h"
+#include "base/logits.h"
 
 #define MOST 1000
 

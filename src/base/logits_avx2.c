@@ -1,3 +1,3 @@
 /* Loops over logits, with the instructions of avx2. */
 #define LOGITS_LOOPS logits_loops_avx2
-#include "measure/logits_loops.h"
+#include "base/logits_loops.h"

@@ -1,7 +1,7 @@
 /* The loops of logits.h, written once over vectors of 16 that the compiler cuts into what the instruction set has. The file that
  * includes this defines LOGITS_LOOPS, the name of the table. */
 #include <string.h>
-#include "measure/logits.h"
+#include "base/logits.h"
 
 #define LANES 16
 typedef float lanes __attribute__((vector_size(LANES * sizeof(float))));

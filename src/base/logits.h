@@ -2,8 +2,8 @@
  *
  * One pass over the row finds the largest, one the sums; exponentials are computed 16 at a time by a polynomial and summed in
  * double, lane by lane in a fixed order, without fused multiply-adds: the numbers are the same on every instruction set. */
-#ifndef LATHE_MEASURE_LOGITS_H
-#define LATHE_MEASURE_LOGITS_H
+#ifndef LATHE_BASE_LOGITS_H
+#define LATHE_BASE_LOGITS_H
 #include <stdbool.h>
 #include <stdint.h>
 

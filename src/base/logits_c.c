@@ -1,3 +1,3 @@
 /* Loops over logits, for any CPU. */
 #define LOGITS_LOOPS logits_loops_c
-#include "measure/logits_loops.h"
+#include "base/logits_loops.h"

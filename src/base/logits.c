@@ -1,7 +1,7 @@
 /* Rows of logits as distributions. */
-#include "measure/logits.h"
-#include <math.h>
+#include "base/logits.h"
 #include "base/cpu.h"
+#include "base/detmath.h"
 
 static const struct logits_loops *loops(void)
 {
@@ -29,7 +29,7 @@ bool logits_normalize(const float *x, int n, struct logits_norm *out)
 {
     if (!begin(x, n, out))
         return false;
-    out->log_sum = log(loops()->sum(x, n, out->max));
+    out->log_sum = det_log(loops()->sum(x, n, out->max));
     return true;
 }
 
@@ -40,8 +40,8 @@ bool logits_divergence(const float *x, const float *y, int n, struct logits_norm
     if (!begin(x, n, p) || !begin(y, n, q))
         return false;
     loops()->pair(x, p->max, y, q->max, n, sum);
-    p->log_sum = log(sum[0]);
-    q->log_sum = log(sum[1]);
+    p->log_sum = det_log(sum[0]);
+    q->log_sum = det_log(sum[1]);
     *out = sum[2] / sum[0] - (p->log_sum - q->log_sum);
     return true;
 }

@@ -1,3 +1,3 @@
 /* Loops over logits, with the instructions of avx512vnni. */
 #define LOGITS_LOOPS logits_loops_avx512vnni
-#include "measure/logits_loops.h"
+#include "base/logits_loops.h"
