@@ -81,6 +81,14 @@ def test_within_a_cgroup(home, request, text, tmp_path, cgroup, method, model):
     assert want[0] == got[0] and (tmp_path / "a.gguf").read_bytes() == (tmp_path / "b.gguf").read_bytes()
 
 
+def test_a_text_that_does_not_fit_is_refused(run, wide, tmp_path):
+    text = tmp_path / "long.txt"
+    text.write_text("the hello in you and the end of it " * 600000)
+    r = run("quantize", wide, tmp_path / "o.gguf", "--type", "q4_0", "--calib", text)
+    assert r.returncode == 1 and b"the calibration text of 20.0 MiB" in r.stderr and b"the 64.0 MiB that there are: choose a shorter one" in r.stderr, r.stderr
+    assert [p.name for p in tmp_path.iterdir()] == ["long.txt"]
+
+
 def test_chunks_that_do_not_fit_are_refused(run, large, text, tmp_path):
     text = tmp_path / "long.txt"
     text.write_text("the hello in you and the end of it " * 20000)
