@@ -1,5 +1,6 @@
 /* A kind of note is a row: its form, and what is done when it is read again. */
 #include "shape/resume.h"
+#include <link.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -53,6 +54,22 @@ static void add_string(XXH3_state_t *s, const char *p)
     add_text(s, p, p ? strlen(p) : 0);
 }
 
+/* The notes of the object that this function is in, the program or the library: the linker's digest of all of it is one
+ * (NT_GNU_BUILD_ID), so that no build goes on with another's work. */
+static int add_build(struct dl_phdr_info *o, size_t n, void *user)
+{
+    const uintptr_t here = (uintptr_t)add_build;
+    bool own = false;
+    for (int i = 0; i < o->dlpi_phnum; i++) {
+        const ElfW(Phdr) *h = &o->dlpi_phdr[i];
+        own |= h->p_type == PT_LOAD && here - (o->dlpi_addr + h->p_vaddr) < h->p_memsz;
+    }
+    for (int i = 0; own && i < o->dlpi_phnum; i++)
+        if (o->dlpi_phdr[i].p_type == PT_NOTE)
+            add_text(user, (const char *)(o->dlpi_addr + o->dlpi_phdr[i].p_vaddr), o->dlpi_phdr[i].p_memsz);
+    return own;
+}
+
 /* What types and layouts follow from. */
 static void add_options(XXH3_state_t *s, const struct lathe_quantize_options *o)
 {
@@ -77,6 +94,7 @@ XXH128_hash_t resume_key(const struct lathe_quantize_options *o, const struct mo
     cache_key_start(s, f);
     add_options(s, o);
     add_text(s, LATHE_VERSION, strlen(LATHE_VERSION));
+    dl_iterate_phdr(add_build, s);
     XXH3_128bits_update(s, numbers, sizeof numbers);
     XXH3_128bits_update(s, &o->damping, sizeof o->damping);
     for (uint64_t i = 0; i < model_file_n_tensor(f); i++) {
