@@ -470,6 +470,7 @@ struct lathe_engine_stats {
     uint64_t n_preempt_recompute, n_preempt_swap;
     uint64_t n_prefix_evicted; /* pages */
     uint64_t expert_bytes;     /* weights of experts that passes have read: each that rows chose, once a pass and layer */
+    uint64_t stream_bytes;     /* weights that passes read from the disk: lathe_engine_plan.stream_bytes of each */
     int most_in_pass;          /* sequences */
     /* measured lately; 0: not yet */
     double prefill_rate, decode_rate; /* tokens per second; decode: of all sequences together */

@@ -267,6 +267,7 @@ static int run_pass(struct lathe_engine *e, const struct pass_batch *b, struct l
     e->stats.step_ms = ms;
     e->stats.n_pass++;
     e->stats.n_row += (uint64_t)b->n_row;
+    e->stats.stream_bytes += e->plan.stream_bytes;
     e->stats.most_in_pass = b->n_seq > e->stats.most_in_pass ? b->n_seq : e->stats.most_in_pass;
     return 0;
 }

@@ -4,6 +4,7 @@ import os, re, subprocess, sys
 import pytest
 
 from conftest import PROGRAM, ROOT
+from serving import Serving
 
 pytestmark = pytest.mark.skipif(bool(os.environ.get("LATHE_CHECK_KIND")), reason="memory: of a build for finding faults")
 NOTE = r"lathe: note: weights of (\d+) MiB are more than memory has room for: (\d+) MiB are read from the disk for every pass, which gave (\d+) MiB/s: " \
@@ -70,6 +71,18 @@ def test_chunks_of_prompts_stream_too(go, plain):
     p = go("streams", "--memory", "300M", "--stream", "--chunk", "16")
     q = go("roomy", "--no-cache", "--chunk", "16")
     assert p.returncode == 0 and p.logits == q.logits == plain.logits and p.mib <= 300
+
+
+def test_a_server_counts_what_it_reads(large, tmp_path):
+    s = Serving(tmp_path, large, "--memory", "400M", "--stream", "-c", "256")
+    try:
+        assert s.post("/v1/completions", prompt="of a wheel", max_tokens=4, temperature=0)[0] == 200
+        text = s.ask("GET", "/metrics")[2].decode()
+    finally:
+        code, err = s.stop()
+    assert code == 0 and re.search(NOTE, err)
+    passes, read = (float(re.search(rf"^{name} (\S+)", text, re.M)[1]) for name in ("lathe_passes_total", "lathe_streamed_bytes_total"))
+    assert passes >= 4 and 576 - 400 << 20 < read / passes < 576 << 20
 
 
 def test_in_a_cgroup_of_half_the_weights(go, plain, cgroup):
