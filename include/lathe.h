@@ -162,8 +162,8 @@ struct lathe_quantize_report {
 };
 
 /* Writes the model at `from` (as lathe_convert reads it) to `to` as one GGUF file of another weight type, which appears complete or
- * not at all. Types "int4", "int8" and "nf4" are written as a folder of safetensors, from one: `to` is that folder, whose config.json
- * comes last. Each block gets the scales that make its squared error small. Norms, vectors and what routes stay f32. NUMERIC names a
+ * not at all. Types "int4", "int8" and "nf4" are written as a folder of safetensors, from one: `to` is that folder, new or
+ * empty. Each block gets the scales that make its squared error small. Norms, vectors and what routes stay f32. NUMERIC names a
  * weight that is no finite number, FILE a calibration text that is shorter than a chunk. `report` may be NULL. Ended in the middle, it
  * leaves TO.work, where the same call goes on; FAILED if another process writes `to`. */
 LATHE_API int lathe_quantize(const char *from, const char *to, const struct lathe_quantize_options *opts,

@@ -3,22 +3,43 @@ import os, random, subprocess, time
 
 from conftest import PROGRAM
 
-METHODS = {"round": [], "importances": ["--method", "round"], "gptq": ["--method", "gptq", "--measure-output"], "awq": ["--method", "awq", "--measure-output"]}
 CALIB = ["--calib-ctx", "64", "--calib-tokens", "2048"]
+METHODS = {"round": ["--type", "q4_0"], "importances": ["--type", "q4_0", *CALIB],
+           "gptq": ["--type", "q4_0", "--method", "gptq", "--measure-output", *CALIB], "awq": ["--type", "q4_0", "--method", "awq", "--measure-output", *CALIB]}
+TARGETS = {"target_bpw": ["--target-bpw", "5", *CALIB], "target_kl": ["--target-kl", "0.02", "--types", "q4_0,q5_0,q8_0", *CALIB]}
+
+FOLDERS = {"int4": ["--type", "int4", "--group", "32"], "nf4": ["--type", "nf4"],
+           "int4_gptq": ["--type", "int4", "--group", "32", "--method", "gptq", "--act-order", "--measure-output", *CALIB],
+           "int8_awq": ["--type", "int8", "--method", "awq", *CALIB]}
+
+
+def content(path):
+    """Of a file, or of all files in a folder."""
+    return {p.name: p.read_bytes() for p in path.iterdir()} if path.is_dir() else path.read_bytes()
+
+
+def remove(path):
+    if path.is_dir():
+        for p in path.iterdir():
+            p.unlink()
+        path.rmdir()
+    else:
+        path.unlink(missing_ok=True)
 
 
 class Kills:
-    def __init__(self, home, folder, model, text, method):
+    def __init__(self, home, folder, model, text, options):
         self.out, self.work = folder / "out.gguf", folder / "out.gguf.work"
-        self.command = [PROGRAM, "quantize", str(model), str(self.out), "--type", "q4_0", "--json", *METHODS[method]]
-        self.command += ["--calib", str(text), *CALIB] if METHODS[method] else []
+        self.command = [PROGRAM, "quantize", str(model), str(self.out), "--json", *options]
+        self.command += ["--calib", str(text)] if "--calib-ctx" in options else []
         self.env = {"HOME": str(home), "PATH": os.environ["PATH"]}
         self.run()  # the kernels are tried once
+        remove(self.out)
         start = time.monotonic()
         whole = self.run()
-        self.seconds, self.report, self.bytes = time.monotonic() - start, whole.stdout, self.out.read_bytes()
         assert whole.returncode == 0 and not self.work.exists(), whole.stderr
-        self.out.unlink()
+        self.seconds, self.report, self.content = time.monotonic() - start, whole.stdout, content(self.out)
+        remove(self.out)
 
     def run(self, **more):
         return subprocess.run(self.command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=self.env, **more)
@@ -28,15 +49,18 @@ class Kills:
         time.sleep(seconds)
         p.kill()
         p.wait()
-        assert not self.out.exists() or self.out.read_bytes() == self.bytes  # complete or not at all
+        assert not self.out.exists() or content(self.out) == self.content  # complete or not at all
+        assert {p.name for p in self.out.parent.glob("out*")} <= {self.out.name, self.work.name}
+        if self.out.is_dir():
+            remove(self.out)  # no folder is written over
 
     def check(self):
         """What comes of it in the end; whether it went on where the killed one was."""
         r = self.run()
         assert r.returncode == 0, r.stderr
-        assert self.out.read_bytes() == self.bytes and r.stdout == self.report
+        assert content(self.out) == self.content and r.stdout == self.report
         assert not self.work.exists()
-        self.out.unlink()
+        remove(self.out)
         return b"resuming an earlier run" in r.stderr
 
     def at_random(self, n, seed):

@@ -64,14 +64,14 @@ def encode(values, kind):
 
 
 @functools.lru_cache
-def model(n_ctx=256, n_layer=2, n_embd=64, template=1, alike=0):
+def model(n_ctx=256, n_layer=2, n_embd=64, template=1, alike=0, n_ff=96):
     """Its metadata, and its tensors as (name, shape, values), innermost dimension first."""
     rnd = random.Random(7)
     spell = byte_spellings()
     tokens = [spell[b] for b in range(256)] + ["\u0120t", "he", "\u0120the", "in", "<|im_start|>", "<|im_end|>", "<|end|>"]
     tokens += [f"[unused{i}]" for i in range(288 - len(tokens))]
     kinds = [1] * 260 + [3, 3, 3] + [5] * (len(tokens) - 263)
-    n_head, n_kv, n_ff, n_vocab = 4, 2, 96, len(tokens)
+    n_head, n_kv, n_vocab = 4, 2, len(tokens)
     dim = n_embd // n_head
     meta = {"general.architecture": "llama", "general.name": "tiny", "llama.context_length": n_ctx, "llama.embedding_length": n_embd,
             "llama.block_count": n_layer, "llama.feed_forward_length": n_ff, "llama.attention.head_count": n_head,

@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -119,6 +120,14 @@ int new_file_close(struct new_file *f, int rc, struct lathe_err *err)
     return rc;
 }
 
+int new_file_move(const char *from, const char *to, struct lathe_err *err)
+{
+    if (rename(from, to))
+        return err_set(err, LATHE_E_IO, "%.200s cannot be put in its place: %s", to, strerror(errno));
+    sync_folder(to);
+    return 0;
+}
+
 int new_file_nameless(const char *folder, uint64_t n_bytes)
 {
     char path[4200];
@@ -135,4 +144,18 @@ int new_file_nameless(const char *folder, uint64_t n_bytes)
     if (e)
         close(fd);
     return e ? -e : fd;
+}
+
+int new_file_map(const char *folder, uint64_t n_bytes, const char *what, void **out, struct lathe_err *err)
+{
+    int fd = new_file_nameless(folder, n_bytes), e = fd < 0 ? -fd : 0;
+    void *p = e ? NULL : mmap(NULL, n_bytes, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+    if (p == MAP_FAILED)
+        e = errno;
+    if (fd >= 0)
+        close(fd);
+    *out = e ? NULL : p;
+    return e ? err_set(err, LATHE_E_IO, "%.200s has no room for %.1f MiB of %s: %s", folder,
+                       (double)n_bytes / 1048576, what, strerror(e))
+             : 0;
 }

@@ -23,9 +23,13 @@ int new_file_write(struct new_file *f, const void *p, size_t n, struct lathe_err
 /* Gives the file its name if `rc` is 0 and the disk has taken all; otherwise nothing of it is left. Returns rc, or IO. */
 int new_file_close(struct new_file *f, int rc, struct lathe_err *err);
 
+/* Gives a file or folder that is whole another name on the same file system, which is on the disk when it returns. IO. */
+int new_file_move(const char *from, const char *to, struct lathe_err *err);
 /* Of the folder that a file is in. */
 void new_file_folder(const char *path, char *out, size_t n);
 /* A file to read and write in `folder` that never has a name and goes with its descriptor, n_bytes reserved. The descriptor, or the
  * negative of an errno. */
 int new_file_nameless(const char *folder, uint64_t n_bytes);
+/* Such a file, mapped: *out is zero, and goes when it is unmapped. `what` it is for: IO names it and the folder. */
+int new_file_map(const char *folder, uint64_t n_bytes, const char *what, void **out, struct lathe_err *err);
 #endif

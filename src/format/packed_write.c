@@ -1,10 +1,11 @@
 /* The writer of quantized folders. What is quantized is every matrix of a layer that the view knows (no norm, no router, no head or
  * embedding); each tensor of the folder's files is either that or copied as it is, in the order of the files, to one file:
  *
- *     header first, since all sizes are known before anything is computed -> tensors, one after another -> config.json last
+ *     header first, since all sizes are known before anything is computed -> tensors, one after another
  *
- * A folder without config.json is no model, so that what is there is whole. */
+ * That file gets its name last, so that what is there is whole; until then it may lie elsewhere, and be gone on with. */
 #include "format/packed_write.h"
+#include <dirent.h>
 #include <errno.h>
 #include <inttypes.h>
 #include <jansson.h>
@@ -227,7 +228,8 @@ static int write_header(struct writer *w)
     uint64_t n = strlen(text), pad = (8 - n % 8) % 8, all = n + pad;
     snprintf(path, sizeof path, "%s/model.safetensors", w->to);
     char *kept = arena_dup(&w->names, path, strlen(path));
-    int rc = new_file_open(&w->out, kept, 8 + all + w->n_bytes, w->err);
+    int rc = w->o->begun ? new_file_continue(&w->out, kept, w->o->begun, 8 + all + w->n_bytes, w->err)
+                         : new_file_open(&w->out, kept, 8 + all + w->n_bytes, w->err);
     rc = rc ? rc : new_file_write(&w->out, &all, sizeof all, w->err);
     rc = rc ? rc : new_file_write(&w->out, text, n, w->err);
     rc = rc ? rc : new_file_write(&w->out, spaces, pad, w->err);
@@ -247,14 +249,23 @@ static void values_free(struct packed_values *v)
     free(v->nested);
 }
 
-static int values_new(const struct writer *w, const struct item *x, struct packed_values *v)
+static struct packed_values shape_of(const struct writer *w, const struct item *x)
 {
     bool nf4 = w->o->kind == WRITE_NF4;
     uint64_t n_row = x->t.dim[0], n_col = x->t.dim[1];
-    *v = (struct packed_values){
-        .n_row = n_row, .n_col = n_col, .scale_type = packed_write_scale(w->o, x->t.type)};
-    v->group = nf4 ? 64 : w->o->group < 0 ? n_col : (uint64_t)w->o->group;
-    v->n_group = nf4 ? n_row * n_col / 64 : n_col / v->group;
+    uint64_t group = nf4 ? 64 : w->o->group < 0 ? n_col : (uint64_t)w->o->group;
+    return (struct packed_values){.n_row = n_row,
+                                  .n_col = n_col,
+                                  .scale_type = packed_write_scale(w->o, x->t.type),
+                                  .group = group,
+                                  .n_group = nf4 ? n_row * n_col / 64 : n_col / group};
+}
+
+static int values_new(const struct writer *w, const struct item *x, struct packed_values *v)
+{
+    bool nf4 = w->o->kind == WRITE_NF4;
+    *v = shape_of(w, x);
+    uint64_t n_row = v->n_row, n_col = v->n_col;
     uint64_t n_scale = nf4 ? v->n_group : n_row * v->n_group;
     static const char what[] = "a matrix that is quantized";
     TRY(mem_try(n_row * n_col, 1, what, (void **)&v->q, w->err));
@@ -334,12 +345,36 @@ static int write_copy(struct writer *w, const struct item *x)
     return rc;
 }
 
+/* One that an earlier run wrote. */
+static void pass_over(struct writer *w, uint64_t i)
+{
+    const struct item *x = &w->item[i];
+    struct packed_part part[PACKED_MAX_PART];
+    if (!x->quantized) {
+        w->out.n_bytes += x->t.n_bytes;
+        return;
+    }
+    const struct packed_values v = shape_of(w, x);
+    const struct packed_source s = {.name = x->view->name, .k = x->k};
+    int n = packed_parts(w->o, v.scale_type, v.n_row, v.n_col, part);
+    for (int k = 0; k < n; k++)
+        w->out.n_bytes += part[k].n_bytes;
+    w->has_order |= w->o->was_done(w->o->user, i, &s, &v);
+}
+
 static int write_tensors(struct writer *w)
 {
     for (uint64_t i = 0; i < w->n; i++) {
         const struct item *x = &w->item[i];
-        TRY(x->quantized ? write_matrix(w, x) : write_copy(w, x));
+        const uint64_t first = w->out.n_bytes;
         w->n_done += x->quantized;
+        if (i < w->o->n_done) {
+            pass_over(w, i);
+            continue;
+        }
+        TRY(x->quantized ? write_matrix(w, x) : write_copy(w, x));
+        if (w->o->tensor_done)
+            TRY(w->o->tensor_done(w->o->user, i, first, w->out.n_bytes, w->err));
         if (w->o->progress && x->quantized)
             w->o->progress(w->o->user, (double)w->n_done / (double)w->n_quantized);
     }
@@ -393,6 +428,18 @@ static int copy_others(struct writer *w)
 
 /* ---- all ---- */
 
+/* What is not there is empty. */
+static bool is_empty(const char *folder)
+{
+    DIR *d = opendir(folder);
+    int n = 0;
+    while (d && n < 3 && readdir(d))
+        n++;
+    if (d)
+        closedir(d);
+    return n < 3; /* itself and the one that it is in */
+}
+
 static int check_folder(const struct writer *w)
 {
     char path[MAX_PATH + 32];
@@ -401,9 +448,12 @@ static int check_folder(const struct writer *w)
     if (stat(w->to, &st) == 0 && !S_ISDIR(st.st_mode))
         return err_set(w->err, LATHE_E_USAGE, "%s is no folder: a quantized model in safetensors is one",
                        mf_path_tail(w->to));
-    return stat(path, &st)
+    if (stat(path, &st) == 0)
+        return err_set(w->err, LATHE_E_USAGE, "%s has a model already: name another folder to write",
+                       mf_path_tail(w->to));
+    return is_empty(w->to)
                ? 0
-               : err_set(w->err, LATHE_E_USAGE, "%s has a model already: name another folder to write",
+               : err_set(w->err, LATHE_E_USAGE, "%s has files already: name another folder to write",
                          mf_path_tail(w->to));
 }
 
@@ -430,9 +480,11 @@ static int run(struct writer *w)
     int rc = write_header(w);
     if (!rc)
         rc = write_tensors(w);
-    TRY(w->out.fd < 0 ? rc : new_file_close(&w->out, rc, w->err));
-    TRY(copy_others(w));
-    return write_config(w);
+    if (!rc)
+        rc = copy_others(w);
+    if (!rc)
+        rc = write_config(w);
+    return w->out.fd < 0 ? rc : new_file_close(&w->out, rc, w->err);
 }
 
 static int with_writer(const char *from, const struct packed_write *o, const char *to,

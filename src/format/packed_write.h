@@ -40,10 +40,16 @@ struct packed_write {
     /* What a vector of the view became, [n] numbers that the file holds (packed_write_holds); NULL: as it was. May be NULL. */
     const float *(*vector)(void *user, const char *name);
     void (*progress)(void *user, double share); /* may be NULL */
+    const char *begun; /* where model.safetensors lies until it is whole, to be gone on with; NULL: nowhere */
+    uint64_t n_done;   /* tensors of it that are there already, of all the folder's */
+    /* Tensor i is written, bytes [first, end) of the file; may be NULL. */
+    int (*tensor_done)(void *user, uint64_t i, uint64_t first, uint64_t end, struct lathe_err *err);
+    /* Tensor i, a matrix, is there already: s has no rows, v no values. Whether its columns are in an order of their own. */
+    bool (*was_done)(void *user, uint64_t i, const struct packed_source *s, const struct packed_values *v);
     void *user;
 };
 
-/* `to` is a folder that is made, or has no config.json yet; that is what appears last. UNSUPPORTED if `from` is no folder of floats. */
+/* `to` is a folder that is made, or is empty; model.safetensors is what appears last. UNSUPPORTED if `from` is no folder of floats. */
 int packed_write(const char *from, const struct packed_write *w, const char *to, struct lathe_err *err);
 
 /* Whether it could start: what it would refuse before the first matrix is refused here, for those who compute long before they write. */

@@ -1,15 +1,20 @@
 /* The walk over the layers. Of each: the text goes through it as it is, while the second moments of its inputs are summed; its
  * matrices are rounded; the text goes through it again, rounded, and on. Where the moments of all inputs are more than the memory
- * that is allowed, they are summed in several rounds. */
+ * that is allowed, they are summed in several rounds; those of one input that are more by themselves lie in a file (hessian.h). */
 #include "shape/by_layer.h"
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include "base/mem.h"
+#include "base/new_file.h"
 #include "base/pool.h"
 #include "kern/panel.h"
 #include "shape/gptq.h"
 #include "shape/layer_inputs.h"
 #include "shape/layer_swap.h"
+
+/* Least size of a window of second moments: pages that the system can take back; the smaller, the oftener layers are computed. */
+enum { WINDOW_BYTES = 16 << 20 };
 
 static void show_progress(struct calib *c, const char *what, int layer, double share)
 {
@@ -71,16 +76,24 @@ static void add_moments(void *user, enum pass_product product, int expert, const
         hessian_add(&a->h[i], a->pool, x, stride, n_row);
 }
 
-/* Rows of one matrix, 16 at a time. */
+/* Rows of one matrix, 16 at a time, in windows of positions while the second moments are. */
 struct matrix_job {
     const struct gptq_walk *a;
     const struct matrix *w;
     const struct format *type, *as; /* what it is rounded to, and what panels of that are computed with */
     const struct gptq_input *in;
+    int first, last;        /* positions */
     uint8_t *rows, *panels; /* where the tensor's rows go, from that of the matrix on */
     size_t row_bytes, panel_bytes;
+    uint8_t *state;            /* [n_panel][state_bytes]: between two windows; NULL: there is only one */
     struct gptq_error *errors; /* of each piece */
 };
+
+/* Of 16 rows: what each position lost, and the rows. */
+static size_t state_bytes(const struct matrix_job *j)
+{
+    return GPTQ_ROWS * ((size_t)j->w->n_col * sizeof(float) + j->row_bytes);
+}
 
 /* Rows whose columns are in an order of their own are computed with as f32, in the matrix's order. */
 static void pack_in_order(const struct matrix_job *j, const uint8_t *rows, int n, uint8_t *panel)
@@ -97,24 +110,92 @@ static void pack_in_order(const struct matrix_job *j, const uint8_t *rows, int n
     free(plain);
 }
 
-static void panel_piece(const struct pool_op *op, int panel, int worker)
+static void put_panel(const struct matrix_job *j, int panel, int n, const uint8_t *rows)
 {
-    const struct matrix_job *j = op->arg;
-    int first = panel * LANES, n = j->w->n_row - first < LANES ? j->w->n_row - first : LANES;
-    float *x = mem_new((size_t)n * (size_t)j->w->n_col * sizeof *x);
-    uint8_t *rows = mem_new((size_t)n * j->row_bytes);
-    matrix_rows_f32(j->w, first, n, x);
-    gptq_rows(j->type, j->in, x, n, rows, j->a->o->compare, &j->errors[panel]);
     uint8_t *to = j->panels + (size_t)panel * j->panel_bytes;
     if (j->in->perm)
         pack_in_order(j, rows, n, to);
     else
         panel_pack((enum format_id)j->type->id, rows, j->row_bytes, n, j->w->n_col, to);
     for (int r = 0; r < n; r++)
-        memcpy(j->rows + (size_t)layer_input_written_row(j->w, j->a->o->pairs, first + r) * j->row_bytes,
+        memcpy(j->rows +
+                   (size_t)layer_input_written_row(j->w, j->a->o->pairs, panel * LANES + r) * j->row_bytes,
                rows + (size_t)r * j->row_bytes, j->row_bytes);
-    free(rows);
+}
+
+static void round_panel(const struct pool_op *op, int panel, int worker)
+{
+    const struct matrix_job *j = op->arg;
+    int first = panel * LANES, n = j->w->n_row - first < LANES ? j->w->n_row - first : LANES;
+    float *x = mem_new((size_t)n * (size_t)j->w->n_col * sizeof *x);
+    uint8_t *state = j->state ? j->state + (size_t)panel * state_bytes(j) : mem_new(state_bytes(j));
+    uint8_t *rows = state + GPTQ_ROWS * (size_t)j->w->n_col * sizeof(float);
+    matrix_rows_f32(j->w, first, n, x);
+    gptq_rows(j->type, j->in, x, n, j->first, j->last, (float(*)[GPTQ_ROWS])(void *)state, rows,
+              &j->errors[panel]);
+    if (!j->first)
+        put_panel(j, panel, n, rows);
+    if (!j->state)
+        free(state);
     free(x);
+}
+
+static void compare_panel(const struct pool_op *op, int panel, int worker)
+{
+    const struct matrix_job *j = op->arg;
+    int first = panel * LANES, n = j->w->n_row - first < LANES ? j->w->n_row - first : LANES;
+    float *x = mem_new((size_t)n * (size_t)j->w->n_col * sizeof *x);
+    matrix_rows_f32(j->w, first, n, x);
+    gptq_compare(j->type, j->in, x, n, j->first, j->last, &j->errors[panel]);
+    free(x);
+}
+
+static void each_panel(struct matrix_job *j, void (*run)(const struct pool_op *, int, int))
+{
+    struct pool_op op = {.run = run, .arg = j, .n_piece = j->w->n_panel, .layer = -1, .name = "gptq"};
+    pool_run(j->a->pool, &op, 1);
+    pool_settle(j->a->pool);
+}
+
+/* Window by window, so that each part of the factor is read once for all rows: comparing goes up, rounding down. */
+static int each_window(struct matrix_job *j)
+{
+    const struct hessian *h = j->in->h;
+    int n = 0, *ends = mem_new(((size_t)h->n / GPTQ_EACH + 2) * sizeof *ends), rc = 0;
+    for (int at = 0; at < h->n; at = ends[n++])
+        ends[n] = hessian_window(h, at, GPTQ_EACH);
+    void *state = NULL;
+    size_t bytes = (size_t)j->w->n_panel * state_bytes(j);
+    if (n > 1)
+        rc = new_file_map(j->a->o->folder, bytes, "a matrix that is rounded", &state, j->a->err);
+    j->state = state;
+    for (int i = 0; i < n && !rc && j->a->o->compare; i++) {
+        j->first = i ? ends[i - 1] : 0;
+        j->last = ends[i];
+        each_panel(j, compare_panel);
+    }
+    for (int i = n - 1; i >= 0 && !rc; i--) {
+        j->first = i ? ends[i - 1] : 0;
+        j->last = ends[i];
+        each_panel(j, round_panel);
+    }
+    if (state)
+        munmap(state, bytes);
+    free(ends);
+    return rc;
+}
+
+static void tell(struct gptq_walk *a, const char *name, const struct gptq_error *e, int n)
+{
+    struct gptq_error sum = {0};
+    for (int i = 0; i < n; i++) {
+        sum.error += e[i].error;
+        sum.plain += e[i].plain;
+        sum.value += e[i].value;
+    }
+    if (a->o->done && a->o->compare)
+        a->o->done(a->o->user, name, sum.value > 0 ? sum.error / sum.value : 0,
+                   sum.value > 0 ? sum.plain / sum.value : 0);
 }
 
 static int round_matrix(struct gptq_walk *a, struct matrix *w, const struct format *type,
@@ -124,29 +205,19 @@ static int round_matrix(struct gptq_walk *a, struct matrix *w, const struct form
     const char *name = layer_input_tensor(w, &n_mat, &k);
     struct matrix_job j = {
         .a = a, .w = w, .type = type, .as = in->perm ? format_by_id(FORMAT_F32) : type, .in = in};
-    struct gptq_error sum = {0};
-    void *panels;
     j.rows = made_rows(a->made, name, matrix_first_row(w), &j.row_bytes);
     j.panel_bytes = panel_bytes((enum format_id)j.as->id, w->n_col);
-    TRY(mem_try((size_t)w->n_panel, j.panel_bytes, "a matrix that was rounded", &panels, a->err));
-    j.panels = panels;
+    TRY(layer_swap_room(&a->swap, w, j.as, &j.panels, a->err));
     j.errors = mem_new((size_t)w->n_panel * sizeof *j.errors);
-    struct pool_op op = {.run = panel_piece, .arg = &j, .n_piece = w->n_panel, .layer = -1, .name = "gptq"};
-    pool_run(a->pool, &op, 1);
-    pool_settle(a->pool);
-    for (int i = 0; i < w->n_panel; i++) {
-        sum.error += j.errors[i].error;
-        sum.plain += j.errors[i].plain;
-        sum.value += j.errors[i].value;
+    int rc = each_window(&j);
+    if (!rc) {
+        made_done(a->made, name, w->n_row);
+        if (in->perm)
+            a->o->order(a->o->user, name, in->perm, in->n);
+        tell(a, name, j.errors, w->n_panel);
     }
     free(j.errors);
-    made_done(a->made, name, w->n_row);
-    if (in->perm)
-        a->o->order(a->o->user, name, in->perm, in->n);
-    if (a->o->done && a->o->compare)
-        a->o->done(a->o->user, name, sum.value > 0 ? sum.error / sum.value : 0,
-                   sum.value > 0 ? sum.plain / sum.value : 0);
-    return layer_swap_matrix(&a->swap, w, j.as, j.panels, a->err);
+    return rc ? rc : layer_swap_matrix(&a->swap, w, j.as, a->err);
 }
 
 static int round_input(struct gptq_walk *a, const struct layer_input *in, struct hessian *h)
@@ -165,9 +236,22 @@ static int round_input(struct gptq_walk *a, const struct layer_input *in, struct
     return rc;
 }
 
+/* Whether the moments of an input that lie in a file have a window more. */
+static bool next_windows(struct gptq_walk *a)
+{
+    bool more = false;
+    for (int i = 0; i < a->n; i++)
+        more |= hessian_next(&a->h[i]);
+    return more;
+}
+
 /* Sums the moments of as many inputs as memory bears, from a->first on, and rounds their matrices. */
 static int round_some(struct gptq_walk *a, int layer)
 {
+    const struct hessian_room room = {.memory_bytes = a->o->memory_bytes,
+                                      .window_bytes = a->o->memory_bytes > WINDOW_BYTES ? a->o->memory_bytes
+                                                                                        : WINDOW_BYTES,
+                                      .folder = a->o->folder};
     uint64_t bytes = 0;
     int rc = 0;
     a->n = 0;
@@ -178,9 +262,12 @@ static int round_some(struct gptq_walk *a, int layer)
         a->n++;
     }
     for (int i = 0; i < a->n && !rc; i++)
-        rc = hessian_new(a->inputs[a->first + i].n_col, &a->h[i], a->err);
-    if (!rc)
+        rc = hessian_new(a->inputs[a->first + i].n_col, &room, &a->h[i], a->err);
+    bool more = true;
+    while (more && !rc) {
         rc = calib_layer(a->c, layer, false, add_moments, a, a->err);
+        more = next_windows(a);
+    }
     for (int i = 0; i < a->n && !rc; i++)
         rc = round_input(a, &a->inputs[a->first + i], &a->h[i]);
     for (int i = 0; i < a->n; i++)
@@ -216,7 +303,7 @@ int by_layer_gptq(struct calib *c, const struct by_layer_gptq *o, struct pool *p
     int rc = 0;
     a.inputs = mem_new(most * sizeof *a.inputs);
     a.h = mem_new(most * sizeof *a.h);
-    layer_swap_init(&a.swap, m, 3 * (int)most);
+    layer_swap_init(&a.swap, m, 3 * (int)most, o->folder);
     for (int i = calib_first(c); i < m->config.n_layer && !rc; i++) {
         rc = round_layer(&a, i);
         if (!rc)

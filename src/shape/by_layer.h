@@ -11,7 +11,8 @@ int by_layer_importance(struct calib *c, struct imatrix *out, struct lathe_err *
 
 struct by_layer_gptq {
     double damping;        /* share of the mean of the diagonal */
-    uint64_t memory_bytes; /* second moments that are held at a time; one input's at least */
+    uint64_t memory_bytes; /* of second moments that are held at a time */
+    const char *folder;    /* for files of those that are larger */
     bool compare;          /* measure rounding alone too */
     bool
         pairs; /* rows of queries and keys are written as rotary pairs and not as the model's file has them */

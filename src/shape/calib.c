@@ -6,10 +6,12 @@
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
+#include "base/mem_room.h"
 #include "base/new_file.h"
 #include "base/pool.h"
 #include "text/vocab.h"
 
+enum { TOKEN_BYTES = 3 /* of tokens and what finds them, for a byte of text: half of that for wikitext-2 */ };
 enum { ROW_HEAD = 4, TOP = 14 }; /* rows are brought to 2^14, where f16 has most of its range below */
 
 struct calib {
@@ -44,11 +46,25 @@ static int take_chunks(struct calib *c, const int32_t *ids, size_t n, int32_t bo
     return 0;
 }
 
+/* The text is there already, and counted. */
+static int check_text(const struct calib *c, struct lathe_err *err)
+{
+    double all = (double)c->o.n_text * TOKEN_BYTES + (double)mem_anonymous();
+    if (!c->o.memory_bytes || all <= (double)c->o.memory_bytes)
+        return 0;
+    return err_set(
+        err, LATHE_E_LIMIT,
+        "the calibration text of %.1f MiB would bring memory to %.1f MiB with its tokens, more than "
+        "the %.1f MiB that there are: choose a shorter one",
+        (double)c->o.n_text / 1048576, all / 1048576, (double)c->o.memory_bytes / 1048576);
+}
+
 static int read_text(struct calib *c, struct lathe_err *err)
 {
     int32_t *ids;
     size_t n;
     const vocab *v = c->model->vocab;
+    TRY(check_text(c, err));
     TRY(vocab_encode(v, c->o.text, c->o.n_text, LATHE_TOK_BOS, &ids, &n, err));
     int bos = lathe_vocab_bos(v);
     int rc = take_chunks(c, ids, n, n && bos >= 0 && ids[0] == bos ? bos : -1, err);

@@ -26,7 +26,7 @@ struct calib_options {
 };
 
 /* Opens the model at `path` with its weights laid out (f32, f16 and bf16 as q8_0: what is looked at are its activations). FILE if the text
- * is shorter than a chunk, LIMIT if a chunk's passes take more than they may. */
+ * is shorter than a chunk, LIMIT if the text or a chunk's passes take more than they may. */
 int calib_new(const char *path, const struct calib_options *o, struct pool *pool, struct calib **out,
               struct lathe_err *err);
 void calib_free(struct calib *c);

@@ -53,14 +53,23 @@ static void keep_error(void *user, const char *tensor, double error, double plai
     resume_note_error(j->out->work, model_file_tensor_index(j->f, tensor), error, plain);
 }
 
+static void set_order(void *user, uint64_t i, const int *order, size_t n)
+{
+    const struct job *j = user;
+    if (i >= model_file_n_tensor(j->f) || !j->out->order || n != model_file_tensor(j->f, i)->dim[0])
+        return;
+    j->out->order[i] = mem_new(n * sizeof *order);
+    memcpy(j->out->order[i], order, n * sizeof *order);
+}
+
 static void keep_order(void *user, const char *tensor, const int *order, int n)
 {
     const struct job *j = user;
     uint64_t i = model_file_tensor_index(j->f, tensor);
     if (i >= model_file_n_tensor(j->f) || j->out->order[i])
         return;
-    j->out->order[i] = mem_new((size_t)n * sizeof *order);
-    memcpy(j->out->order[i], order, (size_t)n * sizeof *order);
+    set_order(user, i, order, (size_t)n);
+    resume_note_order(j->out->work, i, order, (size_t)n);
 }
 
 static void count(void *user, double error, double plain)
@@ -123,10 +132,12 @@ static int read_halves(const struct job *j, bool *out, struct lathe_err *err)
     return mf_bool(f, key, out, NULL, err);
 }
 
-static int run_gptq(struct job *j, struct calib *c, struct pool *pool, struct lathe_err *err)
+static int run_gptq(struct job *j, struct calib *c, const char *folder, struct pool *pool,
+                    struct lathe_err *err)
 {
     struct by_layer_gptq g = {.damping = j->o->damping > 0 ? j->o->damping : 0.01,
                               .memory_bytes = memory_for_moments(j->f, c),
+                              .folder = folder,
                               .compare = j->o->measure_output,
                               .type = type_of,
                               .done = keep_and_count,
@@ -160,9 +171,11 @@ static void keep_vector(void *user, const char *tensor, const float *v, int n)
     resume_note_vector(j->out->work, model_file_tensor_index(j->f, tensor), v, (size_t)n);
 }
 
-static int run_awq(struct job *j, struct calib *c, struct pool *pool, struct lathe_err *err)
+static int run_awq(struct job *j, struct calib *c, const char *folder, struct pool *pool,
+                   struct lathe_err *err)
 {
     struct by_layer_awq a = {.compare = j->o->measure_output,
+                             .folder = folder,
                              .type = type_of,
                              .done = keep_error,
                              .input_done = count,
@@ -178,7 +191,8 @@ static int begin(struct job *j, const char *folder, struct lathe_err *err)
 {
     struct calibrated *out = j->out;
     uint64_t n = model_file_n_tensor(j->f);
-    struct resume_told told = {.error = set_error, .count = add_count, .vector = set_vector, .user = j};
+    struct resume_told told = {
+        .error = set_error, .count = add_count, .vector = set_vector, .order = set_order, .user = j};
     if (j->o->measure_output)
         out->output = mem_new((n + 1) * sizeof *out->output);
     if (j->o->method == LATHE_QUANTIZE_AWQ)
@@ -245,7 +259,7 @@ static int take_layers(struct job *j, const char *from, const char *folder, stru
     if (o->method == LATHE_QUANTIZE_ROUND)
         rc = by_layer_importance(c, j->out->importance, err);
     else
-        rc = (o->method == LATHE_QUANTIZE_GPTQ ? run_gptq : run_awq)(j, c, pool, err);
+        rc = (o->method == LATHE_QUANTIZE_GPTQ ? run_gptq : run_awq)(j, c, folder, pool, err);
     calib_free(c);
     return rc;
 }

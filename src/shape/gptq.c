@@ -19,6 +19,7 @@
 #include "quant/parts.h"
 
 enum { SUB = 32 };
+_Static_assert((int)GPTQ_ROWS == (int)LANES, "a row to a lane");
 
 /* ---- order ---- */
 
@@ -212,14 +213,13 @@ static double round_block(struct work *k, int at)
     return lost;
 }
 
-/* e H e^T of the errors, or of what is in their place. */
-static double measure(const struct work *k, const lanes *e, lanes *room)
+/* Adds e H e^T of the errors, or of what is in their place: the terms of positions [first, last). */
+static void measure(const struct work *k, const lanes *e, lanes *room, int first, int last, double *sum)
 {
     struct work of = *k;
-    double sum = 0;
     int bn = k->f->block_n;
     of.e = (lanes *)e;
-    for (int at = 0; at < k->in->n; at += bn) {
+    for (int at = first; at < last; at += bn) {
         memcpy(room, e[at], (size_t)bn * sizeof *room);
         feed_back(&of, at, bn, at + bn, k->in->n, room);
         for (int i = 0; i < bn; i++) {
@@ -230,47 +230,66 @@ static double measure(const struct work *k, const lanes *e, lanes *room)
                     room[i][r] += e[at + j][r] * row[j];
             for (int r = 0; r < LANES; r++)
                 square += room[i][r] * room[i][r];
-            sum += (double)square * (double)k->in->d[at + i] * (double)k->in->d[at + i];
+            *sum += (double)square * (double)k->in->d[at + i] * (double)k->in->d[at + i];
         }
     }
-    return sum;
 }
 
-static void compare_with_rounding(struct work *k, const float *x, struct gptq_error *e)
+/* The room, with weights by position; `e` may be the caller's. */
+static struct work begin(const struct format *f, const struct gptq_input *in, const float *x, int n_row,
+                         float (*e)[LANES])
 {
-    int n = k->in->n;
-    size_t size = (size_t)k->n_row * (size_t)n;
+    struct work k = {.f = f, .in = in, .n_row = n_row, .e = e};
+    size_t n = (size_t)in->n, bn = (size_t)f->block_n;
+    k.w = mem_new(n * sizeof *k.w);
+    k.v = mem_new(bn * sizeof *k.v);
+    k.x = mem_new(bn * LANES * sizeof *k.x);
+    k.h = mem_new(bn * sizeof *k.h);
+    for (size_t r = 0; r < (size_t)n_row; r++)
+        for (size_t i = 0; i < n; i++)
+            k.w[i][r] = x[r * n + (size_t)in->column[i]];
+    return k;
+}
+
+static void end(struct work *k)
+{
+    free(k->w);
+    free(k->v);
+    free(k->x);
+    free(k->h);
+    free(k->whole);
+}
+
+void gptq_compare(const struct format *f, const struct gptq_input *in, const float *x, int n_row, int first,
+                  int last, struct gptq_error *e)
+{
+    int n = in->n;
+    size_t size = (size_t)n_row * (size_t)n;
     float *back = mem_new(size * sizeof *back);
-    uint8_t *y = mem_new(size / (size_t)k->f->block_n * (size_t)k->f->block_bytes);
-    format_encode(k->f, x, NULL, y, k->n_row, n);
-    k->f->decode(y, back, (int64_t)size);
+    lanes *lost = mem_new((size_t)n * sizeof *lost);
+    uint8_t *y = mem_new(size / (size_t)f->block_n * (size_t)f->block_bytes);
+    struct work k = begin(f, in, x, n_row, lost);
+    format_encode(f, x, NULL, y, n_row, n);
+    f->decode(y, back, (int64_t)size);
     for (int i = 0; i < n; i++)
-        for (int r = 0; r < k->n_row; r++)
-            k->e[i][r] = k->w[i][r] - back[(int64_t)r * n + k->in->column[i]];
-    e->plain += measure(k, k->e, k->v);
-    e->value += measure(k, k->w, k->v);
+        for (int r = 0; r < n_row; r++)
+            lost[i][r] = k.w[i][r] - back[(int64_t)r * n + in->column[i]];
+    measure(&k, lost, k.v, first, last, &e->plain);
+    measure(&k, k.w, k.v, first, last, &e->value);
+    end(&k);
+    free(lost);
     free(back);
     free(y);
 }
 
-void gptq_rows(const struct format *f, const struct gptq_input *in, const float *x, int n_row, uint8_t *y,
-               bool compare, struct gptq_error *e)
+void gptq_rows(const struct format *f, const struct gptq_input *in, const float *x, int n_row, int first,
+               int last, float (*lost)[GPTQ_ROWS], uint8_t *y, struct gptq_error *e)
 {
     int n = in->n, bn = f->block_n;
     size_t row_bytes = (size_t)(n / bn) * (size_t)f->block_bytes;
-    struct work k = {.f = f, .in = in, .n_row = n_row};
-    k.w = mem_new((size_t)n * sizeof *k.w);
-    k.e = mem_new((size_t)n * sizeof *k.e);
-    k.v = mem_new((size_t)bn * sizeof *k.v);
-    k.x = mem_new((size_t)(bn * LANES) * sizeof *k.x);
-    k.h = mem_new((size_t)bn * sizeof *k.h);
-    for (int r = 0; r < n_row; r++)
-        for (int i = 0; i < n; i++)
-            k.w[i][r] = x[(int64_t)r * n + in->column[i]];
-    if (compare)
-        compare_with_rounding(&k, x, e);
+    struct work k = begin(f, in, x, n_row, lost);
     fit_whole(&k, x);
-    for (int at = n - bn; at >= 0; at -= bn) {
+    for (int at = last - bn; at >= first; at -= bn) {
         memcpy(k.v, k.w[at], (size_t)bn * sizeof *k.v);
         feed_back(&k, at, bn, at + bn, n, k.v);
         fit_block(&k, at);
@@ -279,10 +298,5 @@ void gptq_rows(const struct format *f, const struct gptq_input *in, const float 
             f->put(&k.parts[r],
                    y + (size_t)r * row_bytes + (size_t)(in->order[at] / bn) * (size_t)f->block_bytes);
     }
-    free(k.w);
-    free(k.e);
-    free(k.v);
-    free(k.x);
-    free(k.h);
-    free(k.whole);
+    end(&k);
 }

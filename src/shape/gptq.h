@@ -29,7 +29,13 @@ struct gptq_error {
     double error, plain, value; /* plain: by rounding alone */
 };
 
-/* 16 rows or fewer: x[n_row][n] to y, coded. n % block_n == 0. Adds to *e; measures rounding alone only if `compare`. */
-void gptq_rows(const struct format *f, const struct gptq_input *in, const float *x, int n_row, uint8_t *y,
-               bool compare, struct gptq_error *e);
+enum { GPTQ_ROWS = 16, GPTQ_EACH = 256 /* what windows of positions are multiples of, all but the last */ };
+
+/* 16 rows or fewer: x[n_row][n] to y, coded: positions [first, last) of the order, after those from `last` on, whose errors are in
+ * lost[n] from then. n % block_n == 0. Adds to e->error. */
+void gptq_rows(const struct format *f, const struct gptq_input *in, const float *x, int n_row, int first,
+               int last, float (*lost)[GPTQ_ROWS], uint8_t *y, struct gptq_error *e);
+/* What rounding alone loses, and the size of the products: terms of positions [first, last), added to e->plain and e->value. */
+void gptq_compare(const struct format *f, const struct gptq_input *in, const float *x, int n_row, int first,
+                  int last, struct gptq_error *e);
 #endif

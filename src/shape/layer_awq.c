@@ -243,14 +243,12 @@ static int round_matrix(struct awq_walk *a, struct matrix *w, const struct forma
     int n_mat, k;
     const char *name = layer_input_tensor(w, &n_mat, &k);
     struct awq_job j = {.a = a, .w = w, .type = type, .seen = s};
-    void *panels;
     float *row = row_scales(a, w);
     j.row = row;
     j.rows = made_rows(a->made, name, matrix_first_row(w), &j.row_bytes);
     j.panel_bytes = panel_bytes((enum format_id)type->id, w->n_col);
-    int rc = mem_try((size_t)w->n_panel, j.panel_bytes, "a matrix that was rounded", &panels, a->err);
+    int rc = layer_swap_room(&a->swap, w, type, &j.panels, a->err);
     if (!rc) {
-        j.panels = panels;
         j.errors = mem_new((size_t)w->n_panel * sizeof *j.errors);
         j.importance = mem_new((size_t)w->n_col * sizeof *j.importance);
         for (int i = 0; i < w->n_col; i++)
@@ -261,7 +259,7 @@ static int round_matrix(struct awq_walk *a, struct matrix *w, const struct forma
         pool_settle(a->pool);
         made_done(a->made, name, w->n_row);
         tell(a, &j, name);
-        rc = layer_swap_matrix(&a->swap, w, type, j.panels, a->err);
+        rc = layer_swap_matrix(&a->swap, w, type, a->err);
     }
     free(j.errors);
     free(j.importance);
@@ -347,7 +345,7 @@ int by_layer_awq(struct calib *c, const struct by_layer_awq *o, struct pool *poo
     int rc = 0;
     a.inputs = mem_new(most * sizeof *a.inputs);
     a.seen = mem_new(most * sizeof *a.seen);
-    layer_swap_init(&a.swap, m, 3 * (int)most);
+    layer_swap_init(&a.swap, m, 3 * (int)most, o->folder);
     for (a.layer = calib_first(c); a.layer < m->config.n_layer && !rc; a.layer++) {
         calib_progress(c, "scaling and rounding", (double)a.layer / m->config.n_layer);
         a.n_input = layer_inputs(m, a.layer, a.inputs);

@@ -6,8 +6,9 @@
 #include "shape/made.h"
 
 struct by_layer_awq {
-    bool compare; /* measure the error of the products, on a sample of their inputs */
-    bool pairs;   /* as in layer_input_written_row */
+    bool compare;       /* measure the error of the products, on a sample of their inputs */
+    bool pairs;         /* as in layer_input_written_row */
+    const char *folder; /* for files without name */
     layer_input_type_fn *type;
     /* A matrix is done: relative errors of its product, and by rounding alone. May be NULL, as the next. */
     void (*done)(void *user, const char *tensor, double error, double plain);

@@ -6,6 +6,6 @@
 
 /* A fifth of the model's size, or 64 MB if that is more. */
 uint64_t memory_bound(const struct model_file *f);
-/* What is left of the bound for second moments, beside what the process has and what passes and the matrices of a layer will take. */
+/* What is left of the bound for second moments, beside what the process has and what passes will take. */
 uint64_t memory_for_moments(const struct model_file *f, struct calib *c);
 #endif

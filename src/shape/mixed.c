@@ -14,6 +14,8 @@
 #include "shape/divergence.h"
 #include "shape/held_out.h"
 #include "shape/kl_search.h"
+#include "shape/memory.h"
+#include "shape/resume.h"
 #include "shape/sensitivity.h"
 #include "shape/type_error.h"
 
@@ -43,6 +45,10 @@ struct mixed {
     char *from, *folder;
     struct held_out text; /* with a divergence as target */
     struct kl_search search;
+    double judged[KL_SEARCH_MOST]; /* by an earlier run, in order */
+    int n_judged;
+    struct sensitivity *measured; /* [tensor of f] */
+    struct work *work;
     struct pool *pool;
     bool is_least, is_most;       /* the newest choice is the smallest, the largest there is */
     const struct format **chosen; /* the caller's, while the size of the file is asked for */
@@ -169,6 +175,7 @@ static struct calib_options text_options(const struct mixed *m, struct str text,
                                   .n_ctx = n_ctx,
                                   .n_token = n_token,
                                   .folder = m->folder,
+                                  .memory_bytes = memory_bound(m->f),
                                   .progress = m->o->progress,
                                   .user = m->o->user};
 }
@@ -177,7 +184,6 @@ static int measure(struct mixed *m, struct lathe_err *err)
 {
     uint64_t n = model_file_n_tensor(m->f);
     bool *wanted = mem_new((n + 1) * sizeof *wanted);
-    struct sensitivity *v = mem_new((n + 1) * sizeof *v);
     const struct format **any = mem_new((n + 1) * sizeof *any);
     struct imatrix *importance = imatrix_new();
     for (int i = 0; i < m->n_item; i++) {
@@ -186,17 +192,45 @@ static int measure(struct mixed *m, struct lathe_err *err)
     }
     const int n_ctx = m->o->calib_ctx > 0 && m->o->calib_ctx < PROBE_CTX ? m->o->calib_ctx : PROBE_CTX;
     const struct calib_options co = text_options(m, mixed_text(m), n_ctx, probe_tokens(m, wanted));
-    const struct sensitivity_options so = {.calib = &co, .f = m->f, .wanted = wanted};
+    const struct sensitivity_options so = {.calib = &co, .f = m->f, .wanted = wanted, .work = m->work};
     int rc = calibrate_check(m->f, any, err);
     if (!rc)
-        rc = sensitivity_measure(m->from, &so, m->pool, v, importance, err);
+        rc = sensitivity_measure(m->from, &so, m->pool, m->measured, importance, err);
     for (int i = 0; i < m->n_item && !rc; i++)
-        rc = price_item(m, i, &v[m->tensor[i]], importance, err);
+        rc = price_item(m, i, &m->measured[m->tensor[i]], importance, err);
     imatrix_free(importance);
     free(any);
     free(wanted);
-    free(v);
     return rc;
+}
+
+static void take_measured(void *user, uint64_t tensor, const struct sensitivity *v)
+{
+    struct mixed *m = user;
+    if (tensor < model_file_n_tensor(m->f))
+        m->measured[tensor] = *v;
+}
+
+static void take_judged(void *user, double kl)
+{
+    struct mixed *m = user;
+    if (m->n_judged < KL_SEARCH_MOST)
+        m->judged[m->n_judged++] = kl;
+}
+
+/* What an earlier run knew, which is said. */
+static int take_up(struct mixed *m, struct lathe_err *err)
+{
+    const struct resume_target t = {take_measured, take_judged, m};
+    char words[100];
+    int n = 0;
+    TRY(resume_target(m->work, &t, err));
+    for (int i = 0; i < m->n_item; i++)
+        n += m->measured[m->tensor[i]].error > 0;
+    snprintf(words, sizeof words, "resuming an earlier run: %d of %d tensors are measured", n, m->n_item);
+    if (n && m->o->note)
+        m->o->note(m->o->user, words);
+    return 0;
 }
 
 /* Whether the target is large enough, which is known before anything is measured. */
@@ -214,7 +248,7 @@ static int check_room(struct mixed *m, struct lathe_err *err)
 }
 
 int mixed_new(const struct lathe_quantize_options *o, const char *from, const char *to,
-              const struct model_file *f, const struct mix_model *rules, struct pool *pool,
+              const struct model_file *f, const struct mix_model *rules, struct work *work, struct pool *pool,
               struct mixed **out, struct lathe_err *err)
 {
     uint64_t n = model_file_n_tensor(f) + 1;
@@ -225,6 +259,7 @@ int mixed_new(const struct lathe_quantize_options *o, const char *from, const ch
     *m = (struct mixed){.o = o,
                         .f = f,
                         .rules = rules,
+                        .work = work,
                         .pool = pool,
                         .from = mem_dup(from, strlen(from)),
                         .search = kl_search_begin(o->target_kl)};
@@ -232,6 +267,7 @@ int mixed_new(const struct lathe_quantize_options *o, const char *from, const ch
     m->tensor = mem_new(n * sizeof *m->tensor);
     m->type = mem_new(n * sizeof *m->type);
     m->way = mem_new(n * sizeof *m->way);
+    m->measured = mem_new(n * sizeof *m->measured);
     new_file_folder(to, folder, sizeof folder);
     m->folder = mem_dup(folder, strlen(folder));
     if (o->target_kl > 0)
@@ -241,6 +277,8 @@ int mixed_new(const struct lathe_quantize_options *o, const char *from, const ch
         add_items(m);
         rc = check_room(m, err);
     }
+    if (!rc)
+        rc = take_up(m, err);
     if (!rc)
         rc = measure(m, err);
     if (rc) {
@@ -259,6 +297,7 @@ void mixed_free(struct mixed *m)
     free(m->tensor);
     free(m->type);
     free(m->way);
+    free(m->measured);
     free(m->from);
     free(m->folder);
     held_out_free(&m->text);
@@ -368,6 +407,25 @@ int mixed_choose(struct mixed *m, const struct format **type, const struct forma
 
 /* ---- a divergence as target ---- */
 
+bool mixed_knows(const struct mixed *m)
+{
+    struct kl_search next = m->search;
+    if (next.known || next.n_try >= m->n_judged)
+        return false;
+    return !kl_search_next(&next, m->judged[next.n_try], m->is_least, m->is_most) || !next.done;
+}
+
+static int judge(struct mixed *m, const char *path, const struct calib_options *co, double *out,
+                 struct lathe_err *err)
+{
+    if (m->search.n_try < m->n_judged) {
+        *out = m->judged[m->search.n_try];
+        return 0;
+    }
+    TRY(divergence_measure(m->from, path, co, m->pool, out, err));
+    return resume_note_judged(m->work, *out, err);
+}
+
 int mixed_judge(struct mixed *m, const char *path, bool *again, struct lathe_quantize_report *report,
                 struct lathe_err *err)
 {
@@ -379,7 +437,7 @@ int mixed_judge(struct mixed *m, const char *path, bool *again, struct lathe_qua
     if (m->o->target_kl <= 0)
         return 0;
     if (!s->known) {
-        TRY(divergence_measure(m->from, path, &co, m->pool, &report->measured_kl, err));
+        TRY(judge(m, path, &co, &report->measured_kl, err));
         if (!kl_search_next(s, report->measured_kl, m->is_least, m->is_most))
             return err_set(err, LATHE_E_USAGE,
                            "a divergence of %g cannot be reached: with the largest of these types it is %.4g",

@@ -2,17 +2,16 @@
  *
  * Rows are encoded by the writer's threads, in any order. Each leaves its sums in a place of its own, and they are added up in
  * the order of rows when the tensor is done, so that the account does not depend on the number of threads either. */
-#include <errno.h>
 #include <inttypes.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <unistd.h>
 #include "base/clock.h"
 #include "base/cpu.h"
 #include "base/mem.h"
+#include "base/new_file.h"
 #include "base/pool.h"
 #include "format/gguf_write.h"
 #include "quant/encode.h"
@@ -274,23 +273,21 @@ static int write_file(struct quantize *q, struct pool *pool, const char *to, str
 
 /* What an earlier run left is taken up if it is of this one. */
 static int open_work(struct quantize *q, const struct lathe_quantize_options *o, const char *to,
-                     struct lathe_err *err)
+                     struct work **out, struct lathe_err *err)
 {
     enum work_state state;
-    XXH128_hash_t key = resume_key(o, q->f, q->type, mix_file_type(q->mix.mix));
-    TRY(work_open(to, key, &q->calibrated.work, &state, err));
+    XXH128_hash_t key = resume_key(o, q->f, q->type, q->mix.mix ? mix_file_type(q->mix.mix) : 0);
+    TRY(work_open(to, key, out, &state, err));
     if (state == WORK_OTHER && q->o->note)
         q->o->note(q->o->user,
                    "what an earlier run left is of another model or of other options: begun anew");
     return 0;
 }
 
-/* Stays only where what stopped it has nothing to do with what it was told. */
-static void close_work(struct quantize *q, int rc)
+static void close_work(struct work **w, int rc)
 {
-    struct work *w = q->calibrated.work;
-    q->calibrated.work = NULL;
-    work_close(w, w && (rc == LATHE_E_IO || rc == LATHE_E_NOMEM) && work_has(w));
+    work_close(*w, *w && work_is_worth(*w, rc));
+    *w = NULL;
 }
 
 static int make_file(struct quantize *q, struct pool *pool, const struct lathe_quantize_options *o,
@@ -300,54 +297,53 @@ static int make_file(struct quantize *q, struct pool *pool, const struct lathe_q
     begin_account(q);
     if (!known)
         calibrated_free(&q->calibrated, model_file_n_tensor(q->f));
-    int rc = open_work(q, o, to, err);
+    int rc = open_work(q, o, to, &q->calibrated.work, err);
     if (!rc && !known)
         rc = calibrate(o, from, to, q->f, q->type, pool, &q->calibrated, q->report, err);
     if (!rc)
         rc = write_file(q, pool, to, err);
-    close_work(q, rc);
+    close_work(&q->calibrated.work, rc);
     return rc;
 }
 
-/* Makes the file beside its place until it is as the target would have it. */
-static int reach_target(struct quantize *q, struct mixed *m, struct pool *pool, const char *from,
-                        const char *to, struct lathe_err *err)
+/* Makes the file in the folder of the work until it is as the target would have it. */
+static int reach_target(struct quantize *q, struct mixed *m, struct work *w, struct pool *pool,
+                        const char *from, const char *to, struct lathe_err *err)
 {
     struct lathe_quantize_options o = *q->o;
-    char beside[4200];
     bool again = true;
     o.calib_text = mixed_text(m).p;
     o.n_calib_text = mixed_text(m).n;
-    snprintf(beside, sizeof beside, "%s%s", to, o.target_kl > 0 ? ".try" : "");
-    int rc = 0;
-    while (again && !rc) {
-        rc = mixed_choose(m, q->type, q->wanted, &q->mix.mix, q->report, err);
-        if (!rc)
-            rc = make_file(q, pool, &o, from, beside, err);
-        if (!rc)
-            rc = mixed_judge(m, beside, &again, q->report, err);
+    while (again) {
+        TRY(mixed_choose(m, q->type, q->wanted, &q->mix.mix, q->report, err));
+        if (!mixed_knows(m))
+            TRY(make_file(q, pool, &o, from, work_beside(w), err));
+        TRY(mixed_judge(m, work_beside(w), &again, q->report, err));
     }
-    if (o.target_kl <= 0)
-        return rc;
-    if (!rc && rename(beside, to))
-        rc = err_set(err, LATHE_E_IO, "%.200s cannot be put in its place: %s", beside, strerror(errno));
-    if (rc)
-        unlink(beside);
+    return new_file_move(work_beside(w), to, err);
+}
+
+static int make_mixed(struct quantize *q, struct pool *pool, const char *from, const char *to,
+                      struct lathe_err *err)
+{
+    struct work *w;
+    struct mixed *m = NULL;
+    TRY(open_work(q, q->o, to, &w, err));
+    int rc = mixed_new(q->o, from, to, q->f, &q->mix, w, pool, &m, err);
+    if (!rc)
+        rc = reach_target(q, m, w, pool, from, to, err);
+    mixed_free(m);
+    close_work(&w, rc);
     return rc;
 }
 
 static int make(struct quantize *q, struct pool *pool, const char *from, const char *to,
                 struct lathe_err *err)
 {
-    struct mixed *m;
-    if (!mixed_is(q->o)) {
-        choose_types(q);
-        return make_file(q, pool, q->o, from, to, err);
-    }
-    TRY(mixed_new(q->o, from, to, q->f, &q->mix, pool, &m, err));
-    int rc = reach_target(q, m, pool, from, to, err);
-    mixed_free(m);
-    return rc;
+    if (mixed_is(q->o))
+        return make_mixed(q, pool, from, to, err);
+    choose_types(q);
+    return make_file(q, pool, q->o, from, to, err);
 }
 
 static int run(struct quantize *q, const char *from, const char *to, struct lathe_err *err)

@@ -6,14 +6,18 @@
 #include <string.h>
 #include <strings.h>
 #include <sys/stat.h>
+#include "base/clock.h"
 #include "base/cpu.h"
 #include "base/mem.h"
+#include "base/new_file.h"
 #include "base/pool.h"
+#include "base/remove_tree.h"
 #include "quant/format.h"
 #include "quant/parts.h"
 #include "shape/bad_weight.h"
 #include "shape/calibrate.h"
 #include "shape/folder_round.h"
+#include "shape/resume.h"
 
 /* Types and the layouts they are written in, the first of a type where none is named. */
 static const struct row {
@@ -24,7 +28,10 @@ static const struct row {
             {"int4", "compressed-tensors", WRITE_INTS},
             {"int8", "compressed-tensors", WRITE_BYTES},
             {"nf4", "bitsandbytes", WRITE_NF4}};
-enum { N_ROW = sizeof rows / sizeof *rows };
+enum {
+    N_ROW = sizeof rows / sizeof *rows,
+    SYNC_S = 4 /* between two times that the disk has all that is written */
+};
 
 struct folder {
     const struct lathe_quantize_options *o;
@@ -37,6 +44,10 @@ struct folder {
     struct pool *pool;
     struct lathe_quantize_report *report;
     double error, value;
+    struct sums {
+        double error, value;
+    } now, *before; /* of the tensor that is written; of those that an earlier run wrote */
+    double synced_s;
 };
 
 bool quantize_folder_is(const char *type)
@@ -83,18 +94,10 @@ static uint64_t bytes_of(const struct folder *f, const struct packed_values *v)
     return sum;
 }
 
-/* scaled: weights are no longer the model's, and not compared with them. */
-static void add_up(struct folder *f, const struct packed_source *s, const struct packed_values *v,
-                   bool scaled, const struct output_error *output)
+static void account(struct folder *f, const struct packed_source *s, const struct packed_values *v,
+                    double error, double value, const struct output_error *output)
 {
     struct lathe_quantize_report *r = f->report;
-    double error = 0, value = 0;
-    for (uint64_t i = 0; i < v->n_row && !scaled; i++)
-        for (uint64_t k = 0; k < v->n_col; k++) {
-            double x = (double)s->x[i * v->n_col + k], e = x - (double)weight_at(f, v, i, k);
-            error += e * e;
-            value += x * x;
-        }
     struct lathe_quantized now = {.name = s->name,
                                   .from = "float",
                                   .to = f->row->type,
@@ -115,6 +118,21 @@ static void add_up(struct folder *f, const struct packed_source *s, const struct
         f->o->tensor(f->o->user, &now);
 }
 
+/* scaled: weights are no longer the model's, and not compared with them. */
+static void add_up(struct folder *f, const struct packed_source *s, const struct packed_values *v,
+                   bool scaled, const struct output_error *output)
+{
+    double error = 0, value = 0;
+    for (uint64_t i = 0; i < v->n_row && !scaled; i++)
+        for (uint64_t k = 0; k < v->n_col; k++) {
+            double x = (double)s->x[i * v->n_col + k], e = x - (double)weight_at(f, v, i, k);
+            error += e * e;
+            value += x * x;
+        }
+    f->now = (struct sums){error, value};
+    account(f, s, v, error, value, output);
+}
+
 /* ---- integers ---- */
 
 static const float *importance_of(const struct folder *f, const struct packed_source *s, uint64_t n_col)
@@ -123,13 +141,27 @@ static const float *importance_of(const struct folder *f, const struct packed_so
                                     : NULL;
 }
 
+static const uint8_t *made_of(const struct folder *f, const struct packed_source *s,
+                              const struct packed_values *v)
+{
+    const uint64_t i = model_file_tensor_index(f->f, s->name);
+    return f->calibrated.made && i < model_file_n_tensor(f->f)
+               ? made_find(f->calibrated.made, i, (int64_t)(s->k * v->n_row))
+               : NULL;
+}
+
+static const struct output_error *output_of(const struct folder *f, const struct packed_source *s)
+{
+    const uint64_t i = model_file_tensor_index(f->f, s->name);
+    return f->calibrated.output && i < model_file_n_tensor(f->f) ? &f->calibrated.output[i] : NULL;
+}
+
 static int fill(void *user, const struct packed_source *s, struct packed_values *v, struct lathe_err *err)
 {
     struct folder *f = user;
     const struct calibrated *c = &f->calibrated;
     const uint64_t i = model_file_tensor_index(f->f, s->name);
-    const bool known = i < model_file_n_tensor(f->f);
-    const uint8_t *made = c->made && known ? made_find(c->made, i, (int64_t)(s->k * v->n_row)) : NULL;
+    const uint8_t *made = made_of(f, s, v);
     for (uint64_t k = 0; k < v->n_row * v->n_col; k++)
         if (!isfinite(s->x[k]))
             return bad_weight(s->name, k / v->n_col, k % v->n_col, err);
@@ -139,7 +171,52 @@ static int fill(void *user, const struct packed_source *s, struct packed_values 
                             .made = made,
                             .order = made && c->order ? c->order[i] : NULL};
     folder_round(&r, f->pool, v);
-    add_up(f, s, v, made && c->vector, c->output && known ? &c->output[i] : NULL);
+    add_up(f, s, v, made && c->vector, output_of(f, s));
+    return 0;
+}
+
+/* ---- what an earlier run has done ---- */
+
+static bool was_done(void *user, uint64_t i, const struct packed_source *s, const struct packed_values *v)
+{
+    struct folder *f = user;
+    const uint64_t at = model_file_tensor_index(f->f, s->name);
+    const int *order = made_of(f, s, v) && f->calibrated.order ? f->calibrated.order[at] : NULL;
+    bool moved = false;
+    account(f, s, v, f->before[i].error, f->before[i].value, output_of(f, s));
+    for (uint64_t k = 0; order && k < v->n_col; k++)
+        moved |= (uint64_t)order[k] / v->group != k / v->group;
+    return moved;
+}
+
+static void keep_sums(void *user, uint64_t i, double error, double value)
+{
+    struct folder *f = user;
+    f->before = mem_grow(f->before, (size_t)(i + 1) * sizeof *f->before);
+    f->before[i] = (struct sums){error, value};
+}
+
+static int tensor_done(void *user, uint64_t i, uint64_t first, uint64_t end, struct lathe_err *err)
+{
+    struct folder *f = user;
+    bool sync = clock_s() - f->synced_s > SYNC_S;
+    if (sync)
+        f->synced_s = clock_s();
+    const struct sums now = f->now;
+    f->now = (struct sums){0};
+    return resume_note_tensor(f->calibrated.work, i, first, end, now.error, now.value, sync, err);
+}
+
+static int take_up(struct folder *f, struct lathe_err *err)
+{
+    char words[120];
+    TRY(resume_tensors(f->calibrated.work, keep_sums, f, &f->w.n_done, err));
+    snprintf(words, sizeof words, "resuming an earlier run: %llu tensors are written",
+             (unsigned long long)f->w.n_done);
+    if (f->w.n_done && f->o->note)
+        f->o->note(f->o->user, words);
+    f->w.begun = work_path(f->calibrated.work, WORK_OUT);
+    f->synced_s = clock_s();
     return 0;
 }
 
@@ -225,6 +302,33 @@ static void choose_types(struct folder *f)
     }
 }
 
+/* The folder is made in that of the work, and moved when it is whole. */
+static int make(struct folder *f, const char *from, const char *to, struct lathe_err *err)
+{
+    const char *whole = work_beside(f->calibrated.work);
+    remove_tree_inside(whole, NULL);
+    TRY(calibrate(f->o, from, to, f->f, f->type, f->pool, &f->calibrated, f->report, err));
+    TRY(take_up(f, err));
+    TRY(packed_write(from, &f->w, whole, err));
+    return new_file_move(whole, to, err);
+}
+
+static int with_work(struct folder *f, const char *from, const char *to, struct lathe_err *err)
+{
+    XXH128_hash_t key = resume_key(f->o, f->f, f->type, (uint32_t)f->w.kind);
+    enum work_state state;
+    struct work *w;
+    TRY(work_open(to, key, &w, &state, err));
+    f->calibrated.work = w;
+    if (state == WORK_OTHER && f->o->note)
+        f->o->note(f->o->user,
+                   "what an earlier run left is of another model or of other options: begun anew");
+    int rc = make(f, from, to, err);
+    calibrated_free(&f->calibrated, model_file_n_tensor(f->f));
+    work_close(w, work_is_worth(w, rc));
+    return rc;
+}
+
 static int run(struct folder *f, const char *from, const char *to, struct lathe_err *err)
 {
     struct model_file *view;
@@ -232,12 +336,10 @@ static int run(struct folder *f, const char *from, const char *to, struct lathe_
     TRY(model_file_open(from, &view, err));
     f->f = view;
     choose_types(f);
-    int rc = calibrate(f->o, from, to, view, f->type, f->pool, &f->calibrated, f->report, err);
-    if (!rc)
-        rc = packed_write(from, &f->w, to, err);
-    calibrated_free(&f->calibrated, model_file_n_tensor(view));
+    int rc = with_work(f, from, to, err);
     free(f->types);
     free(f->type);
+    free(f->before);
     model_file_free(view);
     return rc;
 }
@@ -259,6 +361,8 @@ int quantize_folder(const char *from, const char *to, const struct lathe_quantiz
                                 .kept = kept,
                                 .vector = vector_of,
                                 .progress = progress,
+                                .tensor_done = tensor_done,
+                                .was_done = was_done,
                                 .user = &f};
     TRY(pool_new(o->n_thread > 0 ? o->n_thread : cpu_count(), &f.pool, err));
     int rc = run(&f, from, to, err);

@@ -1,5 +1,6 @@
 /* A kind of note is a row: its form, and what is done when it is read again. */
 #include "shape/resume.h"
+#include <link.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -7,7 +8,7 @@
 #include "format/view.h"
 #include "model/cache_file.h"
 
-enum kind { LAYER = 1, MADE, ERROR, COUNT, VECTOR, IMPORTANCE, TENSOR };
+enum kind { LAYER = 1, MADE, ERROR, COUNT, VECTOR, IMPORTANCE, TENSOR, MEASURED, JUDGED, ORDER };
 
 struct pair { /* of a tensor, or with 0 of none */
     uint64_t tensor;
@@ -17,6 +18,11 @@ struct pair { /* of a tensor, or with 0 of none */
 struct made_note {
     uint64_t tensor;
     int64_t n_row;
+};
+
+struct measured_note {
+    uint64_t tensor;
+    struct sensitivity v;
 };
 
 struct sums_head { /* sums and counts follow, then the name */
@@ -43,6 +49,41 @@ static void add_file(XXH3_state_t *s, const char *path)
     XXH3_128bits_update(s, id, sizeof id);
 }
 
+static void add_string(XXH3_state_t *s, const char *p)
+{
+    add_text(s, p, p ? strlen(p) : 0);
+}
+
+/* The notes of the object that this function is in, the program or the library: the linker's digest of all of it is one
+ * (NT_GNU_BUILD_ID), so that no build goes on with another's work. */
+static int add_build(struct dl_phdr_info *o, size_t n, void *user)
+{
+    const uintptr_t here = (uintptr_t)add_build;
+    bool own = false;
+    for (int i = 0; i < o->dlpi_phnum; i++) {
+        const ElfW(Phdr) *h = &o->dlpi_phdr[i];
+        own |= h->p_type == PT_LOAD && here - (o->dlpi_addr + h->p_vaddr) < h->p_memsz;
+    }
+    for (int i = 0; own && i < o->dlpi_phnum; i++)
+        if (o->dlpi_phdr[i].p_type == PT_NOTE)
+            add_text(user, (const char *)(o->dlpi_addr + o->dlpi_phdr[i].p_vaddr), o->dlpi_phdr[i].p_memsz);
+    return own;
+}
+
+/* What types and layouts follow from. */
+static void add_options(XXH3_state_t *s, const struct lathe_quantize_options *o)
+{
+    double targets[] = {o->target_bpw, o->target_kl, (double)o->target_bytes};
+    int32_t folder[] = {o->group, o->symmetric, o->act_order};
+    XXH3_128bits_update(s, targets, sizeof targets);
+    XXH3_128bits_update(s, folder, sizeof folder);
+    add_string(s, o->type);
+    add_string(s, o->types);
+    add_string(s, o->layout);
+    for (const char *const *t = o->tensor_types; t && *t; t++)
+        add_string(s, *t);
+}
+
 XXH128_hash_t resume_key(const struct lathe_quantize_options *o, const struct model_file *f,
                          const struct format *const *type, uint32_t file_type)
 {
@@ -51,7 +92,9 @@ XXH128_hash_t resume_key(const struct lathe_quantize_options *o, const struct mo
         file_type,         (uint64_t)o->method,    (uint64_t)o->calib_ctx, (uint64_t)o->calib_tokens,
         o->measure_output, o->save_imatrix != NULL};
     cache_key_start(s, f);
+    add_options(s, o);
     add_text(s, LATHE_VERSION, strlen(LATHE_VERSION));
+    dl_iterate_phdr(add_build, s);
     XXH3_128bits_update(s, numbers, sizeof numbers);
     XXH3_128bits_update(s, &o->damping, sizeof o->damping);
     for (uint64_t i = 0; i < model_file_n_tensor(f); i++) {
@@ -94,15 +137,19 @@ static bool take_sums(struct imatrix *m, const uint8_t *p, size_t n)
     return true;
 }
 
-static bool take_vector(const struct resume_told *t, const uint8_t *p, size_t n)
+static bool take_numbers(const struct resume_told *t, uint32_t kind, const uint8_t *p, size_t n)
 {
     uint64_t tensor;
-    if (!t->vector || n <= sizeof tensor || (n - sizeof tensor) % sizeof(float))
+    bool known = kind == VECTOR ? t->vector != NULL : t->order != NULL;
+    if (!known || n <= sizeof tensor || (n - sizeof tensor) % 4)
         return false;
     memcpy(&tensor, p, sizeof tensor);
-    float *v = mem_new(n - sizeof tensor);
+    void *v = mem_new(n - sizeof tensor);
     memcpy(v, p + sizeof tensor, n - sizeof tensor);
-    t->vector(t->user, tensor, v, (n - sizeof tensor) / sizeof *v);
+    if (kind == VECTOR)
+        t->vector(t->user, tensor, v, (n - sizeof tensor) / 4);
+    else
+        t->order(t->user, tensor, v, (n - sizeof tensor) / 4);
     free(v);
     return true;
 }
@@ -120,6 +167,11 @@ static bool take_pair(const struct resume_told *t, uint32_t kind, const uint8_t 
     return true;
 }
 
+static int not_of_this(struct lathe_err *err)
+{
+    return err_set(err, LATHE_E_FILE, "the notes of an earlier run are not of this one: remove them");
+}
+
 static int take_layers(void *user, uint32_t kind, const uint8_t *p, size_t n, struct lathe_err *err)
 {
     const struct reading *r = user;
@@ -133,12 +185,11 @@ static int take_layers(void *user, uint32_t kind, const uint8_t *p, size_t n, st
     }
     if (kind == ERROR || kind == COUNT)
         ok = take_pair(r->told, kind, p, n);
-    if (kind == VECTOR)
-        ok = take_vector(r->told, p, n);
+    if (kind == VECTOR || kind == ORDER)
+        ok = take_numbers(r->told, kind, p, n);
     if (kind == IMPORTANCE)
         ok = take_sums(r->told->importance, p, n);
-    return ok ? 0
-              : err_set(err, LATHE_E_FILE, "the notes of an earlier run are not of this one: remove them");
+    return ok ? 0 : not_of_this(err);
 }
 
 int resume_layers(const struct work *w, const struct resume_told *told, struct resume_layers *out,
@@ -165,15 +216,26 @@ void resume_note_count(struct work *w, double error, double plain)
         work_note(w, COUNT, &x, sizeof x);
 }
 
-void resume_note_vector(struct work *w, uint64_t tensor, const float *v, size_t n)
+/* n numbers of 4 bytes that belong to a tensor. */
+static void note_numbers(struct work *w, uint32_t kind, uint64_t tensor, const void *v, size_t n)
 {
     if (!w)
         return;
-    uint8_t *p = mem_new(sizeof tensor + n * sizeof *v);
+    uint8_t *p = mem_new(sizeof tensor + n * 4);
     memcpy(p, &tensor, sizeof tensor);
-    memcpy(p + sizeof tensor, v, n * sizeof *v);
-    work_note(w, VECTOR, p, sizeof tensor + n * sizeof *v);
+    memcpy(p + sizeof tensor, v, n * 4);
+    work_note(w, kind, p, sizeof tensor + n * 4);
     free(p);
+}
+
+void resume_note_vector(struct work *w, uint64_t tensor, const float *v, size_t n)
+{
+    note_numbers(w, VECTOR, tensor, v, n);
+}
+
+void resume_note_order(struct work *w, uint64_t tensor, const int *order, size_t n)
+{
+    note_numbers(w, ORDER, tensor, order, n);
 }
 
 void resume_note_importance(struct work *w, const struct imatrix *m, int first)
@@ -204,6 +266,43 @@ void resume_note_layer(struct work *w, struct made *made, const struct resume_la
     if (made)
         made_vouch(made, note_made, w);
     work_note(w, LAYER, at, sizeof *at);
+}
+
+/* ---- targets ---- */
+
+static int take_target(void *user, uint32_t kind, const uint8_t *p, size_t n, struct lathe_err *err)
+{
+    const struct resume_target *t = user;
+    struct measured_note x;
+    double kl;
+    bool ok = true;
+    if (kind == MEASURED && (ok = n == sizeof x)) {
+        memcpy(&x, p, n);
+        t->measured(t->user, x.tensor, &x.v);
+    }
+    if (kind == JUDGED && (ok = n == sizeof kl)) {
+        memcpy(&kl, p, n);
+        t->judged(t->user, kl);
+    }
+    return ok ? 0 : not_of_this(err);
+}
+
+int resume_target(const struct work *w, const struct resume_target *t, struct lathe_err *err)
+{
+    return work_each(w, take_target, (void *)t, err);
+}
+
+int resume_note_measured(struct work *w, uint64_t tensor, const struct sensitivity *v, struct lathe_err *err)
+{
+    struct measured_note x = {tensor, *v};
+    work_note(w, MEASURED, &x, sizeof x);
+    return work_commit(w, true, err);
+}
+
+int resume_note_judged(struct work *w, double kl, struct lathe_err *err)
+{
+    work_note(w, JUDGED, &kl, sizeof kl);
+    return work_commit(w, true, err);
 }
 
 /* ---- tensors ---- */

@@ -4,6 +4,7 @@
 #include "format/imatrix.h"
 #include "shape/calib.h"
 #include "shape/made.h"
+#include "shape/sensitivity.h"
 
 /* Everything that the result depends on: the model's files, options, the types of its tensors, the texts. */
 XXH128_hash_t resume_key(const struct lathe_quantize_options *o, const struct model_file *f,
@@ -21,6 +22,7 @@ struct resume_told {
     void (*error)(void *user, uint64_t tensor, double error, double plain);
     void (*count)(void *user, double error, double plain);
     void (*vector)(void *user, uint64_t tensor, const float *v, size_t n);
+    void (*order)(void *user, uint64_t tensor, const int *order, size_t n);
     struct imatrix *importance; /* what was summed is added to it; NULL: there is none */
     struct made *made;          /* what it has; NULL: nothing */
     void *user;
@@ -32,10 +34,21 @@ int resume_layers(const struct work *w, const struct resume_told *told, struct r
 void resume_note_error(struct work *w, uint64_t tensor, double error, double plain);
 void resume_note_count(struct work *w, double error, double plain);
 void resume_note_vector(struct work *w, uint64_t tensor, const float *v, size_t n);
+void resume_note_order(struct work *w, uint64_t tensor, const int *order, size_t n);
 /* Of the entries of `m` from `first` on. */
 void resume_note_importance(struct work *w, const struct imatrix *m, int first);
 /* made: may be NULL. */
 void resume_note_layer(struct work *w, struct made *made, const struct resume_layers *at);
+
+/* What a target has measured: what each tensor matters, and the divergence of each file that was made. */
+struct resume_target {
+    void (*measured)(void *user, uint64_t tensor, const struct sensitivity *v);
+    void (*judged)(void *user, double kl);
+    void *user;
+};
+int resume_target(const struct work *w, const struct resume_target *t, struct lathe_err *err);
+int resume_note_measured(struct work *w, uint64_t tensor, const struct sensitivity *v, struct lathe_err *err);
+int resume_note_judged(struct work *w, double kl, struct lathe_err *err);
 
 /* Tensors that were written, 0 .. n - 1: their sums of squares, as they are told to `tensor`. */
 int resume_tensors(const struct work *w, void (*tensor)(void *user, uint64_t i, double error, double value),

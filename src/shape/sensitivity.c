@@ -16,6 +16,7 @@
 #include "shape/answers.h"
 #include "shape/layer_inputs.h"
 #include "shape/layer_swap.h"
+#include "shape/resume.h"
 
 /* Of the weights. SmolLM2-135M: the divergence over the error is the same from an eighth to a half, within a few percent, while the
  * divergence is below a tenth. */
@@ -99,11 +100,9 @@ static int put_noise(struct walk *a, struct matrix *w, const struct noise *noise
                       .noise = noise,
                       .importance = imatrix_find(a->importance, name, k, w->n_col),
                       .first_row = matrix_first_row(w)};
-    void *panels;
     j.row_bytes = (size_t)(w->n_col / j.type->block_n) * (size_t)j.type->block_bytes;
     j.panel_bytes = panel_bytes((enum format_id)j.type->id, w->n_col);
-    TRY(mem_try((size_t)w->n_panel, j.panel_bytes, "a matrix with noise", &panels, a->err));
-    j.panels = panels;
+    TRY(layer_swap_room(&a->swap, w, j.type, &j.panels, a->err));
     j.sums = mem_new((size_t)w->n_panel * sizeof *j.sums);
     struct pool_op op = {.run = noisy_panel, .arg = &j, .n_piece = w->n_panel, .layer = -1, .name = "noise"};
     pool_run(a->pool, &op, 1);
@@ -113,7 +112,7 @@ static int put_noise(struct walk *a, struct matrix *w, const struct noise *noise
         *value += j.sums[i].value;
     }
     free(j.sums);
-    return layer_swap_matrix(&a->swap, w, j.type, j.panels, a->err);
+    return layer_swap_matrix(&a->swap, w, j.type, a->err);
 }
 
 /* Noise on all matrices of a tensor that are in the layer. */
@@ -159,6 +158,11 @@ static void show_progress(struct walk *a)
     calib_progress(a->c, "measuring", (double)a->n_done++ / (a->n_wanted + 1));
 }
 
+static int note(const struct walk *a, uint64_t i)
+{
+    return resume_note_measured(a->o->work, i, &a->v[i], a->err);
+}
+
 static int measure_tensor(struct walk *a, int layer, const struct mf_tensor *t)
 {
     struct sensitivity *s = &a->v[model_file_tensor_index(a->o->f, t->name)];
@@ -172,7 +176,8 @@ static int measure_tensor(struct walk *a, int layer, const struct mf_tensor *t)
         TRY(try_noise(a, layer, t, size, s));
     while (too_much(s, &size));
     take_off_floor(a, s);
-    return 0;
+    s->floor = a->floor;
+    return note(a, (uint64_t)(s - a->v));
 }
 
 /* A tensor of which rows are looked up, or the output head, or both. */
@@ -180,7 +185,7 @@ static int measure_outer(struct walk *a, const struct mf_tensor *t, bool embeddi
 {
     uint64_t i = model_file_tensor_index(a->o->f, t->name);
     float size = NOISE_MOST;
-    if (i == model_file_n_tensor(a->o->f) || !a->o->wanted[i])
+    if (i == model_file_n_tensor(a->o->f) || !a->o->wanted[i] || a->v[i].error > 0)
         return 0;
     show_progress(a);
     do {
@@ -189,7 +194,7 @@ static int measure_outer(struct walk *a, const struct mf_tensor *t, bool embeddi
                                &a->v[i].divergence, a->err));
         a->v[i].error = (double)size * (double)size;
     } while (too_much(&a->v[i], &size));
-    return 0;
+    return note(a, i);
 }
 
 /* Each tensor once, though several matrices of the layer may be in it. */
@@ -203,8 +208,12 @@ static int measure_layer(struct walk *a, int layer)
         for (int k = 0; k < a->inputs[i].n_w; k++) {
             const struct mf_tensor *t = a->inputs[i].w[k]->tensor;
             uint64_t at = model_file_tensor_index(a->o->f, t->name);
-            if (at < model_file_n_tensor(a->o->f) && a->o->wanted[at] && a->v[at].error == 0)
+            if (at >= model_file_n_tensor(a->o->f) || !a->o->wanted[at])
+                continue;
+            if (a->v[at].error == 0)
                 TRY(measure_tensor(a, layer, t));
+            else
+                a->floor = a->v[at].floor; /* measured before */
         }
     return calib_layer(a->c, layer, true, NULL, NULL, a->err);
 }
@@ -217,7 +226,7 @@ static int measure_all(struct walk *a)
     if (!rc && !m->tied)
         rc = measure_outer(a, m->head->tensor, false, true);
     a->inputs = mem_new(most * sizeof *a->inputs);
-    layer_swap_init(&a->swap, m, 3 * (int)most);
+    layer_swap_init(&a->swap, m, 3 * (int)most, a->o->calib->folder);
     for (int i = 0; i < m->config.n_layer && !rc; i++)
         rc = measure_layer(a, i);
     layer_swap_free(&a->swap);

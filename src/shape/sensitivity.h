@@ -7,16 +7,18 @@
 struct sensitivity {
     double divergence; /* mean, in nats, with noise on this tensor */
     double
-        error; /* of its products with that noise: |W x - W' x|^2 / |W x|^2, columns of x taken as independent */
+        error; /* of its products with that noise: |W x - W' x|^2 / |W x|^2, columns of x taken as independent; 0: not measured */
+    double floor; /* divergence without noise, which was taken off */
 };
 
 struct sensitivity_options {
     const struct calib_options *calib;
     const struct model_file *f;
     const bool *wanted; /* [tensor of f] */
+    struct work *work;  /* each tensor is noted there when it is measured */
 };
 
-/* v[tensor of f], of those wanted; 0 where a tensor is none of the model's matrices. `importance` gets that of their columns. UNSUPPORTED
+/* v[tensor of f], of those wanted that are not in it already (resume_target); 0 where a tensor is none of the model's matrices. `importance` gets that of their columns. UNSUPPORTED
  * without an output head. */
 int sensitivity_measure(const char *path, const struct sensitivity_options *o, struct pool *pool,
                         struct sensitivity *v, struct imatrix *importance, struct lathe_err *err);

@@ -17,10 +17,11 @@
 #include <sys/stat.h>
 #include <unistd.h>
 #include "base/mem.h"
+#include "base/remove_tree.h"
 
 enum { COMMIT = 0x10000, VOUCH, PIECE_BYTES = 1 << 20, MAX_PATH = 4200, MAX_PUT = 1 << 30, TRIES = 20 };
 
-static const char magic[8] = "LATHEWK1";
+static const char magic[8] = "LATHEWK1", journal_name[] = "journal";
 static const char *const names[N_WORK_FILE] = {"rows", "rounded", "out"};
 
 struct head {
@@ -36,7 +37,7 @@ struct vouch {
 _Static_assert(sizeof(struct head) == 32 && sizeof(struct vouch) == 40, "no holes, as they are summed");
 
 struct work {
-    char folder[MAX_PATH], journal[MAX_PATH], path[N_WORK_FILE][MAX_PATH];
+    char folder[MAX_PATH], journal[MAX_PATH], beside[MAX_PATH], path[N_WORK_FILE][MAX_PATH];
     int lock;            /* the journal, to be written */
     int fd[N_WORK_FILE]; /* to read what is vouched for; -1: not opened yet */
     bool dirty[N_WORK_FILE];
@@ -56,6 +57,11 @@ static int io_error(const char *path, struct lathe_err *err)
 const char *work_path(const struct work *w, enum work_file file)
 {
     return w->path[file];
+}
+
+const char *work_beside(const struct work *w)
+{
+    return w->beside;
 }
 
 int work_file(struct work *w, enum work_file file, uint64_t n_bytes, int *fd, struct lathe_err *err)
@@ -216,9 +222,9 @@ int work_each(const struct work *w, work_note_fn *fn, void *user, struct lathe_e
     return rc;
 }
 
-bool work_has(const struct work *w)
+bool work_is_worth(const struct work *w, int rc)
 {
-    return w->n_bytes > sizeof(struct head);
+    return (rc == LATHE_E_IO || rc == LATHE_E_NOMEM) && w->n_bytes > sizeof(struct head);
 }
 
 /* ---- writing ---- */
@@ -303,17 +309,11 @@ static int lock_journal(struct work *w, const char *to, struct lathe_err *err)
     return io_error(w->journal, err);
 }
 
-static void remove_files(const struct work *w)
-{
-    for (int i = 0; i < N_WORK_FILE; i++)
-        unlink(w->path[i]);
-}
-
 /* Behind what counts nothing is left; where nothing counts the files go too. */
 static int begin(struct work *w, const struct head *h, struct lathe_err *err)
 {
     if (w->n_bytes <= sizeof *h) {
-        remove_files(w);
+        remove_tree_inside(w->folder, journal_name);
         w->n_bytes = w->n_found = 0;
         w->sum = h->sum;
     }
@@ -331,7 +331,8 @@ int work_open(const char *to, XXH128_hash_t key, struct work **out, enum work_st
     w->lock = -1;
     buf_init(&w->put, MAX_PUT);
     int n = snprintf(w->folder, sizeof w->folder, "%.4100s.work", to);
-    snprintf(w->journal, sizeof w->journal, "%.*s/journal", n, w->folder);
+    snprintf(w->journal, sizeof w->journal, "%.*s/%s", n, w->folder, journal_name);
+    snprintf(w->beside, sizeof w->beside, "%.*s/whole", n, w->folder);
     for (int i = 0; i < N_WORK_FILE; i++) {
         w->fd[i] = -1;
         snprintf(w->path[i], sizeof w->path[i], "%.*s/%s", n, w->folder, names[i]);
@@ -353,7 +354,7 @@ void work_close(struct work *w, bool keep)
     if (!w)
         return;
     if (!keep) {
-        remove_files(w);
+        remove_tree_inside(w->folder, journal_name);
         unlink(w->journal);
         rmdir(w->folder);
     }

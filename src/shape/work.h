@@ -9,10 +9,10 @@
 #include <xxhash.h>
 #include "base/err.h"
 
+struct work;
+
 /* ROWS holds only what was vouched for last, the others all of it. */
 enum work_file { WORK_ROWS, WORK_ROUNDED, WORK_OUT, N_WORK_FILE };
-
-struct work;
 
 /* Takes up what is there for `to` under the same key, or begins. *state: what was found. FAILED if another process is at it. */
 enum work_state { WORK_NEW, WORK_TAKEN_UP, WORK_OTHER /* of another key: it is gone */ };
@@ -20,10 +20,13 @@ int work_open(const char *to, XXH128_hash_t key, struct work **out, enum work_st
               struct lathe_err *err);
 /* keep: it stays, to be taken up later; else nothing is left of it. NULL is nothing. */
 void work_close(struct work *w, bool keep);
-/* Whether anything was done that is worth to be kept. */
-bool work_has(const struct work *w);
+/* Whether it is worth to be kept after a run that ended with rc: anything was done, and what stopped it has nothing to do with what it
+ * was told. */
+bool work_is_worth(const struct work *w, int rc);
 
 const char *work_path(const struct work *w, enum work_file file);
+/* A name in the folder for what is whole before it is moved to its place; it may have a work of its own meanwhile. */
+const char *work_beside(const struct work *w);
 /* Opens a file of n_bytes, reserved, to be read and written; *fd is the caller's. IO. */
 int work_file(struct work *w, enum work_file file, uint64_t n_bytes, int *fd, struct lathe_err *err);
 

@@ -36,10 +36,9 @@ def start(home, *args, **more):
     return subprocess.Popen(command(*args), stdout=subprocess.PIPE, stderr=subprocess.PIPE, env={"HOME": str(home), "PATH": os.environ["PATH"]}, **more)
 
 
-@pytest.mark.parametrize("method", METHODS)
-def test_what_cannot_be_taken_back(home, large, text, tmp_path, method):
-    """Where there are no cgroups too: the memory that no file backs."""
-    p, most = start(home, large, text, tmp_path / "o.gguf", method), 0
+def most_anonymous(p):
+    """The most KiB of memory without a file that the process has until it ends."""
+    most = 0
     while p.poll() is None:
         try:
             with open(f"/proc/{p.pid}/status") as f:
@@ -47,11 +46,32 @@ def test_what_cannot_be_taken_back(home, large, text, tmp_path, method):
         except OSError:
             break
         time.sleep(0.002)
-    assert p.wait() == 0 and 0 < most < MIB << 10, most
+    return most
 
 
-@pytest.mark.parametrize("method", ["round", "gptq"])
-def test_within_a_cgroup(home, large, text, tmp_path, cgroup, method):
+@pytest.mark.parametrize("method", METHODS)
+def test_what_cannot_be_taken_back(home, large, text, tmp_path, method):
+    """Where there are no cgroups too: the memory that no file backs."""
+    p = start(home, large, text, tmp_path / "o.gguf", method)
+    assert 0 < most_anonymous(p) < MIB << 10 and p.wait() == 0
+
+
+@pytest.fixture(scope="module")
+def wide(tmp_path_factory):
+    """The second moments of one input, 4096 columns, are as much as the bound."""
+    path = tmp_path_factory.mktemp("wide") / "m.gguf"
+    tiny_model.write(str(path), "Q8_0", n_layer=1, n_ff=4096)
+    return path
+
+
+def test_second_moments_larger_than_the_bound(home, wide, text, tmp_path):
+    p = start(home, wide, text, tmp_path / "o.gguf", "gptq")
+    assert 0 < most_anonymous(p) < MIB << 10 and p.wait() == 0
+
+
+@pytest.mark.parametrize("method, model", [("round", "large"), ("gptq", "large"), ("gptq", "wide")])
+def test_within_a_cgroup(home, request, text, tmp_path, cgroup, method, model):
+    large = request.getfixturevalue(model)
     roomy = start(home, large, text, tmp_path / "a.gguf", method)
     want = roomy.communicate()
     c = cgroup(MIB, 2)
@@ -59,6 +79,14 @@ def test_within_a_cgroup(home, large, text, tmp_path, cgroup, method):
     got = tight.communicate()
     assert roomy.returncode == tight.returncode == 0 and c.n_killed() == 0, (want, got)
     assert want[0] == got[0] and (tmp_path / "a.gguf").read_bytes() == (tmp_path / "b.gguf").read_bytes()
+
+
+def test_a_text_that_does_not_fit_is_refused(run, wide, tmp_path):
+    text = tmp_path / "long.txt"
+    text.write_text("the hello in you and the end of it " * 600000)
+    r = run("quantize", wide, tmp_path / "o.gguf", "--type", "q4_0", "--calib", text)
+    assert r.returncode == 1 and b"the calibration text of 20.0 MiB" in r.stderr and b"the 64.0 MiB that there are: choose a shorter one" in r.stderr, r.stderr
+    assert [p.name for p in tmp_path.iterdir()] == ["long.txt"]
 
 
 def test_chunks_that_do_not_fit_are_refused(run, large, text, tmp_path):

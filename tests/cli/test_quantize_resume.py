@@ -3,8 +3,9 @@ import fcntl, random, resource, shutil, signal, time
 
 import pytest
 
+import hf_folder
 import tiny_model
-from kills import METHODS, Kills
+from kills import FOLDERS, METHODS, TARGETS, Kills
 
 SEED = random.randrange(1 << 30)
 
@@ -25,7 +26,31 @@ def text(tmp_path_factory):
 
 @pytest.mark.parametrize("method", METHODS)
 def test_killed_and_resumed(home, tmp_path, model, text, method):
-    Kills(home, tmp_path, model, text, method).at_random(3, SEED)
+    Kills(home, tmp_path, model, text, METHODS[method]).at_random(3, SEED)
+
+
+@pytest.mark.parametrize("target", TARGETS)
+def test_targets_are_killed_and_resumed(home, tmp_path, text, target):
+    tiny_model.write(str(tmp_path / "m.gguf"), "F32", n_layer=2, n_embd=128)
+    k = Kills(home, tmp_path, tmp_path / "m.gguf", text, TARGETS[target])
+    k.at_random(1, SEED)
+    for i in range(20):
+        k.kill_after(k.seconds * (0.5 + 0.02 * i))
+        if k.check():
+            return
+    pytest.fail("no run was killed after a tensor was measured")
+
+
+@pytest.mark.parametrize("kind", FOLDERS)
+def test_folders_are_killed_and_resumed(home, tmp_path, text, kind):
+    hf_folder.write(tmp_path / "in")
+    k = Kills(home, tmp_path, tmp_path / "in", text, FOLDERS[kind])
+    k.at_random(1, SEED)
+    for i in range(40):
+        k.kill_after(k.seconds * (0.4 + 0.015 * i))
+        if k.check():
+            return
+    pytest.fail("no run was killed in the middle")
 
 
 def left_behind(k, least):
@@ -46,7 +71,7 @@ def left_behind(k, least):
 
 @pytest.fixture(scope="module")
 def gptq(home, tmp_path_factory, model, text):
-    k = Kills(home, tmp_path_factory.mktemp("gptq"), model, text, "gptq")
+    k = Kills(home, tmp_path_factory.mktemp("gptq"), model, text, METHODS["gptq"])
     return k, left_behind(k, 200)
 
 
@@ -84,7 +109,7 @@ def test_files_that_are_gone(gptq):
 
 def test_other_options_begin_anew(gptq, text):
     k, kept = gptq
-    want = k.bytes
+    want = k.content
     for changed in (["--type", "q5_0"], ["--calib-tokens", "1024"], ["--damping", "0.5"], ["--calib", str(kept / "other.txt")]):
         (kept / "other.txt").unlink(missing_ok=True)
         shutil.copytree(kept, k.work)
@@ -111,7 +136,7 @@ def test_one_at_a_time(gptq):
 def test_a_full_disk_ends_it_and_leaves_no_file(gptq):
     """At any size that files may have, the run fails by name or is whole; then there is room and it is finished."""
     k, _ = gptq
-    sizes = sorted({0, 100, 1000, 20000, 100000, 200000, 300000, len(k.bytes) - 1})
+    sizes = sorted({0, 100, 1000, 20000, 100000, 200000, 300000, len(k.content) - 1})
     for n in sizes:
         def small():
             signal.signal(signal.SIGXFSZ, signal.SIG_IGN)

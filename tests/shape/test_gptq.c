@@ -13,6 +13,9 @@
 
 enum { N = 320, ROWS = 700, N_OUT = 21 };
 
+static const struct hessian_room in_memory = {.memory_bytes = UINT64_MAX},
+                                 in_file = {.window_bytes = 1,
+                                            .folder = "."}; /* the least windows there are */
 static struct pool *pool;
 static float x[ROWS][N];
 static double moments[N][N];
@@ -54,9 +57,11 @@ static struct hessian summed(int n_thread)
     struct pool *p;
     struct lathe_err err;
     assert_int_equal(pool_new(n_thread, &p, &err), 0);
-    assert_int_equal(hessian_new(N, &h, &err), 0);
+    assert_int_equal(hessian_new(N, &in_memory, &h, &err), 0);
     hessian_add(&h, p, x[0], N, 300);
     hessian_add(&h, p, x[300], N, ROWS - 300);
+    assert_false(hessian_next(&h));
+    assert_int_equal(h.n_row, ROWS);
     pool_free(p);
     return h;
 }
@@ -112,6 +117,63 @@ static void factor(void **state)
     hessian_free(&h);
 }
 
+/* Window by window, as by_layer.c does. */
+static void rounded(const struct format *f, const struct gptq_input *in, const float *w, int n_row,
+                    uint8_t *y, struct gptq_error *e)
+{
+    static float lost[N][GPTQ_ROWS];
+    int ends[N / GPTQ_EACH + 2], n = 0;
+    for (int at = 0; at < N; at = ends[n++])
+        ends[n] = hessian_window(in->h, at, GPTQ_EACH);
+    for (int i = 0; i < n; i++)
+        gptq_compare(f, in, w, n_row, i ? ends[i - 1] : 0, ends[i], e);
+    while (n--)
+        gptq_rows(f, in, w, n_row, n ? ends[n - 1] : 0, ends[n], lost, y, e);
+}
+
+/* What is worked on in windows, in a file, has the bits of what is in memory; few rows have no factor at a small damping. */
+static void windows_of(int n_row, bool sorted)
+{
+    const struct format *f = format_encoded_as("q4_0");
+    struct hessian h[2];
+    struct gptq_input in[2];
+    struct gptq_error e[2] = {{0}};
+    struct lathe_err err;
+    uint8_t y[2][LANES * N];
+    assert_int_equal(hessian_new(N, &in_memory, &h[0], &err), 0);
+    assert_int_equal(hessian_new(N, &in_file, &h[1], &err), 0);
+    assert_true(hessian_window(&h[0], 0, GPTQ_EACH) == N && hessian_window(&h[1], 0, GPTQ_EACH) == GPTQ_EACH);
+    for (int i = 0; i < 2; i++) {
+        int n_window = 0;
+        do {
+            hessian_add(&h[i], pool, x[0], N, n_row);
+            n_window++;
+        } while (hessian_next(&h[i]));
+        assert_true(i ? n_window > 5 : n_window == 1);
+        assert_int_equal(gptq_prepare(&h[i], pool, 1e-9, sorted, &in[i], &err), 0);
+        rounded(f, &in[i], x[0], LANES, y[i], &e[i]);
+    }
+    assert_true(in[0].damping == in[1].damping && (in[0].damping > 1e-9) == (n_row < N));
+    assert_memory_equal(in[0].d, in[1].d, N * sizeof(float));
+    for (int i = 0; i < N; i++)
+        assert_memory_equal(h[0].h + i * h[0].stride + i, h[1].h + i * h[1].stride + i,
+                            (size_t)(N - i) * sizeof(float));
+    assert_memory_equal(y[0], y[1], (size_t)(LANES * N / f->block_n * f->block_bytes));
+    assert_true(e[0].error == e[1].error && e[0].plain == e[1].plain && e[0].value == e[1].value);
+    for (int i = 0; i < 2; i++) {
+        gptq_input_free(&in[i]);
+        hessian_free(&h[i]);
+    }
+}
+
+static void windows(void **state)
+{
+    for (int sorted = 0; sorted < 2; sorted++) {
+        windows_of(ROWS, sorted);
+        windows_of(100, sorted);
+    }
+}
+
 /* sorted: columns in the order of the inputs' size. */
 static void rows_of(const struct format *f, bool sorted)
 {
@@ -131,8 +193,7 @@ static void rows_of(const struct format *f, bool sorted)
     for (int pass = 0; pass < 3; pass++) {
         for (int r = 0; r < N_OUT; r += LANES)
             if (pass == 2)
-                gptq_rows(f, &in, w[r], N_OUT - r < LANES ? N_OUT - r : LANES, y + (size_t)r * row_bytes,
-                          true, &e);
+                rounded(f, &in, w[r], N_OUT - r < LANES ? N_OUT - r : LANES, y + (size_t)r * row_bytes, &e);
         if (pass < 2)
             format_encode(f, w[0], pass ? in.importance : NULL, y, N_OUT, N);
         for (int r = 0; r < N_OUT; r++) {
@@ -187,6 +248,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(sums),
         cmocka_unit_test(factor),
+        cmocka_unit_test(windows),
         cmocka_unit_test(better_than_rounding),
         cmocka_unit_test(better_than_rounding_of_ints),
     };

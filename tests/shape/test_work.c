@@ -38,7 +38,7 @@ static void make(void)
     int fd[2];
     assert_int_equal(open_one(&w, &state, key), 0);
     assert_int_equal(state, WORK_NEW);
-    assert_false(work_has(w));
+    assert_false(work_is_worth(w, LATHE_E_IO));
     assert_int_equal(work_file(w, WORK_ROWS, 2 * ROW_BYTES, &fd[0], &err), 0);
     assert_int_equal(work_file(w, WORK_ROUNDED, 100 * N_GROUP, &fd[1], &err), 0);
     for (int i = 0; i < N_GROUP; i++) {
@@ -50,7 +50,7 @@ static void make(void)
         assert_int_equal(work_commit(w, false, &err), 0);
     }
     work_note(w, 7, "lost", 4); /* not committed */
-    assert_true(work_has(w));
+    assert_true(work_is_worth(w, LATHE_E_IO));
     close(fd[0]);
     close(fd[1]);
     work_close(w, true);
@@ -73,7 +73,7 @@ static int found(enum work_state *state)
     int n = 0;
     assert_int_equal(open_one(&w, state, key), 0);
     assert_int_equal(work_each(w, count, &n, NULL), 0);
-    assert_int_equal(work_has(w), n > 0);
+    assert_int_equal(work_is_worth(w, LATHE_E_IO), n > 0);
     work_close(w, false);
     char folder[700];
     snprintf(folder, sizeof folder, "%s.work", out);
@@ -142,7 +142,7 @@ static void another_key_and_another_process(void **unused)
     make();
     assert_int_equal(open_one(&w, &state, (XXH128_hash_t){1, 3}), 0);
     assert_int_equal(state, WORK_OTHER);
-    assert_false(work_has(w));
+    assert_false(work_is_worth(w, LATHE_E_IO));
     assert_int_not_equal(access(rows, F_OK), 0);
     assert_int_equal(work_open(out, key, &other, &state, &err), LATHE_E_FAILED);
     assert_non_null(strstr(err.text, "is being written by another process"));
