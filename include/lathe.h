@@ -134,9 +134,10 @@ struct lathe_quantize_options {
     enum lathe_quantize_method method;
     const char *calib_text; /* what the model reads to see what matters, n_calib_text bytes; NULL: no calibration */
     size_t n_calib_text;
+    const char *calib_file; /* or the path of such a text, of which no more is read than the tokens need, in pieces spread over it */
     const char *calib_name; /* of the text, for the importance matrix; may be NULL */
     int calib_ctx;          /* tokens of a chunk; 0: 512 */
-    int64_t calib_tokens;   /* most that are read, in chunks spread over the text; 0: 65536 */
+    int64_t calib_tokens;   /* most that are read, in chunks spread over the text; 0: 65536. Of a text of more than 16 bytes for each (and 1 MiB) pieces are looked at */
     bool act_order;         /* GPTQ to a folder whose layout keeps it: groups are of columns sorted by the size of their inputs */
     double damping;         /* GPTQ: what is added to the diagonal, as a share of its mean; 0: 0.01 */
     bool measure_output;    /* GPTQ, AWQ: measure output_error and output_plain, which takes longer */

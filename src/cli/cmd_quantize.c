@@ -2,6 +2,7 @@
 #include <stdio.h>
 #include <inttypes.h>
 #include <string.h>
+#include <sys/stat.h>
 #include "cli/cli.h"
 #include "base/json_text.h"
 #include "base/mem.h"
@@ -113,6 +114,24 @@ static void print_text(const struct account *a, const struct lathe_quantize_repo
     printf("\n");
 }
 
+/* What is no file that can be read in pieces is read whole. */
+static int read_text(const char *path, struct buf *text, struct lathe_quantize_options *o,
+                     struct lathe_err *err)
+{
+    struct stat st;
+    if (strcmp(path, "-") != 0) {
+        TRY(input_check(path, err));
+        if (stat(path, &st) == 0 && S_ISREG(st.st_mode)) {
+            o->calib_file = path;
+            return 0;
+        }
+    }
+    int rc = input_read(path, text, err);
+    o->calib_text = text->p ? text->p : "";
+    o->n_calib_text = text->n;
+    return rc;
+}
+
 int cmd_quantize(struct cli *c, struct lathe_err *err)
 {
     struct account a = {.scaled = c->o.quantize_method == LATHE_QUANTIZE_AWQ};
@@ -152,9 +171,7 @@ int cmd_quantize(struct cli *c, struct lathe_err *err)
     mem_few_arenas(); /* what is freed goes back: a bound of memory is kept */
     struct buf text;
     buf_init(&text, INPUT_LIMIT);
-    int rc = c->o.calib ? input_read(c->o.calib, &text, err) : 0;
-    o.calib_text = c->o.calib ? text.p ? text.p : "" : NULL;
-    o.n_calib_text = text.n;
+    int rc = c->o.calib ? read_text(c->o.calib, &text, &o, err) : 0;
     if (!rc)
         rc = lathe_quantize(c->operands.v[0], c->operands.v[1], &o, &r, err);
     buf_free(&text);

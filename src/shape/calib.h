@@ -5,6 +5,8 @@
 #include "model/pass.h"
 #include "shape/work.h"
 
+enum { CALIB_CTX = 512, CALIB_TOKENS = 65536 }; /* where nothing is asked for */
+
 struct calib;
 
 struct calib_options {

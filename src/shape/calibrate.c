@@ -12,8 +12,6 @@
 #include "shape/resume.h"
 #include "shape/stages.h"
 
-enum { CALIB_CTX = 512, CALIB_TOKENS = 65536 };
-
 struct job {
     const struct lathe_quantize_options *o;
     const struct model_file *f;
@@ -240,7 +238,7 @@ static int take_layers(struct job *j, const char *from, const char *folder, stru
     const struct calib_options co = {.text = o->calib_text,
                                      .n_text = o->n_calib_text,
                                      .n_ctx = o->calib_ctx > 0 ? o->calib_ctx : CALIB_CTX,
-                                     .n_token = o->calib_tokens > 0 ? o->calib_tokens : CALIB_TOKENS,
+                                     .n_token = o->calib_tokens,
                                      .work = j->out->work,
                                      .first = j->layers.n_done,
                                      .half = j->layers.half,

@@ -12,7 +12,7 @@
 #include "shape/allot.h"
 #include "shape/calibrate.h"
 #include "shape/divergence.h"
-#include "shape/held_out.h"
+#include "shape/text_pieces.h"
 #include "shape/kl_search.h"
 #include "shape/memory.h"
 #include "shape/resume.h"

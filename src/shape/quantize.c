@@ -21,6 +21,7 @@
 #include "shape/quantize_folder.h"
 #include "shape/resume.h"
 #include "shape/stages.h"
+#include "shape/text_pieces.h"
 
 enum { SYNC_S = 4 }; /* between two times that the disk has all that is written */
 
@@ -369,8 +370,8 @@ static int run(struct quantize *q, const char *from, const char *to, struct lath
     return rc;
 }
 
-int lathe_quantize(const char *from, const char *to, const struct lathe_quantize_options *opts,
-                   struct lathe_quantize_report *report, struct lathe_err *err)
+static int quantize_any(const char *from, const char *to, const struct lathe_quantize_options *opts,
+                        struct lathe_quantize_report *report, struct lathe_err *err)
 {
     struct lathe_quantize_report own = {0};
     struct quantize q = {.o = opts,
@@ -401,5 +402,40 @@ int lathe_quantize(const char *from, const char *to, const struct lathe_quantize
     free(q.done);
     free(q.rows);
     model_file_free(f);
+    return rc;
+}
+
+/* For all the tokens, in pieces of several chunks; the rest of a text is not looked at. A token is rarely more than a few bytes. */
+static struct text_need calib_need(const struct lathe_quantize_options *o)
+{
+    enum { TOKEN_BYTES = 16, LEAST_BYTES = 1 << 20 };
+    const size_t most = SIZE_MAX / 4 / TOKEN_BYTES, ctx = o->calib_ctx > 0 ? (size_t)o->calib_ctx : CALIB_CTX,
+                 n = (uint64_t)o->calib_tokens < most ? (size_t)o->calib_tokens : most;
+    return (struct text_need){LEAST_BYTES + TOKEN_BYTES * n, TOKEN_BYTES * ctx};
+}
+
+static int check_text(const struct lathe_quantize_options *o, struct lathe_err *err)
+{
+    return o->calib_text && o->calib_file
+               ? err_set(err, LATHE_E_USAGE, "a calibration text and a file of one (%.200s): give one",
+                         o->calib_file)
+               : 0;
+}
+
+int lathe_quantize(const char *from, const char *to, const struct lathe_quantize_options *opts,
+                   struct lathe_quantize_report *report, struct lathe_err *err)
+{
+    struct lathe_quantize_options o = *opts;
+    char *text = NULL;
+    o.calib_tokens = o.calib_tokens > 0 ? o.calib_tokens : CALIB_TOKENS;
+    TRY(check_text(&o, err));
+    if (o.calib_text || o.calib_file) {
+        const struct text_source source = {o.calib_text, o.n_calib_text, o.calib_file};
+        const struct text_need need = calib_need(&o);
+        TRY(text_read(&source, &need, &text, &o.n_calib_text, err));
+        o.calib_text = text ? text : o.calib_text;
+    }
+    int rc = quantize_any(from, to, &o, report, err);
+    free(text);
     return rc;
 }

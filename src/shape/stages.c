@@ -3,8 +3,6 @@
 #include "shape/stages.h"
 #include <string.h>
 
-enum { USUAL_TOKENS = 65536 };
-
 static const double layout_ns = 3, write_ns = 22, copy_ns = 1;
 static const struct {
     double weight_ns, token_ns; /* of rounding a weight, and of a token that goes through it */
@@ -15,7 +13,7 @@ static const struct {
 struct stages stages_of(const struct lathe_quantize_options *o, const struct model_file *f)
 {
     struct stages s = {.o = o};
-    double n_token = (double)(o->calib_tokens > 0 ? o->calib_tokens : USUAL_TOKENS), n_layer = 0, n_other = 0;
+    double n_token = (double)o->calib_tokens, n_layer = 0, n_other = 0;
     if ((double)o->n_calib_text / 4 < n_token)
         n_token = (double)o->n_calib_text / 4;
     for (uint64_t i = 0; i < model_file_n_tensor(f); i++) {

@@ -81,10 +81,14 @@ def test_within_a_cgroup(home, request, text, tmp_path, cgroup, method, model):
     assert want[0] == got[0] and (tmp_path / "a.gguf").read_bytes() == (tmp_path / "b.gguf").read_bytes()
 
 
-def test_a_text_that_does_not_fit_is_refused(run, wide, tmp_path):
-    text = tmp_path / "long.txt"
+def test_a_text_that_does_not_fit(run, wide, tmp_path):
+    """No more is read of it than the tokens need; if that is too much, it is refused."""
+    text, quantize = tmp_path / "long.txt", ("quantize", wide, tmp_path / "o.gguf", "--type", "q4_0", "--calib", tmp_path / "long.txt")
     text.write_text("the hello in you and the end of it " * 600000)
-    r = run("quantize", wide, tmp_path / "o.gguf", "--type", "q4_0", "--calib", text)
+    r = run(*quantize, "--calib-tokens", "2048")
+    assert r.returncode == 0 and b"calibrated on 2048 tokens" in r.stdout, r.stderr
+    (tmp_path / "o.gguf").unlink()
+    r = run(*quantize, "--calib-tokens", "4000000")
     assert r.returncode == 1 and b"the calibration text of 20.0 MiB" in r.stderr and b"the 64.0 MiB that there are: choose a shorter one" in r.stderr, r.stderr
     assert [p.name for p in tmp_path.iterdir()] == ["long.txt"]
 

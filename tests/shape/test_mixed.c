@@ -1,11 +1,13 @@
 /* What a target is reached with: the search for a divergence, the text that is held out, noise. */
 #include "unit.h"
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include "shape/held_out.h"
+#include <unistd.h>
 #include "shape/kl_search.h"
 #include "shape/noise.h"
+#include "shape/text_pieces.h"
 
 /* A model whose measured divergence is what is predicted, times a factor, and a floor. */
 static double measured(double aim, double factor, double least, double floor)
@@ -77,6 +79,42 @@ static void text_is_split_at_lines(void **state)
     free(text);
 }
 
+/* Of 20 bytes a line, which say where they are: pieces begin and end with lines, lie all over the text, and are the same of a file. */
+static void as_much_of_a_text_as_is_needed(void **state)
+{
+    enum { LINE = 20, N = 50000 };
+    char *text = malloc(N * LINE + 1), path[] = "/tmp/lathe-text-XXXXXX", *out[2];
+    size_t n[2];
+    struct lathe_err err;
+    for (int i = 0; i < N; i++)
+        snprintf(text + (size_t)i * LINE, LINE + 1, "line %014d\n", i);
+    int fd = mkstemp(path);
+    assert_true(fd >= 0 && write(fd, text, N * LINE) == N * LINE);
+    struct text_source in_memory = {text, N * LINE, NULL}, in_file = {NULL, 0, path};
+    struct text_need need = {100000, 10000};
+    assert_int_equal(text_read(&in_memory, &need, &out[0], &n[0], &err), 0);
+    assert_int_equal(text_read(&in_file, &need, &out[1], &n[1], &err), 0);
+    assert_true(n[0] == n[1] && n[0] % LINE == 0 && n[0] >= 100000 && n[0] <= 101000);
+    assert_memory_equal(out[0], out[1], n[0]);
+    for (int i = 0; i < 10; i++) { /* a line of each tenth is there, in order */
+        int at = atoi(out[0] + n[0] / LINE * (size_t)i / 10 * LINE + LINE + 5);
+        assert_true(at >= N / 10 * i && at < N / 10 * (i + 1));
+    }
+    free(out[0]);
+    free(out[1]);
+    need.most = N * LINE;
+    assert_int_equal(text_read(&in_memory, &need, &out[0], &n[0], &err), 0);
+    assert_int_equal(text_read(&in_file, &need, &out[1], &n[1], &err), 0);
+    assert_true(!out[0] && n[0] == N * LINE && n[1] == N * LINE);
+    assert_memory_equal(out[1], text, N * LINE);
+    free(out[1]);
+    unlink(path);
+    assert_int_equal(text_read(&in_file, &need, &out[1], &n[1], &err), LATHE_E_FILE);
+    assert_non_null(strstr(err.text, path));
+    close(fd);
+    free(text);
+}
+
 static void noise_is_as_large_as_asked(void **state)
 {
     enum { N = 1000, SMALL = 512, ROWS = 200 };
@@ -114,7 +152,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(search_ends_near_the_bound),        cmocka_unit_test(search_knows_when_nothing_fits),
         cmocka_unit_test(search_takes_the_smallest_at_once), cmocka_unit_test(text_is_split_at_lines),
-        cmocka_unit_test(noise_is_as_large_as_asked),
+        cmocka_unit_test(as_much_of_a_text_as_is_needed),    cmocka_unit_test(noise_is_as_large_as_asked),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
