@@ -6,9 +6,9 @@
 #include <string.h>
 #include "base/mem.h"
 #include "base/new_file.h"
+#include "format/packed_write.h"
 #include "shape/bad_weight.h"
 #include "shape/memory.h"
-#include "shape/quantize_folder.h"
 #include "shape/resume.h"
 #include "shape/stages.h"
 
@@ -123,7 +123,7 @@ static int read_halves(const struct job *j, bool *out, struct lathe_err *err)
     struct str arch = STR("");
     char key[160];
     *out = false;
-    if (quantize_folder_is(j->o->type))
+    if (j->out->is_folder)
         return 0;
     TRY(mf_str(f, "general.architecture", &arch, NULL, err));
     snprintf(key, sizeof key, STR_FMT ".rope.halves", (int)(arch.n < 100 ? arch.n : 100), arch.p);
@@ -177,7 +177,7 @@ static int run_awq(struct job *j, struct calib *c, const char *folder, struct po
                              .type = type_of,
                              .done = keep_error,
                              .input_done = count,
-                             .hold = quantize_folder_is(j->o->type) ? hold_vector : NULL,
+                             .hold = j->out->is_folder ? hold_vector : NULL,
                              .vector = keep_vector,
                              .user = j};
     TRY(read_halves(j, &a.pairs, err));
@@ -302,7 +302,7 @@ int calibrate(const struct lathe_quantize_options *o, const char *from, const ch
 {
     char folder[4100];
     struct job j = {.o = o, .f = f, .type = type, .out = out, .report = report, .stages = stages_of(o, f)};
-    *out = (struct calibrated){.work = out->work};
+    *out = (struct calibrated){.work = out->work, .is_folder = out->is_folder};
     new_file_folder(to, folder, sizeof folder);
     TRY(calibrate_check_options(o, err));
     if (o->imatrix)

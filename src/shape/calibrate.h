@@ -6,8 +6,9 @@
 #include "shape/mix.h"
 
 struct calibrated {
-    struct work *
-        work; /* what is done is noted there, and what was done before is taken from it; the caller's, NULL: nothing is */
+    /* The caller's. What is done is noted in `work`, and what was done before is taken from it; NULL: nothing is. */
+    struct work *work;
+    bool is_folder; /* what is written: rows stay in the model's order, and vectors in a type of its own */
     struct imatrix *importance; /* NULL: none */
     struct made *made;          /* NULL: nothing */
     float **vector;             /* [tensor of f]: what norms became, NULL: as they were; NULL: all of them */
@@ -18,7 +19,7 @@ struct calibrated {
     } * output; /* [tensor of f], where it was measured; NULL: not */
 };
 
-/* Into *out, of which `work` alone is set. By the options' method, text and files. `type` is that of each tensor of f (NULL: stays), `from` where the model is, `to` what will be
+/* Into *out, of which what is the caller's is set. By the options' method, text and files. `type` is that of each tensor of f (NULL: stays), `from` where the model is, `to` what will be
  * written, beside which temporary files go. */
 int calibrate(const struct lathe_quantize_options *o, const char *from, const char *to,
               const struct model_file *f, const struct format *const *type, struct pool *pool,

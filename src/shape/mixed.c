@@ -180,6 +180,12 @@ static struct calib_options text_options(const struct mixed *m, struct str text,
                                   .user = m->o->user};
 }
 
+static int note_measured(void *user, uint64_t tensor, const struct sensitivity *v, struct lathe_err *err)
+{
+    const struct mixed *m = user;
+    return resume_note_measured(m->work, tensor, v, err);
+}
+
 static int measure(struct mixed *m, struct lathe_err *err)
 {
     uint64_t n = model_file_n_tensor(m->f);
@@ -192,7 +198,8 @@ static int measure(struct mixed *m, struct lathe_err *err)
     }
     const int n_ctx = m->o->calib_ctx > 0 && m->o->calib_ctx < PROBE_CTX ? m->o->calib_ctx : PROBE_CTX;
     const struct calib_options co = text_options(m, mixed_text(m), n_ctx, probe_tokens(m, wanted));
-    const struct sensitivity_options so = {.calib = &co, .f = m->f, .wanted = wanted, .work = m->work};
+    const struct sensitivity_options so = {
+        .calib = &co, .f = m->f, .wanted = wanted, .measured = note_measured, .user = m};
     int rc = calibrate_check(m->f, any, err);
     if (!rc)
         rc = sensitivity_measure(m->from, &so, m->pool, m->measured, importance, err);

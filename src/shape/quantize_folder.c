@@ -347,7 +347,7 @@ static int run(struct folder *f, const char *from, const char *to, struct lathe_
 int quantize_folder(const char *from, const char *to, const struct lathe_quantize_options *o,
                     struct lathe_quantize_report *report, struct lathe_err *err)
 {
-    struct folder f = {.o = o, .report = report};
+    struct folder f = {.o = o, .report = report, .calibrated = {.is_folder = true}};
     char path[4300];
     TRY(find_row(o, &f.row, err));
     TRY(check_group(&f, err));

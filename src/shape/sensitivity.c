@@ -16,7 +16,6 @@
 #include "shape/answers.h"
 #include "shape/layer_inputs.h"
 #include "shape/layer_swap.h"
-#include "shape/resume.h"
 
 /* Of the weights. SmolLM2-135M: the divergence over the error is the same from an eighth to a half, within a few percent, while the
  * divergence is below a tenth. */
@@ -160,7 +159,7 @@ static void show_progress(struct walk *a)
 
 static int note(const struct walk *a, uint64_t i)
 {
-    return resume_note_measured(a->o->work, i, &a->v[i], a->err);
+    return a->o->measured(a->o->user, i, &a->v[i], a->err);
 }
 
 static int measure_tensor(struct walk *a, int layer, const struct mf_tensor *t)

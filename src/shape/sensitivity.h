@@ -15,11 +15,13 @@ struct sensitivity_options {
     const struct calib_options *calib;
     const struct model_file *f;
     const bool *wanted; /* [tensor of f] */
-    struct work *work;  /* each tensor is noted there when it is measured */
+    /* A tensor of f is measured, v[tensor] what it came to. */
+    int (*measured)(void *user, uint64_t tensor, const struct sensitivity *v, struct lathe_err *err);
+    void *user;
 };
 
-/* v[tensor of f], of those wanted that are not in it already (resume_target); 0 where a tensor is none of the model's matrices. `importance` gets that of their columns. UNSUPPORTED
- * without an output head. */
+/* v[tensor of f], of those wanted whose error is not in it already; 0 where a tensor is none of the model's matrices. `importance` gets
+ * that of their columns. UNSUPPORTED without an output head. */
 int sensitivity_measure(const char *path, const struct sensitivity_options *o, struct pool *pool,
                         struct sensitivity *v, struct imatrix *importance, struct lathe_err *err);
 #endif
