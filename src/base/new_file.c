@@ -9,6 +9,7 @@
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
+#include "base/file_at.h"
 
 static int failed(const struct new_file *f, struct lathe_err *err)
 {
@@ -62,18 +63,9 @@ int new_file_open(struct new_file *f, const char *path, uint64_t n_bytes, struct
 
 int new_file_write(struct new_file *f, const void *p, size_t n, struct lathe_err *err)
 {
-    while (n) {
-        ssize_t k = pwrite(f->fd, p, n, (off_t)f->n_bytes);
-        if (k < 0 && errno == EINTR)
-            continue;
-        if (k <= 0) {
-            errno = k ? errno : ENOSPC;
-            return failed(f, err);
-        }
-        p = (const char *)p + k;
-        n -= (size_t)k;
-        f->n_bytes += (uint64_t)k;
-    }
+    if (!file_write_at(f->fd, p, n, f->n_bytes))
+        return failed(f, err);
+    f->n_bytes += n;
     return 0;
 }
 

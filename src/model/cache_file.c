@@ -9,6 +9,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 #include "base/cache_folder.h"
+#include "base/file_at.h"
 #include "base/mem.h"
 #include "base/numa.h"
 #include "format/map_guard.h"
@@ -121,16 +122,8 @@ static void load_piece(const struct pool_op *op, int piece, int worker)
 {
     const struct load *l = op->arg;
     size_t at = (size_t)piece * LOAD_PIECE, end = l->n - at < LOAD_PIECE ? l->n : at + LOAD_PIECE;
-    while (at < end) {
-        ssize_t k = pread(l->fd, l->to + at, end - at, (off_t)at);
-        if (k < 0 && errno == EINTR)
-            continue;
-        if (k <= 0) {
-            *l->failed = true;
-            return;
-        }
-        at += (size_t)k;
-    }
+    if (!file_read_at(l->fd, l->to + at, end - at, at))
+        *l->failed = true;
 }
 
 bool cache_view_load(struct cache_view *v, const char *path, const struct cache_id *id, struct pool *pool)
@@ -175,25 +168,6 @@ void cache_view_close(struct cache_view *v)
 
 /* Whether `path` is still the file behind fd: another process may have renamed it into place before we got
  * the lock. */
-static bool same_file(int fd, const char *path)
-{
-    struct stat a, b;
-    return fstat(fd, &a) == 0 && stat(path, &b) == 0 && a.st_dev == b.st_dev && a.st_ino == b.st_ino;
-}
-
-static bool write_all(int fd, const void *p, size_t n, uint64_t at)
-{
-    for (size_t done = 0; done < n;) {
-        ssize_t k = pwrite(fd, (const uint8_t *)p + done, n - done, (off_t)(at + done));
-        if (k < 0 && errno == EINTR)
-            continue;
-        if (k <= 0)
-            return false;
-        done += (size_t)k;
-    }
-    return true;
-}
-
 static void temp_name(const struct cache_writer *w, char out[4200])
 {
     snprintf(out, 4200, "%s.part", w->path);
@@ -207,7 +181,7 @@ bool cache_write_start(struct cache_writer *w, const char *path)
     w->fd = open(temp, O_RDWR | O_CREAT | O_CLOEXEC, 0644);
     if (w->fd < 0)
         return false;
-    if (flock(w->fd, LOCK_EX | LOCK_NB) != 0 || !same_file(w->fd, temp) || ftruncate(w->fd, 0) != 0) {
+    if (flock(w->fd, LOCK_EX | LOCK_NB) != 0 || !file_is_at(w->fd, temp) || ftruncate(w->fd, 0) != 0) {
         close(w->fd);
         return false;
     }
@@ -219,7 +193,7 @@ bool cache_write_start(struct cache_writer *w, const char *path)
 bool cache_write(struct cache_writer *w, const void *p, size_t n)
 {
     XXH3_128bits_update(w->digest, p, n);
-    w->failed = w->failed || !write_all(w->fd, p, n, CACHE_HEADER_BYTES + w->n_bytes);
+    w->failed = w->failed || !file_write_at(w->fd, p, n, CACHE_HEADER_BYTES + w->n_bytes);
     w->n_bytes += n;
     return !w->failed;
 }
@@ -232,7 +206,7 @@ bool cache_write_end(struct cache_writer *w, const struct cache_id *id, bool kee
     h.digest = XXH3_128bits_digest(w->digest);
     XXH3_freeState(w->digest);
     temp_name(w, temp);
-    bool made = keep && !w->failed && write_all(w->fd, &h, sizeof h, 0) && rename(temp, w->path) == 0;
+    bool made = keep && !w->failed && file_write_at(w->fd, &h, sizeof h, 0) && rename(temp, w->path) == 0;
     if (made)
         cache_trim(w->path);
     else

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
+#include "base/file_at.h"
 #include "base/mem_room.h"
 #include "base/new_file.h"
 #include "base/pool.h"
@@ -96,41 +97,9 @@ static int open_rows(struct calib *c, struct lathe_err *err)
     return io_error(c, "kept", err);
 }
 
-static off_t chunk_at(const struct calib *c, int chunk, int half)
+static uint64_t chunk_at(const struct calib *c, int chunk, int half)
 {
-    return (off_t)(((size_t)half * (size_t)c->n_chunk + (size_t)chunk) * (size_t)c->o.n_ctx * c->row_bytes);
-}
-
-static int write_all(int fd, const uint8_t *p, size_t n, off_t at)
-{
-    while (n) {
-        ssize_t did = pwrite(fd, p, n, at);
-        if (did < 0 && errno == EINTR)
-            continue;
-        if (did <= 0)
-            return -1;
-        p += did;
-        n -= (size_t)did;
-        at += did;
-    }
-    return 0;
-}
-
-static int read_all(int fd, uint8_t *p, size_t n, off_t at)
-{
-    while (n) {
-        ssize_t did = pread(fd, p, n, at);
-        if (did < 0 && errno == EINTR)
-            continue;
-        if (did <= 0) {
-            errno = did ? errno : EIO;
-            return -1;
-        }
-        p += did;
-        n -= (size_t)did;
-        at += did;
-    }
-    return 0;
+    return ((uint64_t)half * (uint64_t)c->n_chunk + (uint64_t)chunk) * (uint64_t)c->o.n_ctx * c->row_bytes;
 }
 
 static void pack_row(const struct pool_op *op, int row, int worker)
@@ -178,14 +147,14 @@ static void each_row(struct calib *c, void (*run)(const struct pool_op *, int, i
 static int save_rows(struct calib *c, int chunk, int half, struct lathe_err *err)
 {
     each_row(c, pack_row);
-    if (write_all(c->fd, c->room, (size_t)c->o.n_ctx * c->row_bytes, chunk_at(c, chunk, half)))
+    if (!file_write_at(c->fd, c->room, (size_t)c->o.n_ctx * c->row_bytes, chunk_at(c, chunk, half)))
         return io_error(c, "kept", err);
     return 0;
 }
 
 static int load_rows(struct calib *c, int chunk, struct lathe_err *err)
 {
-    if (read_all(c->fd, c->room, (size_t)c->o.n_ctx * c->row_bytes, chunk_at(c, chunk, c->half)))
+    if (!file_read_at(c->fd, c->room, (size_t)c->o.n_ctx * c->row_bytes, chunk_at(c, chunk, c->half)))
         return io_error(c, "read", err);
     each_row(c, unpack_row);
     return 0;

@@ -6,6 +6,7 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
+#include "base/file_at.h"
 #include "base/mem.h"
 
 enum { N_PIECE = 64, EVERY = 8, MOST_PIECES = 256 };
@@ -28,14 +29,7 @@ static const char *window(const struct text_source *x, int fd, size_t at, size_t
 {
     if (x->text)
         return x->text + at;
-    for (size_t got = 0; got < n;) {
-        errno = 0;
-        ssize_t k = pread(fd, room + got, n - got, (off_t)(at + got));
-        if (k <= 0 && errno != EINTR)
-            return NULL;
-        got += k > 0 ? (size_t)k : 0;
-    }
-    return room;
+    return file_read_at(fd, room, n, at) ? room : NULL;
 }
 
 /* Pieces of `size` bytes and what is left of their last lines, one in each n / n_piece bytes. */
@@ -91,7 +85,7 @@ int text_read(const struct text_source *source, const struct text_need *need, ch
     if (rc) {
         free(*out);
         *out = NULL;
-        err_set(err, rc, "%s: %s", source->path, errno ? strerror(errno) : "was cut while it was read");
+        err_set(err, rc, "%s: %s", source->path, strerror(errno));
     }
     if (fd >= 0)
         close(fd);

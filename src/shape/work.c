@@ -16,6 +16,7 @@
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
+#include "base/file_at.h"
 #include "base/mem.h"
 #include "base/remove_tree.h"
 
@@ -96,13 +97,10 @@ static bool digest_of(struct work *w, const struct vouch *v, XXH128_hash_t *out)
     XXH3_128bits_reset(s);
     while (ok && at < v->n_bytes) {
         size_t n = v->n_bytes - at < PIECE_BYTES ? (size_t)(v->n_bytes - at) : PIECE_BYTES;
-        ssize_t k = pread(fd, room, n, (off_t)(v->offset + at));
-        if (k < 0 && errno == EINTR)
-            continue;
-        ok = k > 0;
+        ok = file_read_at(fd, room, n, v->offset + at);
         if (ok)
-            XXH3_128bits_update(s, room, (size_t)k);
-        at += ok ? (uint64_t)k : 0;
+            XXH3_128bits_update(s, room, n);
+        at += n;
     }
     *out = XXH3_128bits_digest(s);
     XXH3_freeState(s);
@@ -231,16 +229,8 @@ bool work_is_worth(const struct work *w, int rc)
 
 static int append(struct work *w, const void *p, size_t n, struct lathe_err *err)
 {
-    for (size_t done = 0; done < n;) {
-        ssize_t k = pwrite(w->lock, (const char *)p + done, n - done, (off_t)(w->n_bytes + done));
-        if (k < 0 && errno == EINTR)
-            continue;
-        if (k <= 0) {
-            errno = k ? errno : ENOSPC;
-            return io_error(w->journal, err);
-        }
-        done += (size_t)k;
-    }
+    if (!file_write_at(w->lock, p, n, w->n_bytes))
+        return io_error(w->journal, err);
     w->n_bytes += n;
     return 0;
 }
@@ -281,12 +271,6 @@ int work_commit(struct work *w, bool sync, struct lathe_err *err)
 
 /* ---- opening ---- */
 
-static bool same_file(int fd, const char *path)
-{
-    struct stat a, b;
-    return fstat(fd, &a) == 0 && stat(path, &b) == 0 && a.st_dev == b.st_dev && a.st_ino == b.st_ino;
-}
-
 /* The journal, locked. Whoever was done may have taken the folder away in between: then it is made again. */
 static int lock_journal(struct work *w, const char *to, struct lathe_err *err)
 {
@@ -300,7 +284,7 @@ static int lock_journal(struct work *w, const char *to, struct lathe_err *err)
             return io_error(w->journal, err);
         if (flock(w->lock, LOCK_EX | LOCK_NB) && errno == EWOULDBLOCK)
             return err_set(err, LATHE_E_FAILED, "%.200s is being written by another process", to);
-        if (same_file(w->lock, w->journal))
+        if (file_is_at(w->lock, w->journal))
             return 0;
         close(w->lock);
         w->lock = -1;

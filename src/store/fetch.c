@@ -14,6 +14,7 @@
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
+#include "base/file_at.h"
 #include "store/curl_lib.h"
 
 enum { MAX_REDIRECT = 10, MAX_PAUSE = 60, URL_BYTES = 8192, TAG_BYTES = 256 };
@@ -122,18 +123,9 @@ static int write_part(struct transfer *t, const char *p, size_t n)
                        "%.200s: the server sends more than the %" PRIu64 " bytes that it has", t->file->what,
                        t->file->size);
     }
-    while (n) {
-        ssize_t k = pwrite(t->fd, p, n, (off_t)t->at);
-        if (k < 0 && errno == EINTR)
-            continue;
-        if (k <= 0) {
-            errno = k ? errno : ENOSPC;
-            return disk(t);
-        }
-        p += k;
-        n -= (size_t)k;
-        t->at += (uint64_t)k;
-    }
+    if (!file_write_at(t->fd, p, n, t->at))
+        return disk(t);
+    t->at += n;
     if (t->f->progress && t->file->size)
         t->f->progress(t->f->user, t->file->what, (double)t->at / (double)t->file->size);
     return 0;
