@@ -28,12 +28,16 @@ typedef double lane_sums __attribute__((vector_size(LANES * sizeof(double))));
         (out) = p_ * (lanes)(((lane_ints)t_ << 23) + 0x3f800000);                                           \
     } while (0)
 
-/* The lanes that are left at the end, and `fill` in the others. */
-static void load_rest(const float *x, int n, float fill, float *out)
-{
-    for (int i = 0; i < LANES; i++)
-        out[i] = i < n ? x[i] : fill;
-}
+/* Up to 16 lanes, and `fill` in those that are not there. */
+#define TAKE(v, p, n_left, fill)                               \
+    do {                                                       \
+        if ((n_left) >= LANES) {                               \
+            LOAD(v, p);                                        \
+        } else {                                               \
+            (v) = (lanes){0} + (fill);                         \
+            memcpy(&(v), p, (size_t)(n_left) * sizeof(float)); \
+        }                                                      \
+    } while (0)
 
 static double sum_of(const lane_sums *v)
 {
@@ -45,12 +49,9 @@ static double sum_of(const lane_sums *v)
 
 static bool max_loop(const float *x, int n, float *out)
 {
-    float rest[LANES];
     lanes most = (lanes){0} + x[0], wrong = {0}, v;
     for (int i = 0; i < n; i += LANES) {
-        if (n - i < LANES)
-            load_rest(x + i, n - i, x[0], rest);
-        LOAD(v, n - i < LANES ? rest : x + i);
+        TAKE(v, x + i, n - i, x[0]);
         most = LARGER(v, most);
         wrong += v * 0.0f; /* NaN for NaN and for infinities */
     }
@@ -65,13 +66,10 @@ static bool max_loop(const float *x, int n, float *out)
 
 static double sum_loop(const float *x, int n, float max)
 {
-    float rest[LANES];
     lane_sums sum = {0};
     lanes v, e;
     for (int i = 0; i < n; i += LANES) {
-        if (n - i < LANES)
-            load_rest(x + i, n - i, max + 2 * LEAST, rest);
-        LOAD(v, n - i < LANES ? rest : x + i);
+        TAKE(v, x + i, n - i, max + 2 * LEAST);
         v -= max;
         EXP(e, v);
         ADD(sum, e);
@@ -81,16 +79,11 @@ static double sum_loop(const float *x, int n, float max)
 
 static void pair_loop(const float *x, float x_max, const float *y, float y_max, int n, double out[3])
 {
-    float x_rest[LANES], y_rest[LANES];
     lane_sums p_sum = {0}, q_sum = {0}, weighted = {0};
     lanes v, w, e;
     for (int i = 0; i < n; i += LANES) {
-        if (n - i < LANES) {
-            load_rest(x + i, n - i, x_max + 2 * LEAST, x_rest);
-            load_rest(y + i, n - i, y_max + 2 * LEAST, y_rest);
-        }
-        LOAD(v, n - i < LANES ? x_rest : x + i);
-        LOAD(w, n - i < LANES ? y_rest : y + i);
+        TAKE(v, x + i, n - i, x_max + 2 * LEAST);
+        TAKE(w, y + i, n - i, y_max + 2 * LEAST);
         v -= x_max;
         w -= y_max;
         EXP(e, w);
@@ -107,12 +100,9 @@ static void pair_loop(const float *x, float x_max, const float *y, float y_max, 
 
 static void exp_loop(const float *x, int n, float max, float *share)
 {
-    float rest[LANES];
     lanes v, e;
     for (int i = 0; i < n; i += LANES) {
-        if (n - i < LANES)
-            load_rest(x + i, n - i, max + 2 * LEAST, rest);
-        LOAD(v, n - i < LANES ? rest : x + i);
+        TAKE(v, x + i, n - i, max + 2 * LEAST);
         v -= max;
         EXP(e, v);
         memcpy(share + i, &e, sizeof *share * (size_t)(n - i < LANES ? n - i : LANES));

@@ -138,9 +138,10 @@ int new_file_nameless(const char *folder, uint64_t n_bytes)
     return e ? -e : fd;
 }
 
-int new_file_map(const char *folder, uint64_t n_bytes, const char *what, void **out, struct lathe_err *err)
+int new_file_map_of(int fd, const char *folder, uint64_t n_bytes, const char *what, void **out,
+                    struct lathe_err *err)
 {
-    int fd = new_file_nameless(folder, n_bytes), e = fd < 0 ? -fd : 0;
+    int e = fd < 0 ? -fd : 0;
     void *p = e ? NULL : mmap(NULL, n_bytes, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
     if (p == MAP_FAILED)
         e = errno;
@@ -150,4 +151,9 @@ int new_file_map(const char *folder, uint64_t n_bytes, const char *what, void **
     return e ? err_set(err, LATHE_E_IO, "%.200s has no room for %.1f MiB of %s: %s", folder,
                        (double)n_bytes / 1048576, what, strerror(e))
              : 0;
+}
+
+int new_file_map(const char *folder, uint64_t n_bytes, const char *what, void **out, struct lathe_err *err)
+{
+    return new_file_map_of(new_file_nameless(folder, n_bytes), folder, n_bytes, what, out, err);
 }

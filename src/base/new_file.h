@@ -32,4 +32,7 @@ void new_file_folder(const char *path, char *out, size_t n);
 int new_file_nameless(const char *folder, uint64_t n_bytes);
 /* Such a file, mapped: *out is zero, and goes when it is unmapped. `what` it is for: IO names it and the folder. */
 int new_file_map(const char *folder, uint64_t n_bytes, const char *what, void **out, struct lathe_err *err);
+/* One that is open, or the negative of an errno; the descriptor is closed. */
+int new_file_map_of(int fd, const char *folder, uint64_t n_bytes, const char *what, void **out,
+                    struct lathe_err *err);
 #endif

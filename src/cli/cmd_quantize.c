@@ -1,6 +1,6 @@
 /* lathe quantize: a model in fewer bits, and what that cost. */
-#include <stdio.h>
 #include <inttypes.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
 #include "cli/cli.h"

@@ -3,10 +3,10 @@
 #include <stdlib.h>
 #include <string.h>
 #include <xxhash.h>
+#include "base/logits.h"
 #include "base/mem.h"
 #include "base/pool.h"
 #include "measure/eval_side.h"
-#include "base/logits.h"
 
 enum { ROW_LEAST = EVAL_HEAD_ROWS, ROW_MOST = 512, ROW_STEP = 12 /* tokens of a tile */ };
 #define SIDE_BYTES ((size_t)16 << 20)

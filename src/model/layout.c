@@ -14,7 +14,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <unistd.h>
 #include <xxhash.h>
 #include "base/cpu.h"
 #include "base/mem_room.h"
@@ -277,14 +276,8 @@ static int make_spilled(struct lathe_model *m, const struct matrix_list *list,
     struct layout *l = m->layout;
     struct cache_view *v = &l->view;
     size_t n = list->layout_bytes;
-    int fd = new_file_nameless(o->spill_folder, n), e = fd < 0 ? -fd : 0;
-    void *p = e ? MAP_FAILED : mmap(NULL, n, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
-    e = !e && p == MAP_FAILED ? errno : e;
-    if (fd >= 0)
-        close(fd);
-    if (e)
-        return err_set(err, LATHE_E_IO, "%.200s has no room for %.1f MiB of laid-out weights: %s",
-                       o->spill_folder, (double)n / 1048576, strerror(e));
+    void *p;
+    TRY(new_file_map(o->spill_folder, n, "laid-out weights", &p, err));
     v->room = v->map = p;
     v->room_bytes = v->map_bytes = n;
     l->panels = p;

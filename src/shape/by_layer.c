@@ -123,14 +123,23 @@ static void put_panel(const struct matrix_job *j, int panel, int n, const uint8_
                rows + (size_t)r * j->row_bytes, j->row_bytes);
 }
 
+/* The rows of a panel as floats, *n of them; to be freed. */
+static float *rows_of(const struct matrix_job *j, int panel, int *n)
+{
+    int first = panel * LANES;
+    *n = j->w->n_row - first < LANES ? j->w->n_row - first : LANES;
+    float *x = mem_new((size_t)*n * (size_t)j->w->n_col * sizeof *x);
+    matrix_rows_f32(j->w, first, *n, x);
+    return x;
+}
+
 static void round_panel(const struct pool_op *op, int panel, int worker)
 {
     const struct matrix_job *j = op->arg;
-    int first = panel * LANES, n = j->w->n_row - first < LANES ? j->w->n_row - first : LANES;
-    float *x = mem_new((size_t)n * (size_t)j->w->n_col * sizeof *x);
+    int n;
+    float *x = rows_of(j, panel, &n);
     uint8_t *state = j->state ? j->state + (size_t)panel * state_bytes(j) : mem_new(state_bytes(j));
     uint8_t *rows = state + GPTQ_ROWS * (size_t)j->w->n_col * sizeof(float);
-    matrix_rows_f32(j->w, first, n, x);
     gptq_rows(j->type, j->in, x, n, j->first, j->last, (float(*)[GPTQ_ROWS])(void *)state, rows,
               &j->errors[panel]);
     if (!j->first)
@@ -143,9 +152,8 @@ static void round_panel(const struct pool_op *op, int panel, int worker)
 static void compare_panel(const struct pool_op *op, int panel, int worker)
 {
     const struct matrix_job *j = op->arg;
-    int first = panel * LANES, n = j->w->n_row - first < LANES ? j->w->n_row - first : LANES;
-    float *x = mem_new((size_t)n * (size_t)j->w->n_col * sizeof *x);
-    matrix_rows_f32(j->w, first, n, x);
+    int n;
+    float *x = rows_of(j, panel, &n);
     gptq_compare(j->type, j->in, x, n, j->first, j->last, &j->errors[panel]);
     free(x);
 }

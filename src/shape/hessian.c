@@ -76,10 +76,10 @@ void hessian_free(struct hessian *h)
 
 int hessian_window(const struct hessian *h, int first, int each)
 {
-    uint64_t rows = h->window_bytes / ((uint64_t)(h->stride - first) * sizeof(float)) / (uint64_t)each;
-    if (!h->window_bytes || rows * (uint64_t)each >= (uint64_t)(h->n - first))
-        return h->n;
-    return first + (rows ? (int)rows : 1) * each < h->n ? first + (rows ? (int)rows : 1) * each : h->n;
+    uint64_t row_bytes = (uint64_t)(h->stride - first) * sizeof(float),
+             rows = h->window_bytes / row_bytes / (uint64_t)each * (uint64_t)each;
+    rows = rows ? rows : (uint64_t)each;
+    return h->window_bytes && rows < (uint64_t)(h->n - first) ? first + (int)rows : h->n;
 }
 
 /* ---- C += A^T A ---- */

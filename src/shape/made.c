@@ -1,10 +1,8 @@
 /* The tensors lie one after another; the file is mapped, so that the kernel writes it out when memory is short. */
 #include "shape/made.h"
-#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <unistd.h>
 #include "base/mem.h"
 #include "base/new_file.h"
 
@@ -24,22 +22,17 @@ struct made {
 
 static int map_file(struct made *m, const char *folder, struct lathe_err *err)
 {
-    int fd = -1, e;
-    if (m->work)
+    static const char what[] = "quantized weights";
+    void *p;
+    int fd;
+    if (m->work) {
         TRY(work_file(m->work, WORK_ROUNDED, m->n_bytes, &fd, err));
-    else
-        fd = new_file_nameless(folder, m->n_bytes);
-    e = fd < 0 ? -fd : 0;
-    if (!e) {
-        m->p = mmap(NULL, m->n_bytes, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
-        e = m->p == MAP_FAILED ? errno : 0;
-        m->p = e ? NULL : m->p;
+        TRY(new_file_map_of(fd, folder, m->n_bytes, what, &p, err));
+    } else {
+        TRY(new_file_map(folder, m->n_bytes, what, &p, err));
     }
-    if (fd >= 0)
-        close(fd);
-    return e ? err_set(err, LATHE_E_IO, "%.200s has no room for %.1f MiB of quantized weights: %s", folder,
-                       (double)m->n_bytes / 1048576, strerror(e))
-             : 0;
+    m->p = p;
+    return 0;
 }
 
 int made_new(const struct model_file *f, const struct format *const *type, const char *folder,

@@ -8,7 +8,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include "base/clock.h"
 #include "base/cpu.h"
 #include "base/mem.h"
 #include "base/new_file.h"
@@ -22,8 +21,6 @@
 #include "shape/resume.h"
 #include "shape/stages.h"
 #include "shape/text_pieces.h"
-
-enum { SYNC_S = 4 }; /* between two times that the disk has all that is written */
 
 /* Of one row: sums of squares; bad: the first column that is no number, + 1. */
 struct row_sums {
@@ -41,7 +38,7 @@ struct quantize {
     struct stages stages;
     struct lathe_quantize_report *report;
     struct lathe_quantized *done; /* of each tensor, told when the file is there */
-    double error, value, worst, synced_s;
+    double error, value, worst;
 };
 
 static double square(double x)
@@ -179,10 +176,7 @@ static int tensor_done(void *user, uint64_t i, uint64_t first, uint64_t end, str
     }
     memset(q->rows, 0, n_row * sizeof *q->rows);
     account(q, i, error, value);
-    bool sync = clock_s() - q->synced_s > SYNC_S;
-    if (sync)
-        q->synced_s = clock_s();
-    return resume_note_tensor(q->calibrated.work, i, first, end, error, value, sync, err);
+    return resume_note_tensor(q->calibrated.work, i, first, end, error, value, err);
 }
 
 /* ---- before and after ---- */
@@ -265,7 +259,6 @@ static int write_file(struct quantize *q, struct pool *pool, const char *to, str
     struct stat st;
     TRY(resume_tensors(q->calibrated.work, account, q, &w.n_done, err));
     say_resumed(q, w.n_done);
-    q->synced_s = clock_s();
     TRY(gguf_write(q->f, &w, to, err));
     if (stat(to, &st) == 0)
         q->report->bytes_after = (uint64_t)st.st_size;
@@ -276,19 +269,7 @@ static int write_file(struct quantize *q, struct pool *pool, const char *to, str
 static int open_work(struct quantize *q, const struct lathe_quantize_options *o, const char *to,
                      struct work **out, struct lathe_err *err)
 {
-    enum work_state state;
-    XXH128_hash_t key = resume_key(o, q->f, q->type, q->mix.mix ? mix_file_type(q->mix.mix) : 0);
-    TRY(work_open(to, key, out, &state, err));
-    if (state == WORK_OTHER && q->o->note)
-        q->o->note(q->o->user,
-                   "what an earlier run left is of another model or of other options: begun anew");
-    return 0;
-}
-
-static void close_work(struct work **w, int rc)
-{
-    work_close(*w, *w && work_is_worth(*w, rc));
-    *w = NULL;
+    return resume_open(o, q->f, q->type, q->mix.mix ? mix_file_type(q->mix.mix) : 0, to, out, err);
 }
 
 static int make_file(struct quantize *q, struct pool *pool, const struct lathe_quantize_options *o,
@@ -303,7 +284,8 @@ static int make_file(struct quantize *q, struct pool *pool, const struct lathe_q
         rc = calibrate(o, from, to, q->f, q->type, pool, &q->calibrated, q->report, err);
     if (!rc)
         rc = write_file(q, pool, to, err);
-    close_work(&q->calibrated.work, rc);
+    work_end(q->calibrated.work, rc);
+    q->calibrated.work = NULL;
     return rc;
 }
 
@@ -334,7 +316,7 @@ static int make_mixed(struct quantize *q, struct pool *pool, const char *from, c
     if (!rc)
         rc = reach_target(q, m, w, pool, from, to, err);
     mixed_free(m);
-    close_work(&w, rc);
+    work_end(w, rc);
     return rc;
 }
 

@@ -6,7 +6,6 @@
 #include <string.h>
 #include <strings.h>
 #include <sys/stat.h>
-#include "base/clock.h"
 #include "base/cpu.h"
 #include "base/mem.h"
 #include "base/new_file.h"
@@ -28,10 +27,7 @@ static const struct row {
             {"int4", "compressed-tensors", WRITE_INTS},
             {"int8", "compressed-tensors", WRITE_BYTES},
             {"nf4", "bitsandbytes", WRITE_NF4}};
-enum {
-    N_ROW = sizeof rows / sizeof *rows,
-    SYNC_S = 4 /* between two times that the disk has all that is written */
-};
+enum { N_ROW = sizeof rows / sizeof *rows };
 
 struct folder {
     const struct lathe_quantize_options *o;
@@ -47,7 +43,6 @@ struct folder {
     struct sums {
         double error, value;
     } now, *before; /* of the tensor that is written; of those that an earlier run wrote */
-    double synced_s;
 };
 
 bool quantize_folder_is(const char *type)
@@ -199,12 +194,9 @@ static void keep_sums(void *user, uint64_t i, double error, double value)
 static int tensor_done(void *user, uint64_t i, uint64_t first, uint64_t end, struct lathe_err *err)
 {
     struct folder *f = user;
-    bool sync = clock_s() - f->synced_s > SYNC_S;
-    if (sync)
-        f->synced_s = clock_s();
     const struct sums now = f->now;
     f->now = (struct sums){0};
-    return resume_note_tensor(f->calibrated.work, i, first, end, now.error, now.value, sync, err);
+    return resume_note_tensor(f->calibrated.work, i, first, end, now.error, now.value, err);
 }
 
 static int take_up(struct folder *f, struct lathe_err *err)
@@ -216,7 +208,6 @@ static int take_up(struct folder *f, struct lathe_err *err)
     if (f->w.n_done && f->o->note)
         f->o->note(f->o->user, words);
     f->w.begun = work_path(f->calibrated.work, WORK_OUT);
-    f->synced_s = clock_s();
     return 0;
 }
 
@@ -315,17 +306,12 @@ static int make(struct folder *f, const char *from, const char *to, struct lathe
 
 static int with_work(struct folder *f, const char *from, const char *to, struct lathe_err *err)
 {
-    XXH128_hash_t key = resume_key(f->o, f->f, f->type, (uint32_t)f->w.kind);
-    enum work_state state;
     struct work *w;
-    TRY(work_open(to, key, &w, &state, err));
+    TRY(resume_open(f->o, f->f, f->type, (uint32_t)f->w.kind, to, &w, err));
     f->calibrated.work = w;
-    if (state == WORK_OTHER && f->o->note)
-        f->o->note(f->o->user,
-                   "what an earlier run left is of another model or of other options: begun anew");
     int rc = make(f, from, to, err);
     calibrated_free(&f->calibrated, model_file_n_tensor(f->f));
-    work_close(w, work_is_worth(w, rc));
+    work_end(w, rc);
     return rc;
 }
 

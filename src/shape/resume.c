@@ -84,8 +84,8 @@ static void add_options(XXH3_state_t *s, const struct lathe_quantize_options *o)
         add_string(s, *t);
 }
 
-XXH128_hash_t resume_key(const struct lathe_quantize_options *o, const struct model_file *f,
-                         const struct format *const *type, uint32_t file_type)
+static XXH128_hash_t key_of(const struct lathe_quantize_options *o, const struct model_file *f,
+                            const struct format *const *type, uint32_t file_type)
 {
     XXH3_state_t *s = XXH3_createState();
     uint64_t numbers[] = {
@@ -107,6 +107,17 @@ XXH128_hash_t resume_key(const struct lathe_quantize_options *o, const struct mo
     XXH128_hash_t key = XXH3_128bits_digest(s);
     XXH3_freeState(s);
     return key;
+}
+
+int resume_open(const struct lathe_quantize_options *o, const struct model_file *f,
+                const struct format *const *type, uint32_t file_type, const char *to, struct work **out,
+                struct lathe_err *err)
+{
+    enum work_state state;
+    TRY(work_open(to, key_of(o, f, type, file_type), out, &state, err));
+    if (state == WORK_OTHER && o->note)
+        o->note(o->user, "what an earlier run left is of another model or of other options: begun anew");
+    return 0;
 }
 
 /* ---- layers ---- */
@@ -337,10 +348,10 @@ int resume_tensors(const struct work *w, void (*tensor)(void *user, uint64_t i, 
 }
 
 int resume_note_tensor(struct work *w, uint64_t i, uint64_t first, uint64_t end, double error, double value,
-                       bool sync, struct lathe_err *err)
+                       struct lathe_err *err)
 {
     struct pair x = {i, error, value};
     work_note(w, TENSOR, &x, sizeof x);
     work_vouch(w, WORK_OUT, first, end - first);
-    return work_commit(w, sync, err);
+    return work_commit(w, work_sync_is_due(w), err);
 }

@@ -6,9 +6,11 @@
 #include "shape/made.h"
 #include "shape/sensitivity.h"
 
-/* Everything that the result depends on: the model's files, options, the types of its tensors, the texts. */
-XXH128_hash_t resume_key(const struct lathe_quantize_options *o, const struct model_file *f,
-                         const struct format *const *type, uint32_t file_type);
+/* The work of OUT `to`, found again if everything that the result depends on is the same: the model's files, options, the types of
+ * its tensors, the texts. That another was begun there is noted to the caller. */
+int resume_open(const struct lathe_quantize_options *o, const struct model_file *f,
+                const struct format *const *type, uint32_t file_type, const char *to, struct work **out,
+                struct lathe_err *err);
 
 /* How far the layers are. */
 struct resume_layers {
@@ -55,5 +57,5 @@ int resume_tensors(const struct work *w, void (*tensor)(void *user, uint64_t i, 
                    void *user, uint64_t *n, struct lathe_err *err);
 /* Bytes [first, end) of the file are tensor i. */
 int resume_note_tensor(struct work *w, uint64_t i, uint64_t first, uint64_t end, double error, double value,
-                       bool sync, struct lathe_err *err);
+                       struct lathe_err *err);
 #endif

@@ -16,11 +16,13 @@
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
+#include "base/clock.h"
 #include "base/file_at.h"
 #include "base/mem.h"
 #include "base/remove_tree.h"
 
 enum { COMMIT = 0x10000, VOUCH, PIECE_BYTES = 1 << 20, MAX_PATH = 4200, MAX_PUT = 1 << 30, TRIES = 20 };
+enum { SYNC_S = 4 }; /* between two times that the disk has all that is written */
 
 static const char magic[8] = "LATHEWK1", journal_name[] = "journal";
 static const char *const names[N_WORK_FILE] = {"rows", "rounded", "out"};
@@ -46,6 +48,7 @@ struct work {
     uint64_t sum;              /* of the last record */
     struct buf put;            /* not committed yet */
     uint64_t put_sum;
+    double synced_s; /* when the disk last had everything */
 };
 
 /* ---- files ---- */
@@ -220,11 +223,6 @@ int work_each(const struct work *w, work_note_fn *fn, void *user, struct lathe_e
     return rc;
 }
 
-bool work_is_worth(const struct work *w, int rc)
-{
-    return (rc == LATHE_E_IO || rc == LATHE_E_NOMEM) && w->n_bytes > sizeof(struct head);
-}
-
 /* ---- writing ---- */
 
 static int append(struct work *w, const void *p, size_t n, struct lathe_err *err)
@@ -253,8 +251,15 @@ void work_vouch(struct work *w, enum work_file file, uint64_t offset, uint64_t n
     work_note(w, VOUCH, &v, sizeof v);
 }
 
+bool work_sync_is_due(const struct work *w)
+{
+    return clock_s() - w->synced_s > SYNC_S;
+}
+
 int work_commit(struct work *w, bool sync, struct lathe_err *err)
 {
+    if (sync)
+        w->synced_s = clock_s();
     for (int i = 0; i < N_WORK_FILE && sync; i++) {
         if (w->dirty[i] && fdatasync(w->fd[i]))
             return io_error(w->path[i], err);
@@ -313,6 +318,7 @@ int work_open(const char *to, XXH128_hash_t key, struct work **out, enum work_st
     const struct head h = head_of(key);
     *out = NULL;
     w->lock = -1;
+    w->synced_s = clock_s();
     buf_init(&w->put, MAX_PUT);
     int n = snprintf(w->folder, sizeof w->folder, "%.4100s.work", to);
     snprintf(w->journal, sizeof w->journal, "%.*s/%s", n, w->folder, journal_name);
@@ -351,4 +357,9 @@ void work_close(struct work *w, bool keep)
         rmdir(w->folder); /* if there is nothing in it */
     buf_free(&w->put);
     free(w);
+}
+
+void work_end(struct work *w, int rc)
+{
+    work_close(w, w && (rc == LATHE_E_IO || rc == LATHE_E_NOMEM) && w->n_bytes > sizeof(struct head));
 }

@@ -20,9 +20,8 @@ int work_open(const char *to, XXH128_hash_t key, struct work **out, enum work_st
               struct lathe_err *err);
 /* keep: it stays, to be taken up later; else nothing is left of it. NULL is nothing. */
 void work_close(struct work *w, bool keep);
-/* Whether it is worth to be kept after a run that ended with rc: anything was done, and what stopped it has nothing to do with what it
- * was told. */
-bool work_is_worth(const struct work *w, int rc);
+/* After a run that ended with rc: kept if anything was done and what stopped it has nothing to do with what it was told. */
+void work_end(struct work *w, int rc);
 
 const char *work_path(const struct work *w, enum work_file file);
 /* A name in the folder for what is whole before it is moved to its place; it may have a work of its own meanwhile. */
@@ -35,6 +34,9 @@ void work_note(struct work *w, uint32_t kind, const void *p, size_t n);
 void work_vouch(struct work *w, enum work_file file, uint64_t offset, uint64_t n_bytes);
 /* `sync`: they are on the disk when it returns; without it they survive the end of the process, though not of the system. */
 int work_commit(struct work *w, bool sync, struct lathe_err *err);
+
+/* Whether the disk has not had everything for some seconds: for commits that are many. */
+bool work_sync_is_due(const struct work *w);
 
 /* Calls fn with each note that was found at the beginning, in order; stops at a result other than 0 and returns it. */
 typedef int work_note_fn(void *user, uint32_t kind, const uint8_t *p, size_t n, struct lathe_err *err);

@@ -34,11 +34,7 @@ def test_targets_are_killed_and_resumed(home, tmp_path, text, target):
     tiny_model.write(str(tmp_path / "m.gguf"), "F32", n_layer=2, n_embd=128)
     k = Kills(home, tmp_path, tmp_path / "m.gguf", text, TARGETS[target])
     k.at_random(1, SEED)
-    for i in range(20):
-        k.kill_after(k.seconds * (0.5 + 0.02 * i))
-        if k.check():
-            return
-    pytest.fail("no run was killed after a tensor was measured")
+    killed_in_the_middle(k, 0.5)
 
 
 @pytest.mark.parametrize("kind", FOLDERS)
@@ -46,8 +42,13 @@ def test_folders_are_killed_and_resumed(home, tmp_path, text, kind):
     hf_folder.write(tmp_path / "in")
     k = Kills(home, tmp_path, tmp_path / "in", text, FOLDERS[kind])
     k.at_random(1, SEED)
+    killed_in_the_middle(k, 0.4)
+
+
+def killed_in_the_middle(k, share):
+    """Kills, from that share of a run's time on, until a later run says that it takes up what is left."""
     for i in range(40):
-        k.kill_after(k.seconds * (0.4 + 0.015 * i))
+        k.kill_after(k.seconds * (share + 0.015 * i))
         if k.check():
             return
     pytest.fail("no run was killed in the middle")
