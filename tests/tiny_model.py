@@ -2,7 +2,8 @@
 """Writes a tiny random llama model with a byte-level tokenizer and a chat template: tiny_model.py OUT.gguf [F32|F16|BF16|Q8_0|Q4_0] [key=value ...]
 
 Nothing but the standard library; the same bytes on every machine. n_ctx, n_layer, n_embd, template=0 and alike=1 (all layers
-have the weights of the first: a large file in little time) can be set by key=value.
+have the weights of the first: a large file in little time) and n_vocab (rows of the embedding beyond 288 are the first ones
+again) can be set by key=value.
 """
 import functools, random, struct, sys
 
@@ -64,14 +65,14 @@ def encode(values, kind):
 
 
 @functools.lru_cache
-def model(n_ctx=256, n_layer=2, n_embd=64, template=1, alike=0, n_ff=96):
+def model(n_ctx=256, n_layer=2, n_embd=64, template=1, alike=0, n_ff=96, n_vocab=288):
     """Its metadata, and its tensors as (name, shape, values), innermost dimension first."""
     rnd = random.Random(7)
     spell = byte_spellings()
     tokens = [spell[b] for b in range(256)] + ["\u0120t", "he", "\u0120the", "in", "<|im_start|>", "<|im_end|>", "<|end|>"]
-    tokens += [f"[unused{i}]" for i in range(288 - len(tokens))]
+    tokens += [f"[unused{i}]" for i in range(n_vocab - len(tokens))]
     kinds = [1] * 260 + [3, 3, 3] + [5] * (len(tokens) - 263)
-    n_head, n_kv, n_vocab = 4, 2, len(tokens)
+    n_head, n_kv = 4, 2
     dim = n_embd // n_head
     meta = {"general.architecture": "llama", "general.name": "tiny", "llama.context_length": n_ctx, "llama.embedding_length": n_embd,
             "llama.block_count": n_layer, "llama.feed_forward_length": n_ff, "llama.attention.head_count": n_head,
@@ -94,10 +95,12 @@ def model(n_ctx=256, n_layer=2, n_embd=64, template=1, alike=0, n_ff=96):
         if kin in made:
             tensors.append((name, shape, made[kin]))
             continue
-        n = shape[0] * (shape[1] if len(shape) > 1 else 1)
+        n = shape[0] * (min(shape[1], 288) if name == "token_embd.weight" else shape[1] if len(shape) > 1 else 1)
         tensors.append((name, shape, [1.0 + rnd.uniform(-0.1, 0.1) if len(shape) == 1 else rnd.gauss(0, 0.6 / shape[0] ** 0.5 * 4)
                                       for _ in range(n)]))
         made[kin] = tensors[-1][2]
+    name, shape, values = tensors[0]
+    tensors[0] = name, shape, (values * (n_vocab // 288 + 1))[:shape[0] * n_vocab]
     return meta, tensors
 
 

@@ -193,7 +193,7 @@ const uint8_t *matrix_rows(const struct matrix *m, int first, int n, uint8_t *ro
 /* out[n_col] = row of an embedding, laid out or not. */
 void matrix_row(const struct matrix *m, int row, float *out);
 
-/* ---- model->vocab: its index from the cache, or built and kept there ---- */
+/* ---- model->vocab: its index from the cache, or built and kept there; closed with the model, or before by who needs it no more ---- */
 int vocab_open(struct lathe_model *m, const struct lathe_model_options *o, struct lathe_err *err);
 void vocab_close(struct lathe_model *m);
 

@@ -67,4 +67,6 @@ void vocab_close(struct lathe_model *m)
     if (m->vocab_index)
         cache_view_close(m->vocab_index);
     free(m->vocab_index);
+    m->vocab = NULL;
+    m->vocab_index = NULL;
 }

@@ -138,11 +138,11 @@ static void each(struct answers *a, void (*run)(const struct pool_op *, int, int
 
 static int draw_chunk(struct answers *a, int chunk, struct lathe_err *err)
 {
-    int n_ctx = calib_ctx(a->c);
+    int n_ctx = calib_ctx(a->c), most = calib_n_out(a->c);
     a->chunk = chunk;
     TRY(calib_rest(a->c, chunk, 0, NULL, NULL, err));
-    for (a->first = 0; a->first < n_ctx; a->first += ANSWERS_OUT) {
-        int n = n_ctx - a->first < ANSWERS_OUT ? n_ctx - a->first : ANSWERS_OUT;
+    for (a->first = 0; a->first < n_ctx; a->first += most) {
+        int n = n_ctx - a->first < most ? n_ctx - a->first : most;
         a->logits = pass_logits(calib_pass(a->c), a->first, n, &a->logits_stride);
         each(a, draw_position, n);
     }

@@ -6,7 +6,7 @@
 #include "shape/calib.h"
 #include "shape/noise.h"
 
-enum { ANSWERS_OUT = 16 }; /* what n_out of the calibration has to be */
+enum { ANSWERS_OUT = 16 }; /* n_out of the calibration, for the speed */
 
 struct answers;
 

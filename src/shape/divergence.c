@@ -1,4 +1,4 @@
-/* Both models take a chunk at a time, and of its rows ROWS at a time have their logits. */
+/* Both models take a chunk at a time, each within half of the memory, and of its rows some at a time have their logits. */
 #include "shape/divergence.h"
 #include <math.h>
 #include <stdlib.h>
@@ -10,7 +10,7 @@ enum { ROWS = 16 };
 
 struct pair {
     struct calib *p, *q;
-    const float *x, *y; /* [ROWS][x_stride], logits of p and of q */
+    const float *x, *y; /* [calib_n_out][x_stride], logits of p and of q */
     int64_t x_stride, y_stride;
     double *divergence; /* of each row of a chunk */
     int first;
@@ -28,11 +28,11 @@ static void compare_row(const struct pool_op *op, int row, int worker)
 
 static int compare_chunk(struct pair *a, struct pool *pool, int chunk, double *sum, struct lathe_err *err)
 {
-    int n_ctx = calib_ctx(a->p);
+    int n_ctx = calib_ctx(a->p), most = calib_n_out(a->p);
     TRY(calib_rest(a->p, chunk, 0, NULL, NULL, err));
     TRY(calib_rest(a->q, chunk, 0, NULL, NULL, err));
-    for (a->first = 0; a->first < n_ctx; a->first += ROWS) {
-        int n = n_ctx - a->first < ROWS ? n_ctx - a->first : ROWS;
+    for (a->first = 0; a->first < n_ctx; a->first += most) {
+        int n = n_ctx - a->first < most ? n_ctx - a->first : most;
         a->x = pass_logits(calib_pass(a->p), a->first, n, &a->x_stride);
         a->y = pass_logits(calib_pass(a->q), a->first, n, &a->y_stride);
         struct pool_op op = {.run = compare_row, .arg = a, .n_piece = n, .layer = -1, .name = "divergence"};
@@ -65,6 +65,7 @@ int divergence_measure(const char *reference, const char *path, const struct cal
     struct calib_options co = *o;
     struct pair a = {0};
     co.n_out = ROWS;
+    co.memory_bytes /= 2;
     co.as_it_is = true;
     TRY(calib_new(reference, &co, pool, &a.p, err));
     int rc = calib_new(path, &co, pool, &a.q, err);

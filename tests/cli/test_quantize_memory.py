@@ -8,7 +8,9 @@ from conftest import PROGRAM
 
 pytestmark = pytest.mark.skipif(bool(os.environ.get("LATHE_CHECK_KIND")), reason="memory: of a build for finding faults")
 MIB = 64
-METHODS = {"round": [], "importances": ["--calib"], "gptq": ["--method", "gptq", "--calib"], "awq": ["--method", "awq", "--calib"]}
+Q4_0 = ["--type", "q4_0"]
+METHODS = {"round": Q4_0, "importances": [*Q4_0, "--calib"], "gptq": [*Q4_0, "--method", "gptq", "--calib"], "awq": [*Q4_0, "--method", "awq", "--calib"],
+           "target": ["--target-kl", "20", "--types", "q4_0,q8_0", "--calib"]}
 
 
 @pytest.fixture(scope="module")
@@ -29,7 +31,7 @@ def text(tmp_path_factory):
 
 def command(large, text, out, method):
     args = METHODS[method]
-    return [PROGRAM, "quantize", large, out, "--type", "q4_0", *args, *([text, "--calib-ctx", "128", "--calib-tokens", "512"] if args else [])]
+    return [PROGRAM, "quantize", large, out, *args, *([text, "--calib-ctx", "128", "--calib-tokens", "512"] if args[-1] == "--calib" else [])]
 
 
 def start(home, *args, **more):
@@ -49,7 +51,7 @@ def most_anonymous(p):
     return most
 
 
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", ["round", "importances", "gptq", "awq"])
 def test_what_cannot_be_taken_back(home, large, text, tmp_path, method):
     """Where there are no cgroups too: the memory that no file backs."""
     p = start(home, large, text, tmp_path / "o.gguf", method)
@@ -64,12 +66,25 @@ def wide(tmp_path_factory):
     return path
 
 
+@pytest.fixture(scope="module")
+def many(tmp_path_factory):
+    """More tokens than most: what grows with them is more than the weights."""
+    path = tmp_path_factory.mktemp("many") / "m.gguf"
+    tiny_model.write(str(path), "F16", n_layer=1, n_vocab=393216)
+    return path
+
+
+def test_two_models_of_a_large_vocabulary(home, many, text, tmp_path):
+    p = start(home, many, text, tmp_path / "o.gguf", "target")
+    assert 0 < most_anonymous(p) < MIB << 10 and p.wait() == 0
+
+
 def test_second_moments_larger_than_the_bound(home, wide, text, tmp_path):
     p = start(home, wide, text, tmp_path / "o.gguf", "gptq")
     assert 0 < most_anonymous(p) < MIB << 10 and p.wait() == 0
 
 
-@pytest.mark.parametrize("method, model", [("round", "large"), ("gptq", "large"), ("gptq", "wide")])
+@pytest.mark.parametrize("method, model", [("round", "large"), ("gptq", "large"), ("gptq", "wide"), ("target", "many")])
 def test_within_a_cgroup(home, request, text, tmp_path, cgroup, method, model):
     large = request.getfixturevalue(model)
     roomy = start(home, large, text, tmp_path / "a.gguf", method)
