@@ -31,17 +31,19 @@ def raw16(values, dtype):
     return b"".join(struct.pack("<f", v)[2:] for v in values)
 
 
-def words(nibbles):
-    """Eight codes a word, the first in the lowest bits."""
-    return b"".join(struct.pack("<I", sum(q << 4 * i for i, q in enumerate(nibbles[at:at + 8]))) for at in range(0, len(nibbles), 8))
+def words(codes, bits=4):
+    """Eight codes of 4 bits a word, or four of 8, the first in the lowest bits."""
+    n = 32 // bits
+    return b"".join(struct.pack("<I", sum(q << bits * i for i, q in enumerate(codes[at:at + n]))) for at in range(0, len(codes), n))
 
 
 class Matrix:
     """Integers q[row][column], zero points z and scales s [row][group], group of each column: w = s (q - z)."""
 
-    def __init__(self, rows, columns, values, group, sym, act_order, seed, scale=f16):
+    def __init__(self, rows, columns, values, group, sym, act_order, seed, scale=f16, bits=4):
         rnd = random.Random(seed)
-        self.rows, self.columns, self.group = rows, columns, group if group > 0 else columns
+        self.rows, self.columns, self.group, self.bits = rows, columns, group if group > 0 else columns, bits
+        most, half = 2**bits - 1, 2**(bits - 1)
         n = -(-columns // self.group)
         order = list(range(columns))
         if act_order:
@@ -56,12 +58,12 @@ class Matrix:
             for x, g in zip(row, self.g_idx):
                 lows[g], highs[g] = min(lows[g], x), max(highs[g], x)
             if sym:
-                s = [scale(max(-lo / 8, hi / 7) or 1.0) for lo, hi in zip(lows, highs)]
-                z = [8] * n
+                s = [scale(max(-lo / half, hi / (half - 1)) or 1.0) for lo, hi in zip(lows, highs)]
+                z = [half] * n
             else:
-                s = [scale((hi - lo) / 15 or 1.0) for lo, hi in zip(lows, highs)]
-                z = [max(1, min(15, round(-lo / d))) for lo, d in zip(lows, s)]
-            self.q.append([max(0, min(15, round(x / s[g]) + z[g])) for x, g in zip(row, self.g_idx)])
+                s = [scale((hi - lo) / most or 1.0) for lo, hi in zip(lows, highs)]
+                z = [max(1, min(most, round(-lo / d))) for lo, d in zip(lows, s)]
+            self.q.append([max(0, min(most, round(x / s[g]) + z[g])) for x, g in zip(row, self.g_idx)])
             self.s.append(s)
             self.z.append(z)
 
@@ -71,11 +73,11 @@ class Matrix:
 
 def gptq(name, m, v2=False):
     columns = [[m.q[r][k] for r in range(m.rows)] for k in range(m.columns)]
-    packed = b"".join(words([columns[k + i][r] for r in range(m.rows) for i in range(8)]) for k in range(0, m.columns, 8))
-    n = len(m.s[0])
-    zeros = b"".join(words([m.z[r][g] - (0 if v2 else 1) for r in range(m.rows)]) for g in range(n))
+    n, in_word = len(m.s[0]), 32 // m.bits
+    packed = b"".join(words([columns[k + i][r] for r in range(m.rows) for i in range(in_word)], m.bits) for k in range(0, m.columns, in_word))
+    zeros = b"".join(words([m.z[r][g] - (0 if v2 else 1) for r in range(m.rows)], m.bits) for g in range(n))
     scales = raw16([m.s[r][g] for g in range(n) for r in range(m.rows)], "F16")
-    return {f"{name}.qweight": ("I32", [m.columns // 8, m.rows], packed), f"{name}.qzeros": ("I32", [n, m.rows // 8], zeros),
+    return {f"{name}.qweight": ("I32", [m.columns // in_word, m.rows], packed), f"{name}.qzeros": ("I32", [n, m.rows // in_word], zeros),
             f"{name}.scales": ("F16", [n, m.rows], scales), f"{name}.g_idx": ("I32", [m.columns], struct.pack(f"<{m.columns}i", *m.g_idx))}
 
 
@@ -92,7 +94,7 @@ def awq(name, m):
 
 def compressed(name, m, sym, act_order, dtype="BF16"):
     n = len(m.s[0])
-    out = {f"{name}.weight_packed": ("I32", [m.rows, m.columns // 8], b"".join(words(row) for row in m.q)),
+    out = {f"{name}.weight_packed": ("I32", [m.rows, m.columns * m.bits // 32], b"".join(words(row, m.bits) for row in m.q)),
            f"{name}.weight_scale": (dtype, [m.rows, n], raw16([s for row in m.s for s in row], dtype)),
            f"{name}.weight_shape": ("I64", [2], struct.pack("<2q", m.rows, m.columns))}
     if not sym:
@@ -139,18 +141,19 @@ def nf4(name, rows, columns, values, nested):
     return out, [f32(NF4[c] * absmax[i // 64]) for i, c in enumerate(q)]
 
 
-CASES = {  # layout, group, symmetric, act-order
+CASES = {  # layout, group, symmetric, act-order, bits if they are not 4
     "gptq": ("gptq", 32, False, False), "gptq-sym": ("gptq", 64, True, False), "gptq-v2": ("gptq_v2", 32, False, False),
     "gptq-act": ("gptq", 32, False, True), "gptq-rows": ("gptq", -1, True, False), "awq": ("awq", 32, False, False), "awq-64": ("awq", 64, False, False),
     "ct": ("pack-quantized", 32, True, False), "ct-asym": ("pack-quantized", 64, False, False), "ct-act": ("pack-quantized", 32, False, True),
+    "gptq-8": ("gptq", 32, True, False, 8), "gptq-8-act": ("gptq_v2", 64, True, True, 8), "ct-8": ("pack-quantized", -1, True, False, 8),
     "ct-rows": ("pack-quantized", -1, True, False), "ct-int8": ("int-quantized", -1, True, False), "nf4": ("nf4", 64, False, False),
     "nf4-double": ("nf4-double", 64, False, False),
 }
 
 
-def quantization_config(layout, group, sym, act_order):
+def quantization_config(layout, group, sym, act_order, bits=4):
     if layout.startswith("gptq"):
-        return {"quant_method": "gptq", "bits": 4, "group_size": group, "desc_act": act_order, "sym": sym, "checkpoint_format": layout, "lm_head": False,
+        return {"quant_method": "gptq", "bits": bits, "group_size": group, "desc_act": act_order, "sym": sym, "checkpoint_format": layout, "lm_head": False,
                 "true_sequential": True, "damp_percent": 0.1, "static_groups": False, "meta": {"quantizer": ["tests"]}}
     if layout == "awq":
         return {"quant_method": "awq", "bits": 4, "group_size": group, "zero_point": True, "version": "gemm", "modules_to_not_convert": None}
@@ -159,7 +162,7 @@ def quantization_config(layout, group, sym, act_order):
                 "bnb_4bit_quant_type": "nf4", "bnb_4bit_use_double_quant": layout != "nf4", "bnb_4bit_compute_dtype": "bfloat16",
                 "bnb_4bit_quant_storage": "uint8", "llm_int8_enable_fp32_cpu_offload": False, "llm_int8_has_fp16_weight": False,
                 "llm_int8_skip_modules": None, "llm_int8_threshold": 6.0}
-    weights = {"num_bits": 8 if layout == "int-quantized" else 4, "type": "int", "symmetric": sym, "strategy": "group" if group > 0 else "channel",
+    weights = {"num_bits": 8 if layout == "int-quantized" else bits, "type": "int", "symmetric": sym, "strategy": "group" if group > 0 else "channel",
                "group_size": group if group > 0 else None, "dynamic": False, "actorder": "group" if act_order else None, "observer": "minmax",
                "block_structure": None, "observer_kwargs": {}}
     return {"quant_method": "compressed-tensors", "format": layout, "quantization_status": "compressed", "ignore": ["lm_head"], "kv_cache_scheme": None,
@@ -175,7 +178,7 @@ def shared_seed(name, i):
 
 def model(case, seed=shared_seed, **sizes):
     """Entries of the folder, and those of the same one in F32."""
-    layout, group, sym, act_order = CASES[case]
+    layout, group, sym, act_order, bits = (*CASES[case], 4)[:5]
     packed, plain = {}, {}
     for i, (name, (dtype, shape, raw)) in enumerate(hf_folder.tensors(**sizes).items()):
         if "_proj." not in name:
@@ -190,7 +193,7 @@ def model(case, seed=shared_seed, **sizes):
                 continue
             entries, weights = nf4(stem, rows, columns, values, layout == "nf4-double")
         else:
-            m = Matrix(rows, columns, values, group, sym, act_order, seed(stem, i), bf16 if layout == "pack-quantized" else f16)
+            m = Matrix(rows, columns, values, group, sym, act_order, seed(stem, i), bf16 if layout == "pack-quantized" else f16, bits)
             entries = awq(stem, m) if layout == "awq" else compressed(stem, m, sym, act_order) if layout == "pack-quantized" else \
                 gptq(stem, m, layout == "gptq_v2")
             weights = m.weights()

@@ -29,6 +29,7 @@ struct piece {
 struct hf_quant {
     enum method method;
     int64_t group; /* -1: whole rows */
+    int bits;      /* of integers: 4, 8, or 12 where some have 4 and some 8 */
     bool zeros_less_one;
     struct piece *piece;
     uint64_t n, cap;
@@ -105,6 +106,15 @@ static int check_key(struct hf *h, enum method method, const char *key, const js
     return key[0] == '_' || says_nothing(v) ? 0 : refuse_key(h, key, v);
 }
 
+/* Those that are 4 or 8. */
+static int read_bits(struct hf *h, struct hf_quant *q, const json_t *config, const char *key, int fallback)
+{
+    double bits;
+    TRY(hf_number(h, config, key, fallback, 4, 8, &bits));
+    q->bits |= (int)bits;
+    return 0;
+}
+
 static int read_group(struct hf *h, struct hf_quant *q, const json_t *config)
 {
     double group;
@@ -129,6 +139,7 @@ static int check_weights(struct hf *h, struct hf_quant *q, const json_t *w)
         if (v && !hf_is_one_of(v, wants[i].values))
             return refuse_key(h, wants[i].key, v);
     }
+    TRY(read_bits(h, q, w, "num_bits", 8));
     TRY(read_group(h, q, w));
     const char *strategy = json_string_value(hf_get(w, "strategy"));
     if (strategy && strcmp(strategy, "channel") == 0)
@@ -170,8 +181,10 @@ static int read_config(struct hf *h, const json_t *config)
             "F32, F16 or BF16, by gptq, awq, compressed-tensors or bitsandbytes, or a GGUF file",
             h->path, name ? name : "");
     json_object_foreach((json_t *)config, key, v) TRY(check_key(h, q->method, key, v));
-    if (q->method & (HQ_GPTQ | HQ_AWQ))
+    if (q->method & (HQ_GPTQ | HQ_AWQ)) {
+        TRY(read_bits(h, q, config, "bits", 4));
         TRY(read_group(h, q, config));
+    }
     if (q->method == HQ_CT)
         TRY(check_groups(h, q, hf_get(config, "config_groups")));
     v = hf_get(config, "checkpoint_format");
@@ -259,6 +272,22 @@ static bool is_bounded(uint64_t n)
     return n > 0 && n <= INT32_MAX;
 }
 
+/* Zero points of 8 bits are all in the middle; padding at the end of a column may be anything. */
+static int check_bytes_zeros(const struct matrix *m, bool by_row)
+{
+    const struct mf_packed *p = &m->p;
+    uint64_t n = (p->n_row + 3) / 4 * p->n_group;
+    for (uint64_t i = 0; i < n; i++) {
+        uint64_t row = 4 * (by_row ? i / p->n_group : i % (p->n_row / 4));
+        for (uint64_t k = 0; k < 4 && row + k < p->n_row; k++)
+            if ((uint8_t)(p->zeros[4 * i + k] + p->zero_plus) != 128)
+                return err_set(m->h->err, LATHE_E_UNSUPPORTED,
+                               "%s: %.100s has zero points of integers of 8 bits, which cannot run", m->path,
+                               m->stem);
+    }
+    return 0;
+}
+
 /* Scales, zero points and the number of groups; a row's scales are together or apart. */
 static int check_scales(struct matrix *m, bool by_row)
 {
@@ -280,12 +309,13 @@ static int check_scales(struct matrix *m, bool by_row)
         return wrong(m, "has scales of another shape than its integers and the group size say");
     if (!z)
         return 0;
-    if (!by_row && !has(m, ZEROS, "I32", p->n_group, p->n_row / 8))
+    const uint64_t in_word = packed_in_word(p);
+    if (!by_row && !has(m, ZEROS, "I32", p->n_group, p->n_row / in_word))
         return wrong(m, "has zero points of another shape than its scales");
-    if (by_row && !has(m, ZEROS, "I32", (p->n_row + 7) / 8, p->n_group))
+    if (by_row && !has(m, ZEROS, "I32", (p->n_row + in_word - 1) / in_word, p->n_group))
         return wrong(m, "has zero points of another shape than its scales");
     p->zeros = z->data;
-    return 0;
+    return p->bits == 8 ? check_bytes_zeros(m, by_row) : 0;
 }
 
 /* Columns in the order of their groups, each of which has as many as it should. */
@@ -328,11 +358,13 @@ static int read_order(struct matrix *m)
 static int check_gptq(struct matrix *m)
 {
     const struct st_tensor *q = m->part[INTS];
-    if (strcmp(q->dtype, "I32") != 0 || q->n_dim != 2 || !is_bounded(q->dim[0] * 8) ||
-        !is_bounded(q->dim[1]) || q->dim[0] > INT32_MAX / 8 || q->dim[1] % 8)
-        return wrong(m, "has a qweight that is no matrix of packed integers of 4 bits");
+    m->p.bits = m->h->quant->bits;
+    const uint64_t in_word = packed_in_word(&m->p);
+    if (strcmp(q->dtype, "I32") != 0 || q->n_dim != 2 || !is_bounded(q->dim[0]) || !is_bounded(q->dim[1]) ||
+        q->dim[0] > INT32_MAX / in_word || q->dim[1] % in_word)
+        return wrong(m, "has a qweight that is no matrix of packed integers");
     m->p.layout = PACKED_GPTQ;
-    m->p.n_col = q->dim[0] * 8;
+    m->p.n_col = q->dim[0] * in_word;
     m->p.n_row = q->dim[1];
     m->p.zero = 8;
     m->p.zero_plus = m->h->quant->zeros_less_one;
@@ -349,22 +381,21 @@ static int check_awq(struct matrix *m)
         q->dim[1] > INT32_MAX / 8 || m->part[INDEX])
         return wrong(m, "has a qweight that is no matrix of packed integers of 4 bits");
     m->p.layout = PACKED_AWQ;
+    m->p.bits = 4;
     m->p.n_col = q->dim[0];
     m->p.n_row = q->dim[1] * 8;
     TRY(check_scales(m, false));
     return m->part[ZEROS] ? 0 : wrong(m, "has no qzeros");
 }
 
-static int check_shape(const struct matrix *m)
+/* Whether that is what the matrix says its shape is. */
+static bool is_shape(const struct matrix *m, uint64_t n_row, uint64_t n_col)
 {
     const struct st_tensor *t = m->part[SHAPE];
-    int64_t want[2] = {(int64_t)m->p.n_row, (int64_t)m->p.n_col};
+    int64_t want[2] = {(int64_t)n_row, (int64_t)n_col};
     int32_t narrow[2] = {(int32_t)want[0], (int32_t)want[1]};
-    if (is_vector(m, SHAPE, "I64", 2) && memcmp(t->data, want, sizeof want) == 0)
-        return 0;
-    return is_vector(m, SHAPE, "I32", 2) && memcmp(t->data, narrow, sizeof narrow) == 0
-               ? 0
-               : wrong(m, "has a weight_shape other than that of its integers");
+    return (is_vector(m, SHAPE, "I64", 2) && memcmp(t->data, want, sizeof want) == 0) ||
+           (is_vector(m, SHAPE, "I32", 2) && memcmp(t->data, narrow, sizeof narrow) == 0);
 }
 
 static int check_compressed(struct matrix *m)
@@ -375,15 +406,16 @@ static int check_compressed(struct matrix *m)
         !is_bounded(q->dim[1]) || (!bytes && q->dim[1] > INT32_MAX / 8))
         return wrong(m, "has integers that are no matrix");
     m->p.layout = bytes ? PACKED_BYTES : PACKED_INTS;
+    m->p.bits = bytes || is_shape(m, q->dim[0], q->dim[1] * 4) ? 8 : 4;
     m->p.n_row = q->dim[0];
-    m->p.n_col = q->dim[1] * (bytes ? 1 : 8);
+    m->p.n_col = q->dim[1] * (bytes ? 1 : packed_in_word(&m->p));
     m->p.zero = 8;
     if (bytes && m->part[ZEROS])
         return err_set(m->h->err, LATHE_E_UNSUPPORTED,
                        "%s: %.100s has zero points of integers of 8 bits, which cannot run", m->path,
                        m->stem);
-    if (!bytes)
-        TRY(check_shape(m));
+    if (!(m->p.bits & m->h->quant->bits) || (!bytes && !is_shape(m, m->p.n_row, m->p.n_col)))
+        return wrong(m, "has a weight_shape or bits other than its integers");
     TRY(check_scales(m, true));
     return read_order(m);
 }

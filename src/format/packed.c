@@ -6,7 +6,7 @@
 #include "quant/int_scale.h"
 #include "quant/parts.h"
 
-enum { PACK = 8, INT4_BITS = 0x11111111 }; /* integers of 4 bits in a word */
+enum { PACK = 8, EVERY_NIBBLE = 0x11111111 }; /* integers of 4 bits in a word */
 
 static uint32_t word_at(const uint8_t *p, uint64_t i)
 {
@@ -27,9 +27,15 @@ static float number_at(const uint8_t *p, uint32_t type, uint64_t i)
 /* AWQ: row 8i + j is nibble awq_place[j] of word i. */
 static const int awq_place[PACK] = {0, 4, 1, 5, 2, 6, 3, 7};
 
-static int nibble(uint32_t word, uint64_t i)
+static uint8_t nibble(uint32_t word, uint64_t i)
 {
-    return (int)(word >> 4 * (i % PACK) & 15);
+    return word >> 4 * (i % PACK) & 15;
+}
+
+/* Integer i of those that lie one after another, of which `word` has it. */
+static uint8_t integer(const struct mf_packed *p, uint32_t word, uint64_t i)
+{
+    return p->bits == 8 ? word >> 8 * (i % 4) & 255 : nibble(word, i);
 }
 
 /* ---- where things are ---- */
@@ -38,11 +44,11 @@ static uint8_t code_at(const struct mf_packed *p, uint64_t row, uint64_t col)
 {
     switch (p->layout) {
     case PACKED_GPTQ:
-        return (uint8_t)nibble(word_at(p->q, col / PACK * p->n_row + row), col);
+        return integer(p, word_at(p->q, col / packed_in_word(p) * p->n_row + row), col);
     case PACKED_AWQ:
-        return (uint8_t)nibble(word_at(p->q, (col * p->n_row + row) / PACK), (uint64_t)awq_place[row % PACK]);
+        return nibble(word_at(p->q, (col * p->n_row + row) / PACK), (uint64_t)awq_place[row % PACK]);
     case PACKED_INTS:
-        return (uint8_t)nibble(word_at(p->q, (row * p->n_col + col) / PACK), col);
+        return integer(p, word_at(p->q, (row * p->n_col + col) / packed_in_word(p)), col);
     case PACKED_BYTES:
         return p->q[row * p->n_col + col] ^ 0x80;
     case PACKED_NF4:
@@ -57,8 +63,8 @@ static uint8_t zero_at(const struct mf_packed *p, uint64_t row, uint64_t group)
         p->layout == PACKED_INTS ? row / PACK * p->n_group + group : group * (p->n_row / PACK) + row / PACK;
     if (!p->zeros)
         return (uint8_t)p->zero;
-    uint32_t word = word_at(p->zeros, at) + (uint32_t)(p->zero_plus * INT4_BITS);
-    return (uint8_t)nibble(word, p->layout == PACKED_AWQ ? (uint64_t)awq_place[row % PACK] : row);
+    uint32_t word = word_at(p->zeros, at) + (uint32_t)p->zero_plus * EVERY_NIBBLE;
+    return nibble(word, p->layout == PACKED_AWQ ? (uint64_t)awq_place[row % PACK] : row);
 }
 
 static float scale_at(const struct mf_packed *p, uint64_t row, uint64_t col)
@@ -80,15 +86,12 @@ static float scale_at(const struct mf_packed *p, uint64_t row, uint64_t col)
 
 uint32_t packed_type(const struct mf_packed *p)
 {
-    static const uint32_t types[][3] = {[PACKED_GPTQ] = {FORMAT_INT4_128, FORMAT_INT4_64, FORMAT_INT4_32},
-                                        [PACKED_AWQ] = {FORMAT_INT4_128, FORMAT_INT4_64, FORMAT_INT4_32},
-                                        [PACKED_INTS] = {FORMAT_INT4_128, FORMAT_INT4_64, FORMAT_INT4_32},
-                                        [PACKED_BYTES] = {FORMAT_INT8_128, FORMAT_INT8_32},
-                                        [PACKED_NF4] = {FORMAT_NF4}};
-    for (int i = 0; i < 3 && types[p->layout][i]; i++) {
-        uint64_t n = (uint64_t)format_by_id(types[p->layout][i])->block_n;
+    static const uint32_t int4[] = {FORMAT_INT4_128, FORMAT_INT4_64, FORMAT_INT4_32, 0},
+                          int8[] = {FORMAT_INT8_128, FORMAT_INT8_32, 0}, nf4[] = {FORMAT_NF4, 0};
+    for (const uint32_t *type = p->layout == PACKED_NF4 ? nf4 : p->bits == 8 ? int8 : int4; *type; type++) {
+        uint64_t n = (uint64_t)format_by_id(*type)->block_n;
         if (p->n_col % n == 0 && (p->group % n == 0 || p->n_group == 1))
-            return types[p->layout][i];
+            return *type;
     }
     return 0;
 }
@@ -109,7 +112,7 @@ void packed_row(const struct mf_packed *p, uint32_t type, uint64_t row, uint8_t 
             parts.d[1] = (uint16_t)(bits >> 16);
         } else {
             uint8_t number[INT_SCALE_BYTES];
-            put_int_scale(scale, p->layout == PACKED_BYTES ? 0 : zero_at(p, row, k / p->group), number);
+            put_int_scale(scale, p->bits == 8 ? 0 : zero_at(p, row, k / p->group), number);
             parts.d[0] = take_u16(number);
             parts.mn[0] = number[2];
         }

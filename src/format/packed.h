@@ -4,9 +4,9 @@
 #include "format/model_file.h"
 
 enum packed_layout {
-    PACKED_GPTQ, /* q: u32 [column / 8][row], zeros: u32 [group][row / 8], scales [group][row] */
+    PACKED_GPTQ, /* q: u32 [column / n][row], zeros: u32 [group][row / n], scales [group][row]; n integers a word, 8 or 4 */
     PACKED_AWQ, /* q: u32 [column][row / 8], zeros: u32 [group][row / 8], scales [group][row]; nibbles in AWQ's order of rows */
-    PACKED_INTS, /* compressed-tensors: q: u32 [row][column / 8], zeros: u32 [row / 8][group], scales [row][group] */
+    PACKED_INTS, /* compressed-tensors: q: u32 [row][column / n], zeros: u32 [row / n][group], scales [row][group] */
     PACKED_BYTES, /* compressed-tensors: q: i8 [row][column], scales [row][group] */
     PACKED_NF4 /* bitsandbytes: q: u8 [row][column / 2], high nibble first; scales of consecutive weights */
 };
@@ -14,11 +14,12 @@ enum packed_layout {
 /* Numbers are at any address. Column k of the view is column order[k] of the matrix; NULL: they are alike. */
 struct mf_packed {
     enum packed_layout layout;
+    int bits; /* of an integer: 4, or 8, whose zero points are all 128 */
     uint64_t n_row, n_col, group,
         n_group; /* columns of a group, the last of which may be short; weights in NF4 */
     const uint8_t *q, *scales, *zeros; /* zeros NULL: all are `zero` */
     uint32_t scale_type;               /* F16, BF16 or F32 */
-    int zero, zero_plus;               /* zero_plus: what is added to each word of zeros */
+    int zero, zero_plus;               /* zero_plus: what is added to each zero point */
     const int32_t *order;
     /* NF4 with scales of 8 bits: code c of scales is map[c] * nested[i / nested_group] + offset; map NULL: they are f32 */
     const uint8_t *map, *nested;
@@ -27,6 +28,11 @@ struct mf_packed {
     uint64_t q_bytes;
 };
 
+/* Integers in a word of 32 bits. */
+static inline uint64_t packed_in_word(const struct mf_packed *p)
+{
+    return 32 / (uint64_t)p->bits;
+}
 /* The type of blocks that it is of, whose size divides rows and groups; 0 if there is none. */
 uint32_t packed_type(const struct mf_packed *p);
 /* One row in blocks of `type`. */

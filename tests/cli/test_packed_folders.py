@@ -95,7 +95,7 @@ def test_weights_are_those_of_the_packages(run, tmp_path, path):
 
 
 def test_there_are_fixtures():
-    assert len(FIXTURES) == 14
+    assert len(FIXTURES) == 17
 
 
 # ---- orders of columns
@@ -127,7 +127,7 @@ def refused(run, folder, *words):
 
 
 CONFIGS = {
-    "bits": ("gptq", {"bits": 3}, "bits is 3"), "8 bits": ("awq", {"bits": 8}, "bits is 8"), "group 0": ("gptq", {"group_size": 0}, "group_size is 0"),
+    "6 bits": ("gptq", {"bits": 6}, "bits is 6"), "bits": ("gptq", {"bits": 3}, "bits is 3"), "8 bits": ("awq", {"bits": 8}, "bits is 8"), "group 0": ("gptq", {"group_size": 0}, "group_size is 0"),
     "group": ("gptq", {"group_size": 1.5}, "group_size is 1.5"), "huge": ("gptq", {"group_size": 1 << 30}, "group_size is 1073741824"),
     "format": ("gptq", {"checkpoint_format": "marlin"}, "checkpoint_format is \"marlin\""), "dynamic": ("gptq", {"dynamic": {"x": {"bits": 8}}}, "dynamic is"),
     "gemv": ("awq", {"version": "gemv"}, "version is \"gemv\""), "unknown": ("awq", {"foo": 3}, "foo is 3"),
@@ -171,6 +171,10 @@ PARTS = {  # case of packed_folder, part, its new entry (None: without it), what
     "shape": ("ct", ".weight_shape", ("I64", [2], struct.pack("<2q", 64, 65)), "weight_shape"),
     "no shape": ("ct", ".weight_shape", None, "weight_shape"),
     "zero of bytes": ("ct-int8", ".weight_zero_point", ("I8", [64, 1], bytes(64)), "zero points of integers of 8 bits"),
+    "zeros of bytes": ("gptq-8", ".qzeros", ("I32", [2, 16], bytes([127] * 127 + [126])), "zero points of integers of 8 bits"),
+    "zeros of nibbles": ("gptq-8", ".qzeros", ("I32", [2, 8], bytes(64)), "another shape"),
+    "nibbles": ("gptq-8", ".qweight", ("I32", [8, 64], bytes(2048)), "another shape"),
+    "shape of bytes": ("ct-8", ".weight_shape", ("I64", [2], struct.pack("<2q", 64, 128)), "weight_shape"),
     "state": ("nf4", ".weight.quant_state.bitsandbytes__nf4", ("U8", [4], b"{}  "), "quant_state"),
     "no json": ("nf4", ".weight.quant_state.bitsandbytes__nf4", ("U8", [4], b"\xff\0{}"), "no JSON"),
     "no state": ("nf4", ".weight.quant_state.bitsandbytes__nf4", None, "quant_state"),

@@ -18,6 +18,8 @@ static const char *const configs[] = {
     MODEL GROUPS("pack-quantized", "4", "\"strategy\":\"group\",\"group_size\":32"),
     MODEL GROUPS("int-quantized", "8", "\"strategy\":\"channel\""),
     MODEL "\"bitsandbytes\",\"load_in_4bit\":true}}",
+    MODEL "\"gptq\",\"bits\":8,\"group_size\":32}}",
+    MODEL GROUPS("pack-quantized", "8", "\"strategy\":\"channel\""),
 };
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
