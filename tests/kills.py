@@ -3,6 +3,7 @@ import os, random, subprocess, time
 
 from conftest import PROGRAM
 
+JOURNAL_HEAD = 32  # bytes: nothing is noted yet
 CALIB = ["--calib-ctx", "64", "--calib-tokens", "2048"]
 METHODS = {"round": ["--type", "q4_0"], "importances": ["--type", "q4_0", *CALIB],
            "gptq": ["--type", "q4_0", "--method", "gptq", "--measure-output", *CALIB], "awq": ["--type", "q4_0", "--method", "awq", "--measure-output", *CALIB]}
@@ -44,9 +45,28 @@ class Kills:
     def run(self, **more):
         return subprocess.run(self.command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=self.env, **more)
 
+    def start(self):
+        return subprocess.Popen(self.command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=self.env)
+
     def kill_after(self, seconds):
-        p = subprocess.Popen(self.command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=self.env)
+        p = self.start()
         time.sleep(seconds)
+        self.kill(p)
+
+    def journal_bytes(self):
+        try:
+            return (self.work / "journal").stat().st_size
+        except FileNotFoundError:
+            return 0
+
+    def kill_when(self, n_bytes):
+        """As soon as the journal has that many bytes, however fast the machine is; if it never has, not at all."""
+        p = self.start()
+        while p.poll() is None and self.journal_bytes() < n_bytes:
+            time.sleep(0.0002)
+        self.kill(p)
+
+    def kill(self, p):
         p.kill()
         p.wait()
         assert not self.out.exists() or content(self.out) == self.content  # complete or not at all
@@ -62,6 +82,14 @@ class Kills:
         assert not self.work.exists()
         remove(self.out)
         return b"resuming an earlier run" in r.stderr
+
+    def in_the_middle(self):
+        """Kills when something is finished, until a later run says that it takes up what is left."""
+        for _ in range(10):
+            self.kill_when(JOURNAL_HEAD + 1)
+            if self.check():
+                return True
+        return False
 
     def at_random(self, n, seed):
         rnd, resumed = random.Random(seed), 0

@@ -34,7 +34,7 @@ def test_targets_are_killed_and_resumed(home, tmp_path, text, target):
     tiny_model.write(str(tmp_path / "m.gguf"), "F32", n_layer=2, n_embd=128)
     k = Kills(home, tmp_path, tmp_path / "m.gguf", text, TARGETS[target])
     k.at_random(1, SEED)
-    killed_in_the_middle(k, 0.5)
+    assert k.in_the_middle()
 
 
 @pytest.mark.parametrize("kind", FOLDERS)
@@ -42,24 +42,15 @@ def test_folders_are_killed_and_resumed(home, tmp_path, text, kind):
     hf_folder.write(tmp_path / "in")
     k = Kills(home, tmp_path, tmp_path / "in", text, FOLDERS[kind])
     k.at_random(1, SEED)
-    killed_in_the_middle(k, 0.4)
-
-
-def killed_in_the_middle(k, share):
-    """Kills, from that share of a run's time on, until a later run says that it takes up what is left."""
-    for i in range(40):
-        k.kill_after(k.seconds * (share + 0.015 * i))
-        if k.check():
-            return
-    pytest.fail("no run was killed in the middle")
+    assert k.in_the_middle()
 
 
 def left_behind(k, least):
     """Kills until something is left of which a later run says that it takes it up: the folder, as it is then, apart."""
     kept = k.work.with_suffix(".kept")
-    for i in range(40):
-        k.kill_after(k.seconds * (0.3 + 0.015 * i))
-        if k.work.exists() and (k.work / "journal").stat().st_size > least:
+    for _ in range(10):
+        k.kill_when(least)
+        if k.journal_bytes() >= least:
             shutil.copytree(k.work, kept, dirs_exist_ok=True)
             if k.check():
                 return kept
@@ -159,7 +150,7 @@ def test_an_interrupt_keeps_what_was_done(gptq):
     k, _ = gptq
     p = subprocess.Popen(k.command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=k.env)
     end = time.monotonic() + 60
-    while time.monotonic() < end and p.poll() is None and not (k.work.exists() and (k.work / "journal").exists() and (k.work / "journal").stat().st_size > 200):
+    while time.monotonic() < end and p.poll() is None and k.journal_bytes() <= 200:
         time.sleep(0.001)
     p.send_signal(signal.SIGINT)
     p.wait()

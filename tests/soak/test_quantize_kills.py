@@ -15,8 +15,8 @@ SEED = int(os.environ.get("LATHE_SEED", random.randrange(1 << 30)))
 def test_random_points(home, tmp_path, method):
     tiny_model.write(str(tmp_path / "m.gguf"), "F32", n_layer=16, n_embd=128, alike=1)
     (tmp_path / "calib.txt").write_text("the hello in you and the end of it, in the beginning was the word; " * 120)
-    resumed = Kills(home, tmp_path, tmp_path / "m.gguf", tmp_path / "calib.txt", METHODS[method]).at_random(N_POINT, SEED)
-    assert resumed or method == "round" or N_POINT < 20  # which may be over before a kill meets it; others were killed before the first layer
+    k = Kills(home, tmp_path, tmp_path / "m.gguf", tmp_path / "calib.txt", METHODS[method])
+    assert k.at_random(N_POINT, SEED) or k.in_the_middle()  # where no point met a run that had finished anything
 
 
 @pytest.mark.parametrize("target", TARGETS)
