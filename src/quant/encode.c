@@ -30,19 +30,32 @@ float scheme_f16(const struct scheme_tile *t, int g, float v)
     return f16_to_f32(f32_to_f16(x)) * t->down[g];
 }
 
+/* The largest magnitude of n numbers, a multiple of 16; the bits of numbers without their sign are ordered as they are, infinities
+ * and NaNs above all. */
+static float largest(const float *x, int n)
+{
+    int32_t most[16] = {0}, bits[16];
+    float out;
+    for (int i = 0; i < n; i += 16) {
+        memcpy(bits, x + i, sizeof bits);
+        for (int k = 0; k < 16; k++) {
+            bits[k] &= INT32_MAX;
+            most[k] = bits[k] > most[k] ? bits[k] : most[k];
+        }
+    }
+    for (int k = 1; k < 16; k++)
+        most[0] = most[k] > most[0] ? most[k] : most[0];
+    memcpy(&out, most, sizeof out);
+    return out;
+}
+
 /* A power of two that brings the largest of n numbers to [1, 4); 1 if there is none. */
 static float size_of(const float *x, int n, bool *bad)
 {
-    float most = 0;
-    bool finite = true;
+    float most = largest(x, n);
     int e;
-    for (int i = 0; i < n; i++) {
-        float a = fabsf(x[i]);
-        finite &= a <= FLT_MAX;
-        most = a > most ? a : most;
-    }
-    *bad = !finite;
-    if (!finite || most == 0)
+    *bad = !(most <= FLT_MAX);
+    if (*bad || most == 0)
         return 1;
     frexpf(most, &e);
     return ldexpf(1, e < -125 ? -126 : e > 126 ? 126 : e - 1);
@@ -85,6 +98,13 @@ static void sum_up(struct fit_tile *t)
         }
 }
 
+static void put_group(struct fit_tile *t, int g, const float *x, bool bad, float down)
+{
+    const int n = t->n;
+    for (int k = 0; k < n; k++)
+        t->x[k][g] = bad ? 0 : x[k] * down;
+}
+
 /* Blocks [at, at + n) of a matrix, groups past them zero. */
 static void load(const struct scheme *s, struct scheme_tile *t, const float *x, const float *h, int64_t at,
                  int n, int64_t n_col)
@@ -106,21 +126,30 @@ static void load(const struct scheme *s, struct scheme_tile *t, const float *x, 
             float down = 1 / up;
             t->up[first + g] = up;
             t->down[first + g] = down;
-            for (int k = 0; b < n && k < s->group_n; k++)
-                t->t.x[k][first + g] = t->bad[b] ? 0 : from[g * s->group_n + k] * down;
+            if (b < n)
+                put_group(&t->t, first + g, from + g * s->group_n, t->bad[b], down);
         }
     }
     sum_up(&t->t);
 }
 
-static uint8_t code_of(const struct scheme *s, float level)
+static uint8_t code_in_book(const struct scheme *s, float level)
 {
-    if (!s->code)
-        return (uint8_t)((int)level + s->code_0);
     int i = 0;
     while (s->levels.book[i] < level)
         i++;
     return s->code[i];
+}
+
+static void codes_of(const struct scheme *s, const struct fit_tile *t, int g, uint8_t *q)
+{
+    const int n = t->n, zero = s->code_0;
+    if (s->code)
+        for (int k = 0; k < n; k++)
+            q[k] = code_in_book(s, t->level[k][g]);
+    else
+        for (int k = 0; k < n; k++)
+            q[k] = (uint8_t)((int)t->level[k][g] + zero);
 }
 
 static void part_of(const struct scheme *s, const struct scheme_tile *t, const struct found *f, int b,
@@ -129,8 +158,7 @@ static void part_of(const struct scheme *s, const struct scheme_tile *t, const s
     int first = b * s->n_group, e = 0;
     float up = t->up[first];
     for (int g = 0; g < s->n_group; g++) {
-        for (int k = 0; k < s->group_n; k++)
-            p->q[g * s->group_n + k] = code_of(s, t->t.level[k][first + g]);
+        codes_of(s, &t->t, first + g, p->q + g * s->group_n);
         p->sc[g] = (uint8_t)((int)f->sc[first + g] + s->sc_0);
         p->mn[g] = (uint8_t)(int)f->mn[first + g];
     }

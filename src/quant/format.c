@@ -4,14 +4,26 @@
 #include <stdio.h>
 #include <string.h>
 
+/* Rounded once, as a product is to which a zero is added. */
+static void decode_half(float w, float m, const int16_t *q, float *y)
+{
+    if (m != 0)
+        for (int k = 0; k < 16; k++)
+            y[k] = __builtin_fmaf(w, (float)q[k], m);
+    else
+        for (int k = 0; k < 16; k++)
+            y[k] = w * (float)q[k] + m;
+}
+
 void parts_decode(const struct format *f, const struct parts *p, int i, float *y)
 {
     struct columns c;
     c.level = NULL;
     f->columns(p, i, &c);
-    for (int k = 0; k < 32; k++)
-        y[k] = c.level ? c.d * c.level[p->q[32 * i + k]]
-                       : __builtin_fmaf(c.w[k / 16], (float)c.q[k], c.m[k / 16]);
+    for (int k = 0; c.level && k < 32; k++)
+        y[k] = c.d * c.level[p->q[32 * i + k]];
+    for (int h = 0; !c.level && h < 2; h++)
+        decode_half(c.w[h], c.m[h], c.q + 16 * h, y + 16 * h);
 }
 
 static void decode_blocks(const struct format *f, const uint8_t *x, float *y, int64_t n)

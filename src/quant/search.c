@@ -8,16 +8,20 @@
 #include "quant/scheme.h"
 #include <math.h>
 #include <string.h>
+#include "quant/lanes.h"
 
 /* ---- one scale ---- */
 
 static void extremes(const struct fit_tile *t, float *out)
 {
-    for (int g = 0; g < TILE_GROUPS; g++)
-        out[g] = 0;
-    for (int k = 0; k < t->n; k++)
-        for (int g = 0; g < TILE_GROUPS; g++)
-            out[g] = fabsf(t->x[k][g]) > fabsf(out[g]) ? t->x[k][g] : out[g];
+    for (int at = 0; at < TILE_GROUPS; at += LANES_N) {
+        lanes most = {0};
+        for (int k = 0; k < t->n; k++) {
+            lanes x = lanes_load(t->x[k] + at);
+            most = lanes_more(lanes_max(x, -x), lanes_max(most, -most), x, most);
+        }
+        lanes_store(out + at, most);
+    }
 }
 
 /* Levels that the largest number is brought to: n of them to either side of each end, `step` of the end's size apart. */
@@ -58,11 +62,11 @@ struct best {
 
 static void keep_better(struct best *best, const struct fit *f)
 {
-    for (int g = 0; g < TILE_GROUPS; g++) {
-        bool better = f->gain[g] > best->gain[g];
-        best->gain[g] = better ? f->gain[g] : best->gain[g];
-        best->d[g] = better ? f->d[g] : best->d[g];
-        best->m[g] = better ? f->m[g] : best->m[g];
+    for (int at = 0; at < TILE_GROUPS; at += LANES_N) {
+        lanes now = lanes_load(f->gain + at), was = lanes_load(best->gain + at);
+        lanes_store(best->gain + at, lanes_more(now, was, now, was));
+        lanes_store(best->d + at, lanes_more(now, was, lanes_load(f->d + at), lanes_load(best->d + at)));
+        lanes_store(best->m + at, lanes_more(now, was, lanes_load(f->m + at), lanes_load(best->m + at)));
     }
 }
 
@@ -95,15 +99,16 @@ void search_scale(const struct scheme *s, struct scheme_tile *t, float *d)
 /* The smallest and the largest number of each group; with minima that are subtracted, zero is among them. */
 static void span(const struct scheme *s, const struct fit_tile *t, float *low, float *high)
 {
-    for (int g = 0; g < TILE_GROUPS; g++)
-        low[g] = high[g] = t->x[0][g];
-    for (int k = 1; k < t->n; k++)
-        for (int g = 0; g < TILE_GROUPS; g++) {
-            low[g] = t->x[k][g] < low[g] ? t->x[k][g] : low[g];
-            high[g] = t->x[k][g] > high[g] ? t->x[k][g] : high[g];
+    for (int at = 0; at < TILE_GROUPS; at += LANES_N) {
+        lanes least = lanes_load(t->x[0] + at), most = least, zero = {0};
+        for (int k = 1; k < t->n; k++) {
+            lanes x = lanes_load(t->x[k] + at);
+            least = lanes_min(x, least);
+            most = lanes_max(x, most);
         }
-    for (int g = 0; s->levels.below && g < TILE_GROUPS; g++)
-        low[g] = low[g] > 0 ? 0 : low[g];
+        lanes_store(low + at, s->levels.below ? lanes_more(least, zero, zero, least) : least);
+        lanes_store(high + at, most);
+    }
 }
 
 void search_min(const struct scheme *s, struct scheme_tile *t, float *d, float *m)
