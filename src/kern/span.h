@@ -1,6 +1,6 @@
 /* One half of an attention span, its keys or its values, in integers: a strip of n_row rows of up to 64 lanes. Keys are a
  * strip of a row for each dimension, their 64 positions in the lanes; values are strips of a row for each position,
- * 64 dimensions each. So keys have their scale per channel and values per token (Liu et al. 2024, KIVI).
+ * 64 or 32 dimensions each. So keys have their scale per channel and values per token (Liu et al. 2024, KIVI).
  *
  *     strip   scale and least value [n_row up to 16s] as two f16 | codes [n_row]
  *     codes   4 bits: groups of 16 lanes in pairs, a byte for each lane, the even group in its low half

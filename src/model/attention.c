@@ -201,9 +201,10 @@ static void value_sums(const struct pass *p, const struct span_view *view, const
         p->v.tile(view->v, vd, LANES, vd / LANES, n_key, score, SPAN, n, false, out, vd);
         return;
     }
-    for (int i = 0; i < kv_n_strip(vd); i++)
-        p->v.strip(view->v + kv_value_strips(p->form.v.format, vd, i), kv_value_groups(vd, i), SPAN, score,
-                   SPAN, n, out + i * STRIP_LANES, vd);
+    enum format_id of = p->form.v.format;
+    for (int i = 0; i < kv_n_strip(of, vd); i++)
+        p->v.strip(view->v + kv_value_strips(of, vd, i), kv_value_groups(of, vd, i), SPAN, score, SPAN, n,
+                   out + i * kv_value_lanes(of), vd);
 }
 
 /* Queries v0 .. v0+n against one span: max, sum and out[n][value_dim] of the span alone. */

@@ -69,11 +69,17 @@ static inline bool kv_is_integer(enum format_id format)
     return format == FORMAT_Q8_1 || format == FORMAT_Q4_1;
 }
 
-/* Groups of 16 dimensions in strip i of the values. */
-static inline int kv_value_groups(int value_dim, int i)
+/* Dimensions of the values that have one scale: of 4 bits fewer. */
+static inline int kv_value_lanes(enum format_id format)
 {
-    int n = (value_dim - i * STRIP_LANES) / LANES;
-    return n < STRIP_GROUPS ? n : STRIP_GROUPS;
+    return format == FORMAT_Q4_1 ? STRIP_LANES / 2 : STRIP_LANES;
+}
+
+/* Groups of 16 dimensions in strip i of the values. */
+static inline int kv_value_groups(enum format_id format, int value_dim, int i)
+{
+    int lanes = kv_value_lanes(format), left = value_dim - i * lanes;
+    return (left < lanes ? left : lanes) / LANES;
 }
 
 /* Bytes of the values' strips before strip i. */
@@ -81,13 +87,14 @@ static inline size_t kv_value_strips(enum format_id format, int value_dim, int i
 {
     size_t n = 0;
     for (int k = 0; k < i; k++)
-        n += strip_bytes(format, kv_value_groups(value_dim, k), SPAN);
+        n += strip_bytes(format, kv_value_groups(format, value_dim, k), SPAN);
     return n;
 }
 
-static inline int kv_n_strip(int value_dim)
+static inline int kv_n_strip(enum format_id format, int value_dim)
 {
-    return (value_dim + STRIP_LANES - 1) / STRIP_LANES;
+    int lanes = kv_value_lanes(format);
+    return (value_dim + lanes - 1) / lanes;
 }
 
 /* Eight bits have range enough. */
@@ -116,7 +123,8 @@ static inline struct kv_form kv_form_of(const struct lathe_model *m, struct kv_t
     f.k.bytes = k_closes ? kv_sink_at(&f) : f.k.open_bytes;
     if (kv_has_sink(&f))
         f.k.bytes += (size_t)f.head_dim * sizeof(uint16_t);
-    f.v.bytes = v_closes ? kv_value_strips(f.v.format, f.value_dim, kv_n_strip(f.value_dim)) : f.v.open_bytes;
+    f.v.bytes = v_closes ? kv_value_strips(f.v.format, f.value_dim, kv_n_strip(f.v.format, f.value_dim))
+                         : f.v.open_bytes;
     f.n_head = m->config.n_head_kv;
     f.n_layer = m->config.encoder ? 1 : m->config.n_layer;
     f.head_bytes = f.k.bytes + f.v.bytes;

@@ -155,9 +155,10 @@ static void close_keys(const struct pass *p, int span, uint8_t *open, uint8_t *p
 static void close_values(const struct pass *p, const uint8_t *open, uint8_t *page)
 {
     int vd = p->form.value_dim;
-    for (int i = 0; p->v.pack && i < kv_n_strip(vd); i++)
-        p->v.pack((const uint16_t *)open + i * STRIP_LANES, vd, kv_value_groups(vd, i), SPAN,
-                  page + kv_value_strips(p->form.v.format, vd, i));
+    enum format_id of = p->form.v.format;
+    for (int i = 0; p->v.pack && i < kv_n_strip(of, vd); i++)
+        p->v.pack((const uint16_t *)open + i * kv_value_lanes(of), vd, kv_value_groups(of, vd, i), SPAN,
+                  page + kv_value_strips(of, vd, i));
     if (!p->v.pack)
         memcpy(page, open, p->form.v.bytes);
 }
