@@ -272,6 +272,12 @@ static bool is_bounded(uint64_t n)
     return n > 0 && n <= INT32_MAX;
 }
 
+static int refuse_zeros(const struct matrix *m)
+{
+    return err_set(m->h->err, LATHE_E_UNSUPPORTED,
+                   "%s: %.100s has zero points of integers of 8 bits, which cannot run", m->path, m->stem);
+}
+
 /* Zero points of 8 bits are all in the middle; padding at the end of a column may be anything. */
 static int check_bytes_zeros(const struct matrix *m, bool by_row)
 {
@@ -281,9 +287,7 @@ static int check_bytes_zeros(const struct matrix *m, bool by_row)
         uint64_t row = 4 * (by_row ? i / p->n_group : i % (p->n_row / 4));
         for (uint64_t k = 0; k < 4 && row + k < p->n_row; k++)
             if ((uint8_t)(p->zeros[4 * i + k] + p->zero_plus) != 128)
-                return err_set(m->h->err, LATHE_E_UNSUPPORTED,
-                               "%s: %.100s has zero points of integers of 8 bits, which cannot run", m->path,
-                               m->stem);
+                return refuse_zeros(m);
     }
     return 0;
 }
@@ -411,9 +415,7 @@ static int check_compressed(struct matrix *m)
     m->p.n_col = q->dim[1] * (bytes ? 1 : packed_in_word(&m->p));
     m->p.zero = 8;
     if (bytes && m->part[ZEROS])
-        return err_set(m->h->err, LATHE_E_UNSUPPORTED,
-                       "%s: %.100s has zero points of integers of 8 bits, which cannot run", m->path,
-                       m->stem);
+        return refuse_zeros(m);
     if (!(m->p.bits & m->h->quant->bits) || (!bytes && !is_shape(m, m->p.n_row, m->p.n_col)))
         return wrong(m, "has a weight_shape or bits other than its integers");
     TRY(check_scales(m, true));

@@ -27,15 +27,10 @@ static float number_at(const uint8_t *p, uint32_t type, uint64_t i)
 /* AWQ: row 8i + j is nibble awq_place[j] of word i. */
 static const int awq_place[PACK] = {0, 4, 1, 5, 2, 6, 3, 7};
 
-static uint8_t nibble(uint32_t word, uint64_t i)
-{
-    return word >> 4 * (i % PACK) & 15;
-}
-
 /* Integer i of those that lie one after another, of which `word` has it. */
 static uint8_t integer(const struct mf_packed *p, uint32_t word, uint64_t i)
 {
-    return p->bits == 8 ? word >> 8 * (i % 4) & 255 : nibble(word, i);
+    return (uint8_t)(word >> (uint64_t)p->bits * (i % packed_in_word(p)) & ((1U << p->bits) - 1));
 }
 
 /* ---- where things are ---- */
@@ -46,7 +41,7 @@ static uint8_t code_at(const struct mf_packed *p, uint64_t row, uint64_t col)
     case PACKED_GPTQ:
         return integer(p, word_at(p->q, col / packed_in_word(p) * p->n_row + row), col);
     case PACKED_AWQ:
-        return nibble(word_at(p->q, (col * p->n_row + row) / PACK), (uint64_t)awq_place[row % PACK]);
+        return integer(p, word_at(p->q, (col * p->n_row + row) / PACK), (uint64_t)awq_place[row % PACK]);
     case PACKED_INTS:
         return integer(p, word_at(p->q, (row * p->n_col + col) / packed_in_word(p)), col);
     case PACKED_BYTES:
@@ -64,7 +59,7 @@ static uint8_t zero_at(const struct mf_packed *p, uint64_t row, uint64_t group)
     if (!p->zeros)
         return (uint8_t)p->zero;
     uint32_t word = word_at(p->zeros, at) + (uint32_t)p->zero_plus * EVERY_NIBBLE;
-    return nibble(word, p->layout == PACKED_AWQ ? (uint64_t)awq_place[row % PACK] : row);
+    return integer(p, word, p->layout == PACKED_AWQ ? (uint64_t)awq_place[row % PACK] : row);
 }
 
 static float scale_at(const struct mf_packed *p, uint64_t row, uint64_t col)

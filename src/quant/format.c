@@ -5,7 +5,7 @@
 #include <string.h>
 
 /* Rounded once, as a product is to which a zero is added. */
-static void decode_half(float w, float m, const int16_t *q, float *y)
+static void decode_16(float w, float m, const int16_t *q, float *y)
 {
     if (m != 0)
         for (int k = 0; k < 16; k++)
@@ -20,10 +20,12 @@ void parts_decode(const struct format *f, const struct parts *p, int i, float *y
     struct columns c;
     c.level = NULL;
     f->columns(p, i, &c);
-    for (int k = 0; c.level && k < 32; k++)
-        y[k] = c.d * c.level[p->q[32 * i + k]];
-    for (int h = 0; !c.level && h < 2; h++)
-        decode_half(c.w[h], c.m[h], c.q + 16 * h, y + 16 * h);
+    if (c.level)
+        for (int k = 0; k < 32; k++)
+            y[k] = c.d * c.level[p->q[32 * i + k]];
+    else
+        for (int h = 0; h < 2; h++)
+            decode_16(c.w[h], c.m[h], c.q + 16 * h, y + 16 * h);
 }
 
 static void decode_blocks(const struct format *f, const uint8_t *x, float *y, int64_t n)

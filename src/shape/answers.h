@@ -6,11 +6,9 @@
 #include "shape/calib.h"
 #include "shape/noise.h"
 
-enum { ANSWERS_OUT = 16 }; /* n_out of the calibration, for the speed */
-
 struct answers;
 
-/* Takes the text through the model, whose layers have not gone on yet. UNSUPPORTED of one without an output head. */
+/* Takes the text through the model of a calibration with logits, whose layers have not gone on yet. UNSUPPORTED of one without an output head. */
 int answers_new(struct calib *c, struct pool *pool, struct answers **out, struct lathe_err *err);
 void answers_free(struct answers *a);
 /* The mean divergence, in nats, of what comes out when the text goes on from `layer` with the model as it is now. `embedding`, `head`: the

@@ -2,7 +2,6 @@
  * layer reads and what it writes are two halves of the file, taken in turn. */
 #include "shape/calib.h"
 #include <errno.h>
-#include <limits.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -13,7 +12,7 @@
 #include "text/vocab.h"
 
 enum { TEXT_BYTES = 4 /* for a byte of text: itself, its tokens and what finds them (2.5 for wikitext-2) */ };
-enum { LOGITS_SHARE = 8 /* of the memory, that may be logits */ };
+enum { LOGITS_ROWS = 16, LOGITS_SHARE = 8 /* of the memory, that they may take */ };
 enum { ROW_HEAD = 4, TOP = 14 }; /* rows are brought to 2^14, where f16 has most of its range below */
 
 struct calib {
@@ -173,24 +172,21 @@ static int check_room(const struct calib *c, uint64_t n_bytes, struct lathe_err 
         c->o.n_ctx, (double)n_bytes / 1048576, (double)c->o.memory_bytes / 1048576);
 }
 
-static void choose_n_out(struct calib *c)
+int calib_n_out(const struct calib *c)
 {
-    uint64_t row = (uint64_t)c->model->config.n_vocab * sizeof(float),
-             most = c->o.memory_bytes ? c->o.memory_bytes / LOGITS_SHARE / row : INT_MAX;
-    if (most < (uint64_t)c->o.n_out)
-        c->o.n_out = (int)most;
-    if (c->o.n_out < 1)
-        c->o.n_out = 1;
+    if (!c->o.has_logits)
+        return 1;
+    uint64_t n = c->o.memory_bytes / LOGITS_SHARE / ((uint64_t)c->model->config.n_vocab * sizeof(float));
+    return !c->o.memory_bytes || n > LOGITS_ROWS ? LOGITS_ROWS : n ? (int)n : 1;
 }
 
 static int make_pass(struct calib *c, struct lathe_err *err)
 {
-    choose_n_out(c);
     int n_page = (c->o.n_ctx + SPAN - 1) / SPAN;
     struct pass_limits limits = {.n_row = c->o.n_ctx,
                                  .n_seq = 1,
                                  .n_ctx = c->o.n_ctx,
-                                 .n_out = c->o.n_out,
+                                 .n_out = calib_n_out(c),
                                  .n_page = n_page,
                                  .by_layer = true};
     struct kv_form form = kv_form_of(c->model, limits.kv_types);
@@ -353,11 +349,6 @@ struct pass *calib_pass(struct calib *c)
 int calib_ctx(const struct calib *c)
 {
     return c->o.n_ctx;
-}
-
-int calib_n_out(const struct calib *c)
-{
-    return c->o.n_out;
 }
 
 int64_t calib_n_token(const struct calib *c)

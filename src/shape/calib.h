@@ -15,7 +15,7 @@ struct calib_options {
     int n_ctx;         /* tokens of a chunk, each with the model's beginning-of-sequence token in front */
     int64_t n_token;   /* most to take, in whole chunks, evenly spread over the text */
     bool as_it_is;     /* floats stay floats */
-    int n_out;         /* most rows that pass_logits is asked for at a time (calib_n_out); 0: one */
+    bool has_logits;   /* pass_logits is asked for calib_n_out rows at a time */
     struct work *work; /* keeps the rows, and what of them is done; NULL: they are in a file without a name */
     int first, half;   /* layers that were done before, and where their rows were left (calib_half) */
     /* A layer is done: to note it in `work`. */
@@ -37,8 +37,8 @@ struct lathe_model *calib_model(struct calib *c);
 struct pass *calib_pass(struct calib *c);
 void calib_progress(const struct calib *c, const char *what, double share);
 int calib_ctx(const struct calib *c); /* tokens of a chunk */
-int calib_n_out(
-    const struct calib *c); /* n_out, or less where their logits took more than an eighth of the memory */
+/* With logits as many as are fast, or less where they took more than a share of the memory; else one. */
+int calib_n_out(const struct calib *c);
 int64_t calib_n_token(const struct calib *c); /* that are taken */
 /* The first layer that is to be done. */
 int calib_first(const struct calib *c);

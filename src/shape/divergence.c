@@ -6,8 +6,6 @@
 #include "base/mem.h"
 #include "base/pool.h"
 
-enum { ROWS = 16 };
-
 struct pair {
     struct calib *p, *q;
     const float *x, *y; /* [calib_n_out][x_stride], logits of p and of q */
@@ -64,7 +62,7 @@ int divergence_measure(const char *reference, const char *path, const struct cal
 {
     struct calib_options co = *o;
     struct pair a = {0};
-    co.n_out = ROWS;
+    co.has_logits = true;
     co.memory_bytes /= 2;
     co.as_it_is = true;
     TRY(calib_new(reference, &co, pool, &a.p, err));

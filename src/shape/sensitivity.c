@@ -238,7 +238,7 @@ int sensitivity_measure(const char *path, const struct sensitivity_options *o, s
 {
     struct walk a = {.o = o, .pool = pool, .v = v, .importance = importance, .err = err};
     struct calib_options co = *o->calib;
-    co.n_out = ANSWERS_OUT;
+    co.has_logits = true;
     for (uint64_t i = 0; i < model_file_n_tensor(o->f); i++)
         a.n_wanted += o->wanted[i];
     TRY(calib_new(path, &co, pool, &a.c, err));
